@@ -1,0 +1,199 @@
+"""params.yaml as strict, frozen models: a group of keys for each stage, checked at birth."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from convlstm.errors import BadInput
+
+
+def _listed(value: object) -> object:
+    """YAML knows lists only; frozen models hold tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _missing_values(value: object) -> object:
+    """null, one number or several: always a tuple."""
+    if value is None:
+        return ()
+    return _listed(value) if isinstance(value, list) else (value,)
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Group(BaseModel):
+    """What all groups share: no unknown key, no conversion, no infinity, no change after birth."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Demo(Group):
+    """The synthetic rain."""
+
+    demo_sequences: Count
+    demo_frames: Count
+    demo_size: Annotated[int, Field(ge=7)]
+    demo_seed: Annotated[int, Field(ge=0)]
+
+
+class Ingest(Group):
+    """Where the raw frames lie and what a pixel of theirs means."""
+
+    raw: Annotated[str, Field(min_length=1)]
+    pixel_values: Literal["gray", "luminance", "index", "rgb"]
+
+
+class Patch(Group):
+    """How frames become scaled, folded and split windows."""
+
+    value_range: Annotated[tuple[float, float], BeforeValidator(_listed)]
+    missing_value: Annotated[
+        tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_missing_values)
+    ]
+    out_of_range: Literal["error", "clip", "missing"]
+    tile_size: Annotated[int, Field(ge=7)] | None
+    patch_size: Count
+    context_frames: Count
+    forecast_frames: Count
+    stride: Count
+    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_listed)]
+    split_by: Literal["sequence", "time"]
+    valid_sequences: Names
+    test_sequences: Names
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> Self:
+        low, high = self.value_range
+        if low >= high:
+            raise ValueError(
+                f"value_range = [{low}, {high}]: the first number must be the smaller one"
+            )
+        if abs(sum(self.split) - 1) > 1e-6:
+            raise ValueError(f"split = {list(self.split)}: the three shares must add up to 1")
+        if self.tile_size is not None and self.patch_size > self.tile_size:
+            raise ValueError(
+                f"patch_size = {self.patch_size}: must be at most tile_size = {self.tile_size}"
+            )
+        if bool(self.valid_sequences) != bool(self.test_sequences):
+            raise ValueError("valid_sequences and test_sequences: name both or leave both empty")
+        if self.valid_sequences and self.split_by == "time":
+            raise ValueError("split_by = 'time': valid_sequences and test_sequences must be empty")
+        twice = set(self.valid_sequences) & set(self.test_sequences)
+        if twice:
+            raise ValueError(f"test_sequences: {sorted(twice)} must not be in valid_sequences too")
+        return self
+
+
+class Train(Group):
+    """The network and how it learns."""
+
+    cell: Literal["convlstm", "peephole", "lstm"]
+    hidden_channels: Annotated[tuple[Count, ...], BeforeValidator(_listed), Field(min_length=1)]
+    kernel_size: Count
+    lr: Positive
+    lr_schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"]
+    lr_step_percent: Annotated[float, Field(gt=0, le=100)]
+    lr_step_factor: Annotated[float, Field(gt=0, le=1)]
+    lr_final_factor: Annotated[float, Field(gt=0, le=1)]
+    gradient_clip: Positive | None
+    batch_size: Count
+    epochs: Count
+    sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse"]
+    sampling_step_percent: Percent
+    sampling_linear_percent: Annotated[float, Field(gt=0, le=100)]
+    sampling_exponential_k: Fraction
+    sampling_inverse_sigmoid_k: Annotated[float, Field(ge=1)]
+    sampling_reverse_start_percent: Percent
+    sampling_reverse_end_percent: Percent
+    sampling_reverse_alpha_percent: Annotated[float, Field(gt=0, le=100)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> Self:
+        if self.kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size = {self.kernel_size}: must be odd, so that a frame keeps its size"
+            )
+        start, end = self.sampling_reverse_start_percent, self.sampling_reverse_end_percent
+        if start >= end:
+            raise ValueError(
+                f"sampling_reverse_start_percent = {start}: must be below the end, {end}"
+            )
+        return self
+
+
+class Evaluate(Group):
+    """What is kept of the test windows to be looked at."""
+
+    sample_windows: Count
+
+
+class Plot(Group):
+    """How the pictures look."""
+
+    gif_frames_per_second: Annotated[int, Field(ge=1, le=50)]
+
+
+class Params(Demo, Ingest, Patch, Train, Evaluate, Plot):
+    """All of params.yaml, flat: its keys are those of the groups, and no others."""
+
+
+GroupT = TypeVar("GroupT", bound=Group)
+
+
+def load(path: Path, group: type[GroupT]) -> GroupT:
+    """Read and check a whole params.yaml, and hand out the keys of one group alone.
+
+    A stage that is given its own group cannot come to depend on a key that dvc.yaml does not list
+    for it.
+
+    Raises:
+        BadInput: the file is missing or no YAML, or a key is unknown, missing, of the wrong type or
+            out of its range; one line for each fault.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(
+            f"{path}: no such file here; run this from the root of the repository"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise BadInput(f"{path}: must hold lines of the form `key: value`")
+    try:
+        Params.model_validate(dict(values))
+        return group.model_validate({key: values[key] for key in group.model_fields})
+    except ValidationError as error:
+        raise BadInput("\n".join(f"{path}: {_fault(fault)}" for fault in error.errors())) from None
+
+
+def _fault(fault: ErrorDetails) -> str:
+    """One line of ours for one finding of pydantic's: key, value, what is allowed."""
+    if not fault["loc"]:  # a disagreement between keys says all of it in its own words
+        return fault["msg"].removeprefix("Value error, ")
+    key = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Params.model_fields, n=1)
+        return f"{key} = {_shown(fault['input'])}: unknown key" + (
+            f"; the nearest is {near[0]}" if near else ""
+        )
+    if fault["type"] == "missing":
+        return f"{key}: this key is missing; add it"
+    return f"{key} = {_shown(fault['input'])}: {fault['msg'].replace('Input should', 'should')}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
