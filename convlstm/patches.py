@@ -1,0 +1,98 @@
+"""Frames to patches and back: cut into tiles, pad, fold space into channels.
+
+A patch size of 4 folds a frame of 1 x 140 x 140 into 16 x 35 x 35: each 4 x 4 patch becomes the
+channels of one coarse pixel, so that a 5 x 5 kernel sees 20 x 20 pixels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+
+def fold(
+    frames: Shaped[np.ndarray, "*lead channel row col"], patch_size: int
+) -> Shaped[np.ndarray, "*lead _ _ _"]:
+    """Space to depth: (channel, row, col) to (p^2 channel, row / p, col / p), p the patch size.
+
+    The channel order is that of the field's code (TensorFlow ConvLSTM, PredRNN, OpenSTL):
+    (row in patch * patch_size + col in patch) * channels + channel. It equals `pixel_unshuffle`
+    only for one channel. Rows and columns must be multiples of `patch_size`.
+    """
+    *lead, channels, rows, cols = frames.shape
+    p = patch_size
+    parts = frames.reshape(*lead, channels, rows // p, p, cols // p, p)
+    n = len(lead)
+    order = (
+        *range(n),
+        n + 2,
+        n + 4,
+        n,
+        n + 1,
+        n + 3,
+    )  # row in patch, col in patch, channel, row, col
+    return parts.transpose(order).reshape(*lead, p * p * channels, rows // p, cols // p)
+
+
+def unfold(
+    patches: Shaped[np.ndarray, "*lead channel row col"], patch_size: int
+) -> Shaped[np.ndarray, "*lead _ _ _"]:
+    """Depth to space: the inverse of `fold`."""
+    *lead, channels, rows, cols = patches.shape
+    p = patch_size
+    parts = patches.reshape(*lead, p, p, channels // (p * p), rows, cols)
+    n = len(lead)
+    order = (
+        *range(n),
+        n + 2,
+        n + 3,
+        n,
+        n + 4,
+        n + 1,
+    )  # channel, row, row in patch, col, col in patch
+    return parts.transpose(order).reshape(*lead, channels // (p * p), rows * p, cols * p)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The size of a frame (or tile) in pixels, and how it is folded."""
+
+    channels: int
+    rows: int
+    cols: int
+    patch_size: int
+
+    @property
+    def folded_shape(self) -> tuple[int, int, int]:
+        """(channel, row, col) after padding and folding."""
+        p = self.patch_size
+        return p * p * self.channels, -(-self.rows // p), -(-self.cols // p)
+
+    def fold(
+        self, frames: Shaped[np.ndarray, "*lead channel row col"]
+    ) -> Shaped[np.ndarray, "*lead _ _ _"]:
+        """Pad with zeros at the bottom and right up to a multiple of the patch size, then fold."""
+        _, rows, cols = self.folded_shape
+        extra = [(0, 0)] * (frames.ndim - 2)
+        extra += [(0, rows * self.patch_size - self.rows), (0, cols * self.patch_size - self.cols)]
+        return fold(np.pad(frames, extra), self.patch_size)
+
+    def unfold(
+        self, patches: Shaped[np.ndarray, "*lead channel row col"]
+    ) -> Shaped[np.ndarray, "*lead _ _ _"]:
+        """Unfold, then crop the padding: the inverse of `fold`."""
+        return unfold(patches, self.patch_size)[..., : self.rows, : self.cols]
+
+    def real_pixels(self) -> Bool[np.ndarray, "channel row col"]:
+        """Where a folded frame holds pixels, not padding."""
+        return self.fold(np.ones((self.channels, self.rows, self.cols), bool))
+
+
+def tile_corners(size: int, tile_size: int) -> list[int]:
+    """Starts of the fewest tiles that cover `size` pixels, spread evenly.
+
+    Neighbours overlap by a few pixels where `tile_size` does not divide `size`: no pixel is
+    dropped, and no tile is mostly padding. `tile_size` must be at most `size`.
+    """
+    count = -(-size // tile_size)
+    return [round(start) for start in np.linspace(0, size - tile_size, count)]

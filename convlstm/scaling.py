@@ -1,0 +1,79 @@
+"""Data values to [0, 1] and back; which values mean that nothing was measured.
+
+Files keep the user's own numbers in the user's own type (a byte stays a byte: a quarter of the
+memory of float32, and no rounding). `Scaling` travels with them and is applied where they are read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Num
+
+from convlstm.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The linear map of `value_range` (data units) to [0, 1], and the values that mean missing."""
+
+    value_range: tuple[float, float]
+    missing_value: tuple[float, ...] = ()
+
+    def is_missing(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Where nothing was measured."""
+        missing = np.isin(values, [value for value in self.missing_value if not np.isnan(value)])
+        if any(np.isnan(value) for value in self.missing_value):
+            missing |= np.isnan(values)
+        return missing
+
+    def to_unit(
+        self, values: Num[np.ndarray, "*shape"]
+    ) -> tuple[Float[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
+        """Data units to float32 in [0, 1], and where the value was measured.
+
+        What lies outside the range is clipped to it; what is missing becomes 0.
+        """
+        low, high = self.value_range
+        measured = ~self.is_missing(values)
+        unit = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+        return np.where(measured, np.clip(unit, 0, 1), np.float32(0)), measured
+
+    def from_unit(self, unit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Float32 in [0, 1] to data units."""
+        low, high = self.value_range
+        return unit * np.float32(high - low) + np.float32(low)
+
+    def check(
+        self, values: Num[np.ndarray, "*shape"], *, policy: str, where: str
+    ) -> Num[np.ndarray, "*shape"]:
+        """Values as they may be stored, after `policy` for those neither in range nor missing.
+
+        Args:
+            values: frames in data units.
+            policy: error, clip (taken as the nearer end of the range) or missing (become the first
+                missing value).
+            where: name of the sequence, for the message.
+
+        Raises:
+            BadInput: a value is out of range under `error`, is NaN under `clip`, or cannot be
+                marked under `missing` because no missing_value is set.
+        """
+        low, high = self.value_range
+        outside = ~self.is_missing(values) & ~(
+            (values >= low) & (values <= high)
+        )  # NaN is outside as well
+        if not outside.any():
+            return values
+        if policy == "clip" and not np.isnan(values[outside]).any():
+            return values  # `to_unit` clips; the file keeps what was measured
+        if policy == "missing" and self.missing_value:
+            mark = np.array(self.missing_value[0]).astype(values.dtype)
+            if self.is_missing(mark).all():  # not -1 in bytes, which would come out as 255
+                return np.where(outside, mark, values)
+        remedy = {
+            "error": "widen value_range, list the value under missing_value, or set out_of_range",
+            "clip": "NaN cannot be clipped; list .nan under missing_value",
+            "missing": f"to mark it, list a missing_value first that {values.dtype} can hold",
+        }[policy]
+        seen = values[outside].flat[0]
+        raise BadInput(f"{where}: {seen} lies outside value_range [{low:g}, {high:g}]; {remedy}")
