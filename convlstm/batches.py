@@ -1,0 +1,67 @@
+"""The windows of one split of patches.h5 as batches of tensors, shuffled by epoch."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from convlstm import store
+from convlstm.patches import Geometry
+from convlstm.scaling import Scaling
+
+KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once
+
+
+class Batch(NamedTuple):
+    """Windows in [0, 1], and where they hold a measured pixel: not missing, not padding."""
+
+    frames: Float[Tensor, "batch time channel row col"]
+    valid: Bool[Tensor, "batch time channel row col"]
+
+
+class Batches:
+    """The windows of an open patches.h5, read once into memory where they fit."""
+
+    def __init__(self, file: h5py.File) -> None:
+        facts = store.description(file)
+        self.geometry = Geometry(**facts["geometry"])
+        self.scaling = Scaling(**facts["scaling"])
+        self.context_frames: int = facts["context_frames"]
+        self.forecast_frames: int = facts["forecast_frames"]
+        self.index = {split: rows[:] for split, rows in file["windows"].items()}
+        self.sequences: list[str] = file["sequences"].asstr()[:].tolist()
+        frames = file["frames"]
+        self._frames = frames[:] if frames.nbytes <= KEPT_IN_MEMORY_BYTES else frames
+        self._real = self.geometry.real_pixels()
+
+    def count(self, split: str) -> int:
+        """Windows in `split`."""
+        return len(self.index[split])
+
+    def take(self, split: str, numbers: Sequence[int] | Int[np.ndarray, " batch"]) -> Batch:
+        """The windows of `split` with these numbers, on the CPU."""
+        length = self.context_frames + self.forecast_frames
+        starts = self.index[split]["start"][numbers]
+        unit, measured = self.scaling.to_unit(
+            np.stack([self._frames[start : start + length] for start in starts])
+        )
+        return Batch(torch.from_numpy(unit), torch.from_numpy(measured & self._real))
+
+    def in_order(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """All windows of `split`, as they stand in the index; the last batch may be smaller."""
+        yield from self._batches(split, np.arange(self.count(split)), batch_size)
+
+    def shuffled(self, split: str, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
+        """All windows of `split`, in an order that (seed, epoch) alone decides."""
+        order = np.random.default_rng([seed, epoch]).permutation(self.count(split))
+        yield from self._batches(split, order, batch_size)
+
+    def _batches(
+        self, split: str, order: Int[np.ndarray, " window"], batch_size: int
+    ) -> Iterator[Batch]:
+        for start in range(0, len(order), batch_size):
+            yield self.take(split, order[start : start + batch_size])
