@@ -1,0 +1,29 @@
+"""The six stages of the pipeline: files in, one call into `convlstm`, files out.
+
+Each runs as `python -m stages.NAME` from the root of the repository.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from convlstm.errors import BadInput
+from convlstm.params import GroupT, load
+
+PARAMS = Path("params.yaml")
+
+
+def start(main: Callable[[GroupT], None], group: type[GroupT]) -> None:
+    """Call a stage with its checked params; plain words and status 2 if the input is at fault."""
+    try:
+        main(load(PARAMS, group))
+    except BadInput as error:
+        sys.exit(_complain(str(error), status=2))
+    except KeyboardInterrupt:
+        sys.exit(_complain("interrupted", status=130))
+
+
+def _complain(text: str, *, status: int) -> int:
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return status

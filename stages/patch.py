@@ -1,0 +1,24 @@
+"""data/frames.h5 -> data/patches.h5: checked, cut, folded, and split into windows."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from convlstm import dataset, store
+from convlstm.params import Patch
+from stages import start
+
+FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
+
+
+def main(params: Patch) -> None:
+    """Build the dataset, and say how many windows each split has."""
+    with store.reading(FRAMES) as source, store.create(PATCHES) as target:
+        total = len(store.sequences(source))
+        with tqdm(dataset.build(source, target, params), "patch", total, unit=" sequences") as bar:
+            for windows in bar:
+                bar.set_postfix(windows, refresh=False)
+
+
+if __name__ == "__main__":
+    start(main, Patch)
