@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,7 +25,7 @@ class Batch(NamedTuple):
 class Batches:
     """The windows of an open patches.h5, read once into memory where they fit."""
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: store.File) -> None:
         facts = store.description(file)
         self.geometry = Geometry(**facts["geometry"])
         self.scaling = Scaling(**facts["scaling"])

@@ -1,9 +1,10 @@
 """frames.h5 to patches.h5: tiles of checked values, folded, and an index of the windows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import product
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from jaxtyping import Bool
 
@@ -25,7 +26,16 @@ SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
 FRAMES_IN_MEMORY = 16
 
 
-def build(source: h5py.File, target: h5py.File, params: Patch) -> Iterator[dict[str, int]]:
+class Tile(NamedTuple):
+    """A stored tile of one sequence: its corner in the frame, its first row, what it measured."""
+
+    row: int
+    col: int
+    first: int
+    measured: Bool[np.ndarray, " time"]
+
+
+def build(source: store.File, target: store.File, params: Patch) -> Iterator[dict[str, int]]:
     """Fill patches.h5 from frames.h5, one block of frames in memory at a time.
 
     Yields:
@@ -36,40 +46,35 @@ def build(source: h5py.File, target: h5py.File, params: Patch) -> Iterator[dict[
     """
     sequences = store.sequences(source)
     geometry = _geometry(sequences, params)
-    scaling = Scaling(params.value_range, params.missing_value)
     length = params.context_frames + params.forecast_frames
     spans = _spans({name: len(frames) for name, frames in sequences.items()}, params, length)
     frames = store.create_patches(target, geometry.folded_shape, _common_dtype(sequences))
     windows: dict[str, list[tuple[int, int, int, int]]] = {split: [] for split in SPLITS}
     for number, (name, sequence) in enumerate(sequences.items()):
-        starts = [
-            (span.split, start)
-            for span in spans[name]
-            for start in span.windows(length, params.stride)
-        ]
-        for row, col, first, seen in _append_tiles(
-            name, sequence, frames, geometry, scaling, params.out_of_range
-        ):
-            for split, start in starts:
-                if seen[
-                    start : start + length
-                ].all():  # a frame without a pixel teaches and tests nothing
-                    windows[split].append((first + start, number, row, col))
+        for tile in _append_tiles(name, sequence, frames, geometry, params):
+            for span in spans[name]:
+                windows[span.split] += [
+                    (tile.first + start, number, tile.row, tile.col)
+                    for start in span.windows(length, params.stride)
+                    if tile.measured[start : start + length].all()  # an empty frame tests nothing
+                ]
         yield {split: len(rows) for split, rows in windows.items()}
     _check_windows(windows)
-    store.write_windows(
-        target, sequences, {split: np.array(rows, store.WINDOW) for split, rows in windows.items()}
-    )
+    store.write_windows(target, sequences, windows)
     store.describe(
         target,
         geometry=asdict(geometry),
-        scaling=asdict(scaling),
+        scaling=asdict(_scaling(params)),
         context_frames=params.context_frames,
         forecast_frames=params.forecast_frames,
     )
 
 
-def _geometry(sequences: Mapping[str, h5py.Dataset], params: Patch) -> Geometry:
+def _scaling(params: Patch) -> Scaling:
+    return Scaling(params.value_range, params.missing_value)
+
+
+def _geometry(sequences: Mapping[str, store.Dataset], params: Patch) -> Geometry:
     """The one size that all tiles have."""
     shapes = {name: sequence.shape[1:] for name, sequence in sequences.items()}
     first_name, (channels, rows, cols) = next(iter(shapes.items()))
@@ -92,7 +97,7 @@ def _geometry(sequences: Mapping[str, h5py.Dataset], params: Patch) -> Geometry:
     return Geometry(channels, rows, cols, params.patch_size)
 
 
-def _common_dtype(sequences: Mapping[str, h5py.Dataset]) -> np.dtype:
+def _common_dtype(sequences: Mapping[str, store.Dataset]) -> np.dtype[Any]:
     """The smallest type that holds all sequences' values exactly."""
     return np.result_type(*{sequence.dtype for sequence in sequences.values()})
 
@@ -110,40 +115,27 @@ def _spans(lengths: Mapping[str, int], params: Patch, length: int) -> dict[str, 
 
 
 def _append_tiles(
-    name: str,
-    sequence: h5py.Dataset,
-    frames: h5py.Dataset,
-    geometry: Geometry,
-    scaling: Scaling,
-    out_of_range: str,
-) -> Iterable[tuple[int, int, int, Bool[np.ndarray, " time"]]]:
-    """Append every tile of a sequence, each with its frames in a row.
-
-    Returns:
-        For each tile its row and col in the frame, its first row in `frames`, and at which times it
-        has a pixel that is not missing.
-    """
+    name: str, sequence: store.Dataset, frames: store.Dataset, geometry: Geometry, params: Patch
+) -> list[Tile]:
+    """Append the tiles of a sequence, one after another, each with its frames in a row."""
+    scaling = _scaling(params)
     time, _, height, width = sequence.shape
-    corners = [
-        (row, col)
-        for row in tile_corners(height, geometry.rows)
-        for col in tile_corners(width, geometry.cols)
-    ]
+    rows, cols = tile_corners(height, geometry.rows), tile_corners(width, geometry.cols)
     base = len(frames)
-    frames.resize(base + len(corners) * time, axis=0)
-    seen = np.zeros((len(corners), time), bool)
-    for start in range(0, time, FRAMES_IN_MEMORY):
-        block = scaling.check(
-            sequence[start : start + FRAMES_IN_MEMORY], policy=out_of_range, where=name
-        )
-        stop = start + len(block)
-        for number, (row, col) in enumerate(corners):
-            tile = block[..., row : row + geometry.rows, col : col + geometry.cols]
-            seen[number, start:stop] = ~scaling.is_missing(tile).all(axis=(1, 2, 3))
-            frames[base + number * time + start : base + number * time + stop] = geometry.fold(tile)
-    return [
-        (row, col, base + number * time, seen[number]) for number, (row, col) in enumerate(corners)
+    tiles = [
+        Tile(row, col, base + number * time, np.zeros(time, bool))
+        for number, (row, col) in enumerate(product(rows, cols))
     ]
+    frames.resize(base + len(tiles) * time, axis=0)
+    for start in range(0, time, FRAMES_IN_MEMORY):
+        block = sequence[start : start + FRAMES_IN_MEMORY]
+        block = scaling.check(block, policy=params.out_of_range, where=name)
+        stop = start + len(block)
+        for row, col, first, measured in tiles:
+            part = block[..., row : row + geometry.rows, col : col + geometry.cols]
+            measured[start:stop] = ~scaling.is_missing(part).all(axis=(1, 2, 3))
+            frames[first + start : first + stop] = geometry.fold(part)
+    return tiles
 
 
 def _check_windows(windows: Mapping[str, list[tuple[int, int, int, int]]]) -> None:

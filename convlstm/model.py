@@ -10,8 +10,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from convlstm import store
 from convlstm.errors import BadInput
+from convlstm.files import from_text, replacing, to_text
 from convlstm.network import Architecture, Network
 from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
@@ -66,8 +66,8 @@ def save(path: Path, model: Model) -> None:
         name: weight.detach().cpu().contiguous()
         for name, weight in model.network.state_dict().items()
     }
-    with store.replacing(path) as temporary:
-        save_file(weights, temporary, metadata={"description": store.to_text(facts)})
+    with replacing(path) as temporary:
+        save_file(weights, temporary, metadata={"description": to_text(facts)})
 
 
 def load(path: Path, device: torch.device) -> Model:
@@ -80,7 +80,7 @@ def load(path: Path, device: torch.device) -> Model:
         raise BadInput(f"{path}: no such file; `dvc repro` trains a model")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = store.from_text((file.metadata() or {})["description"])
+            facts = from_text((file.metadata() or {})["description"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, not {FORMAT}")

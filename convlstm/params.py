@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -73,7 +73,7 @@ class Patch(Group):
     test_sequences: Names
 
     @model_validator(mode="after")
-    def _keys_agree(self) -> Self:
+    def _keys_agree(self) -> "Patch":
         low, high = self.value_range
         if low >= high:
             raise ValueError(
@@ -120,7 +120,7 @@ class Train(Group):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
-    def _keys_agree(self) -> Self:
+    def _keys_agree(self) -> "Train":
         if self.kernel_size % 2 == 0:
             raise ValueError(
                 f"kernel_size = {self.kernel_size}: must be odd, so that a frame keeps its size"

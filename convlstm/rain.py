@@ -11,12 +11,13 @@ from jaxtyping import Complex, Float, UInt8
 from scipy.ndimage import map_coordinates
 
 PLANE_PIXELS = 256  # of the periodic plane; larger than the view, so that rain enters from outside
-SPECTRUM_SLOPE = 3.0  # power falls with wavenumber^-3, as observed in rain fields
+SPECTRUM_SLOPE = 4.0  # power falls with wavenumber^-4: areas with ragged edges, no dust
 LARGEST_SCALE = (
     3.0  # waves longer than a third of the plane are left out: no frame is all wet or all dry
 )
-MEMORY_FRAMES = 150.0  # a wave of wavenumber k forgets itself in 150 / k frames
-SPEED_PIXELS = (2.0, 4.0)  # a frame; the range the sequences draw from
+MEMORY_FRAMES = 200.0  # a wave of wavenumber k forgets itself in 200 / k frames
+SPEED_PIXELS = (1.5, 3.0)  # a frame; the range that sequences draw from
+DIRECTION_RADIANS = (-1.0, 1.0)  # 0 is to the right; a climate has a prevailing wind
 TURN_RADIANS = 0.01  # a frame, at most, either way
 DRY_BELOW = 0.3  # standard deviations of the field: a third of the view is wet
 FULL_ABOVE = 2.5
@@ -35,7 +36,7 @@ def sequence(*, frames: int, size: int, seed: int, index: int) -> UInt8[np.ndarr
         Rain intensity, 0 (dry) to 255.
     """
     random = np.random.default_rng([seed, index])
-    direction, speed = random.uniform(0, 2 * np.pi), random.uniform(*SPEED_PIXELS)
+    direction, speed = random.uniform(*DIRECTION_RADIANS), random.uniform(*SPEED_PIXELS)
     velocity = speed * np.array([np.sin(direction), np.cos(direction)])
     turn = random.uniform(-TURN_RADIANS, TURN_RADIANS)
     wavenumber = _wavenumbers()

@@ -1,6 +1,4 @@
-"""Files that are whole or absent: written beside their place, moved into it, read verified.
-
-The layouts of the three HDF5 files:
+"""The layouts of our HDF5 files, marked complete when written, verified when read.
 
 frames.h5      sequences/000000 ...   (time, channel, row, col) raw values; attribute `name`
 patches.h5     frames                 (frame, channel, row, col) folded raw values, one tile after
@@ -14,10 +12,6 @@ units, NaN missing
 What a reader must know beside the arrays stands as JSON in the attribute `description`.
 """
 
-import csv
-import json
-import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +22,11 @@ import numpy as np
 from jaxtyping import Num
 
 from convlstm.errors import BadInput
+from convlstm.files import from_text, replacing, to_text
+
+File = h5py.File
+Dataset = h5py.Dataset
+"""For signatures elsewhere: nothing but this module imports h5py."""
 
 WINDOW = np.dtype([("start", "i8"), ("sequence", "i4"), ("row", "i4"), ("col", "i4")])
 """start: first row in frames; sequence: index of its name; row, col: the tile's corner, pixels."""
@@ -35,51 +34,6 @@ WINDOW = np.dtype([("start", "i8"), ("sequence", "i4"), ("row", "i4"), ("col", "
 FRAMES_A_CHUNK = (
     4  # of patches.h5: a 20-frame window reads 5-6 chunks; 64 would read 3 times what it needs
 )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A new file for `path`: write to the yielded name; on success it replaces the old one.
-
-    The only way that a file of the pipeline comes into being. A reader sees the old file or the new
-    one, whole; after an exception the old one is untouched and nothing is left beside it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(
-        f".{path.stem}.partial{path.suffix}"
-    )  # writers choose a format by suffix
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """A table with a column for each key of the first row; undefined numbers are empty cells."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
-
-
-def _cell(value: object) -> object:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else f"{value:.8g}"
-
-
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Facts for people and for `dvc metrics`; an undefined number (NaN) is null."""
-    rounded = json.loads(
-        json.dumps(facts),
-        parse_constant=lambda _: None,
-        parse_float=lambda text: float(f"{float(text):.8g}"),
-    )
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -109,29 +63,6 @@ def reading(path: Path) -> Iterator[h5py.File]:
         if not file.attrs.get("complete", False):
             raise BadInput(f"{path}: its writer did not finish; delete it and run `dvc repro`")
         yield file
-
-
-def to_text(facts: Mapping[str, Any]) -> str:
-    """Plain facts (numbers, texts, tuples, mappings of them) as JSON, always the same text."""
-    return json.dumps(facts, sort_keys=True)
-
-
-def from_text(text: str) -> dict[str, Any]:
-    """The facts of `to_text`; JSON knows lists only, here they come back as tuples.
-
-    Raises:
-        ValueError: the text is not a JSON object.
-    """
-    facts = json.loads(text)
-    if not isinstance(facts, dict):
-        raise ValueError("not a JSON object")
-    return {name: _tupled(fact) for name, fact in facts.items()}
-
-
-def _tupled(fact: Any) -> Any:
-    if isinstance(fact, dict):
-        return {name: _tupled(inner) for name, inner in fact.items()}
-    return tuple(_tupled(inner) for inner in fact) if isinstance(fact, list) else fact
 
 
 def describe(file: h5py.File, **facts: Any) -> None:
@@ -192,12 +123,14 @@ def _growing(
     )
 
 
-def write_windows(file: h5py.File, names: Iterable[str], windows: Mapping[str, np.ndarray]) -> None:
+def write_windows(
+    file: h5py.File, names: Iterable[str], windows: Mapping[str, Sequence[tuple[int, ...]]]
+) -> None:
     """The index of patches.h5: the sequences' names, and `WINDOW` rows for each split."""
     file.create_dataset("sequences", data=list(names), dtype=h5py.string_dtype())
     for split, rows in windows.items():
         file.create_dataset(
-            f"windows/{split}", data=rows.astype(WINDOW), chunks=True, fletcher32=True
+            f"windows/{split}", data=np.array(rows, WINDOW), chunks=True, fletcher32=True
         )
 
 

@@ -34,7 +34,7 @@ class Epoch:
     train_mse: float
     valid: dict[str, float]
 
-    def row(self) -> dict[str, float]:
+    def row(self) -> dict[str, int | float]:
         """The epoch as a row of training.csv."""
         facts = {
             "epoch": self.number,

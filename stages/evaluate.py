@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import store
+from convlstm import files, store
 from convlstm.params import Evaluate
 from stages import start
 
@@ -28,12 +28,12 @@ def main(params: Evaluate) -> None:
             for windows in evaluation.score(trained, batches, result):
                 bar.update(windows)
         tables = evaluation.tables(result)
-        store.write_csv(BY_LEAD, tables.pop("model"))
-        store.write_csv(
+        files.write_csv(BY_LEAD, tables.pop("model"))
+        files.write_csv(
             BASELINES,
             [{"forecaster": name, **row} for name, rows in tables.items() for row in rows],
         )
-        store.write_json(SUMMARY, evaluation.summary(result))
+        files.write_json(SUMMARY, evaluation.summary(result))
         with store.create(FORECASTS) as drawn:
             store.describe(drawn, value_range=trained.scaling.value_range)
             for sample in evaluation.samples(trained, batches, result, params.sample_windows):

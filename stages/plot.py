@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from convlstm import figures, store
+from convlstm import figures, files, store
 from convlstm.params import Plot
 from stages import start
 
@@ -26,12 +26,12 @@ def main(params: Plot) -> None:
         f"strip{number}": figures.strip(window) for number, window in enumerate(windows, start=1)
     }
     for name, figure in charts.items():
-        with store.replacing(PLOTS / f"{name}.png") as path:
+        with files.replacing(PLOTS / f"{name}.png") as path:
             figures.save(path, figure)
     for name, frame in windows[0].numbered().items():
-        with store.replacing(PLOTS / f"{name}.png") as path:
+        with files.replacing(PLOTS / f"{name}.png") as path:
             figures.save_frame(path, frame, value_range=value_range)
-    with store.replacing(PLOTS / "forecast.gif") as path:
+    with files.replacing(PLOTS / "forecast.gif") as path:
         figures.save_gif(path, windows[0], frames_per_second=params.gif_frames_per_second)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import store
+from convlstm import files, store
 from convlstm.params import Train
 from stages import start
 
@@ -22,7 +22,7 @@ def main(params: Train) -> None:
 
     with store.reading(PATCHES) as file:
         learner = training.Training(Batches(file), params, default_device())
-        rows: list[dict[str, float]] = []
+        rows: list[dict[str, int | float]] = []
         with tqdm(
             total=learner.iterations, desc=f"train on {learner.device}", unit=" batches"
         ) as bar:
@@ -33,7 +33,7 @@ def main(params: Train) -> None:
 
             for epoch in learner.epochs(show):
                 rows.append(epoch.row())
-                store.write_csv(TRAINING, rows)
+                files.write_csv(TRAINING, rows)
     model.save(MODEL, learner.model)
 
 
