@@ -52,9 +52,9 @@ class Sample:
     """A window to be looked at, in data units; missing pixels are NaN."""
 
     label: str
-    context: Float[np.ndarray, "time channel row col"]
-    truth: Float[np.ndarray, "time channel row col"]
-    forecast: Float[np.ndarray, "time channel row col"]
+    context: Float[np.ndarray, "known channel row col"]
+    truth: Float[np.ndarray, "lead channel row col"]
+    forecast: Float[np.ndarray, "lead channel row col"]
 
 
 def forecasters(model: Model) -> dict[str, Forecaster]:
@@ -77,7 +77,7 @@ def score(model: Model, batches: Batches, result: Result) -> Iterator[int]:
         yield len(frames)
 
 
-def tables(result: Result) -> dict[str, list[dict[str, float]]]:
+def tables(result: Result) -> dict[str, list[dict[str, int | float]]]:
     """For each forecaster a row a lead: `lead` from 1, and the means of `metrics.COLUMNS`."""
     return {
         name: [

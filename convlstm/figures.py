@@ -44,7 +44,6 @@ VALIDATION_CURVES = {
 }
 
 Frame = Float[np.ndarray, "channel row col"]
-Frames = Float[np.ndarray, "time channel row col"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ class Window:
     """What is drawn of one window, in data units; missing pixels are NaN."""
 
     label: str
-    context: Frames
-    truth: Frames
-    forecast: Frames
+    context: Float[np.ndarray, "known channel row col"]
+    truth: Float[np.ndarray, "lead channel row col"]
+    forecast: Float[np.ndarray, "lead channel row col"]
     value_range: tuple[float, float]
 
     def numbered(self) -> dict[str, Frame]:

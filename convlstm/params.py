@@ -22,7 +22,7 @@ def _missing_values(value: object) -> object:
     """null, one number or several: always a tuple."""
     if value is None:
         return ()
-    return _listed(value) if isinstance(value, list) else (value,)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -73,7 +73,7 @@ class Patch(Group):
     test_sequences: Names
 
     @model_validator(mode="after")
-    def _keys_agree(self) -> "Patch":
+    def _patch_keys_agree(self) -> "Patch":
         low, high = self.value_range
         if low >= high:
             raise ValueError(
@@ -120,7 +120,7 @@ class Train(Group):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
-    def _keys_agree(self) -> "Train":
+    def _train_keys_agree(self) -> "Train":
         if self.kernel_size % 2 == 0:
             raise ValueError(
                 f"kernel_size = {self.kernel_size}: must be odd, so that a frame keeps its size"

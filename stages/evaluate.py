@@ -16,7 +16,6 @@ SUMMARY, FORECASTS = Path("data/metrics/summary.json"), Path("data/forecasts.h5"
 def main(params: Evaluate) -> None:
     """Score the model and the baselines on the test windows; keep the windows that are drawn."""
     # here and not above: torch takes seconds to import, and a typo in params.yaml should not wait
-    # for it
     from convlstm import evaluation, model
     from convlstm.batches import Batches
     from convlstm.network import default_device

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from convlstm import figures, files, store
+from convlstm import files, store
 from convlstm.params import Plot
 from stages import start
 
@@ -15,6 +13,11 @@ PLOTS = Path("data/plots")
 
 def main(params: Plot) -> None:
     """Draw everything."""
+    # here and not above: they take a second to import, and a typo in params.yaml should not wait
+    import pandas as pd
+
+    from convlstm import figures
+
     charts = figures.training_curves(pd.read_csv(TRAINING))
     charts["lead_time"] = figures.lead_times(pd.read_csv(BY_LEAD), pd.read_csv(BASELINES))
     with store.reading(FORECASTS) as file:

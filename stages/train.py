@@ -15,7 +15,6 @@ MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.cs
 def main(params: Train) -> None:
     """Train, and write a row of training.csv after each epoch."""
     # here and not above: torch takes seconds to import, and a typo in params.yaml should not wait
-    # for it
     from convlstm import model, training
     from convlstm.batches import Batches
     from convlstm.network import default_device

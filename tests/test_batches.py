@@ -1,0 +1,74 @@
+"""Every window once an epoch, in an order that seed and epoch decide, missing pixels marked."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from conftest import params_of
+
+from convlstm import dataset, rain, store
+from convlstm.batches import Batches
+from convlstm.params import Patch
+
+
+def order_of(batches: Batches, *, seed: int, epoch: int) -> torch.Tensor:
+    parts = [batch.frames for batch in batches.shuffled("train", 4, seed=seed, epoch=epoch)]
+    return torch.cat(parts)
+
+
+def test_an_epoch_shows_every_training_window_once(batches: Batches) -> None:
+    shuffled = order_of(batches, seed=0, epoch=1).flatten(1).sum(dim=1)
+    straight = torch.cat([batch.frames for batch in batches.in_order("train", 5)]).flatten(1).sum(1)
+    assert len(shuffled) == batches.count("train") == 12  # 6 of 12 sequences, 2 windows each
+    assert torch.equal(shuffled.sort().values, straight.sort().values)
+
+
+def test_seed_and_epoch_alone_decide_the_order(batches: Batches) -> None:
+    first = order_of(batches, seed=0, epoch=1)
+    assert torch.equal(first, order_of(batches, seed=0, epoch=1))
+    assert not torch.equal(first, order_of(batches, seed=0, epoch=2))
+    assert not torch.equal(first, order_of(batches, seed=1, epoch=1))
+
+
+def test_a_window_is_its_sequences_frames_scaled_and_folded(batches: Batches) -> None:
+    # the second window of sequence 6, the first that validates, starts at its frame 1
+    expected = rain.sequence(frames=6, size=18, seed=1, index=6)[1:6, None] / np.float32(255)
+    batch = batches.take("valid", [1])
+    np.testing.assert_allclose(
+        batches.geometry.unfold(batch.frames.numpy())[0], expected, atol=1e-7
+    )
+
+
+def test_padding_is_not_valid_and_zero(batches: Batches) -> None:
+    batch = batches.take("test", [0])
+    padded = ~torch.from_numpy(batches.geometry.real_pixels())
+    assert int(padded.sum()) == 20 * 20 - 18 * 18
+    assert not batch.valid[0, :, padded].any()
+    assert not batch.frames[0, :, padded].any()
+    assert batch.valid[0, :, ~padded].all()
+
+
+def test_missing_pixels_are_not_valid_and_zero(tmp_path: Path) -> None:
+    frames = np.full((15, 1, 8, 8), 100, np.uint8)
+    frames[:, :, 2, 3] = 255
+    with store.create(tmp_path / "frames.h5") as file:
+        store.append_sequence(file, "only", frames)
+    params = params_of(
+        Patch,
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        missing_value=(255.0,),
+        value_range=(0.0, 200.0),
+    )
+    path = tmp_path / "patches.h5"
+    with store.reading(tmp_path / "frames.h5") as source, store.create(path) as target:
+        list(dataset.build(source, target, params))
+    with store.reading(path) as file:
+        batches = Batches(file)
+        batch = batches.take("train", [0])
+    valid = batches.geometry.unfold(batch.valid.numpy())[0, 0, 0]
+    values = batches.geometry.unfold(batch.frames.numpy())[0, 0, 0]
+    assert np.argwhere(~valid).tolist() == [[2, 3]]
+    assert values[2, 3] == 0
+    assert np.all(values[valid] == 0.5)

@@ -1,0 +1,166 @@
+"""The pipeline under DVC, for real: a clone of this repository, `dvc` as a user calls it.
+
+All tests share one clone and go on from where the one before has left it, as a user's day does.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SMALL, write_params
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+OUTPUTS = (
+    "data/demo/000/00.png",
+    "data/frames.h5",
+    "data/patches.h5",
+    "data/model.safetensors",
+    "data/metrics/training.csv",
+    "data/metrics/by_lead.csv",
+    "data/metrics/baselines.csv",
+    "data/metrics/summary.json",
+    "data/forecasts.h5",
+    "data/plots/forecast.gif",
+    "data/plots/lead_time.png",
+    "data/plots/strip1.png",
+)
+STAGES = ("demo", "ingest", "patch", "train", "evaluate", "plot")
+
+
+def clone(folder: Path) -> Path:
+    """What git tracks here, as it stands now, with small params, in a repository of its own."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    write_params(folder, **SMALL)
+    call(folder, "git", "init", "--quiet", "--initial-branch=main")
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> None:
+    identity = ("-c", "user.name=a stranger", "-c", "user.email=stranger@example.org")
+    call(folder, "git", "add", "--all")
+    call(folder, "git", *identity, "commit", "--quiet", "--allow-empty", "--message", "as it is")
+
+
+def call(folder: Path, *command: str, status: int = 0) -> str:
+    """A command as in an activated environment; returns all that it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        environment |= {f"{name}_NAME": "a stranger", f"{name}_EMAIL": "stranger@example.org"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
+def ran(output: str) -> list[str]:
+    """The stages that a `dvc` command has computed."""
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in OUTPUTS}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clone(tmp_path_factory.mktemp("a clone"))
+
+
+def test_one_command_runs_all_stages_and_leaves_every_file(repository: Path) -> None:
+    assert ran(call(repository, "dvc", "repro")) == list(STAGES)
+    assert digests(repository)
+    commit(repository)
+    assert "up to date" in call(repository, "dvc", "status")
+
+
+def test_the_film_shows_rain_that_moves(repository: Path) -> None:
+    with Image.open(repository / "data/plots/forecast.gif") as film:
+        assert (
+            getattr(film, "n_frames", 1) == 5
+        )  # 3 of context and 2 of forecast: no frame equals the one before
+
+
+def test_a_second_run_computes_nothing(repository: Path) -> None:
+    assert ran(call(repository, "dvc", "repro")) == []
+
+
+def test_another_lr_trains_evaluates_and_plots_only(repository: Path) -> None:
+    output = call(repository, "dvc", "exp", "run", "-S", "lr=0.0005")
+    assert ran(output) == ["train", "evaluate", "plot"]
+
+
+def test_metrics_and_plots_can_be_compared(repository: Path) -> None:
+    table = json.loads(call(repository, "dvc", "metrics", "diff", "--json"))
+    changes = table["data/metrics/summary.json"]
+    for key in ("model.mse", "model.ssim", "skill_against_persistence.mse"):
+        assert isinstance(changes[key]["diff"], float), changes
+    call(repository, "dvc", "plots", "diff", "--out", "compared")
+    page = (repository / "compared/index.html").read_text(encoding="utf-8")
+    assert "strip1.png" in page
+    assert "Test MSE by lead time" in page
+    shutil.rmtree(repository / "compared")
+    assert "0.0005" in call(repository, "dvc", "exp", "show", "--csv")
+
+
+def test_back_at_the_first_lr_nothing_is_computed(repository: Path) -> None:
+    output = call(repository, "dvc", "exp", "run", "-S", "lr=0.003")
+    assert ran(output) == []
+    assert "Stage 'train' is cached" in output
+    assert "up to date" in call(repository, "dvc", "status")
+
+
+def test_an_experiment_runs_in_a_temporary_copy(repository: Path) -> None:
+    before = digests(repository)
+    output = call(repository, "dvc", "exp", "run", "--temp", "-S", "lr=0.0006")
+    assert ran(output) == ["train", "evaluate", "plot"]
+    assert digests(repository) == before
+
+
+def test_queued_experiments_run(repository: Path) -> None:
+    call(repository, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "lr=0.0007")
+    call(repository, "dvc", "queue", "start")
+    call(repository, "dvc", "queue", "logs", "queued", "--follow")
+    assert re.search(r"queued.*Success", call(repository, "dvc", "queue", "status"))
+    call(repository, "dvc", "queue", "stop")
+
+
+def test_a_bad_value_stops_before_any_work_and_the_last_model_can_be_had_back(
+    repository: Path,
+) -> None:
+    before = digests(repository)
+    output = call(repository, "dvc", "exp", "run", "-S", "lr=abc", status=255)
+    assert "lr = 'abc'" in output
+    call(repository, "git", "checkout", "--", "params.yaml", "dvc.lock")
+    call(repository, "dvc", "checkout")
+    call(repository, "git", "checkout", "--", "data/metrics")
+    assert digests(repository) == before
+
+
+def test_from_scratch_again_every_output_is_the_same_bytes(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    again = clone(tmp_path_factory.mktemp("another clone"))
+    assert ran(call(again, "dvc", "repro")) == list(STAGES)
+    assert digests(again) == digests(repository)

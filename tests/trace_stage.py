@@ -1,0 +1,90 @@
+"""Runs one stage in this fresh interpreter and prints as JSON what it loaded, read and wrote.
+
+Usage: python trace_stage.py STAGE, in the folder that holds params.yaml and data/.
+"""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import safetensors
+
+from convlstm import params
+
+ROOT, HERE = Path(__file__).resolve().parent.parent, Path.cwd().resolve()
+sys.path.insert(0, str(ROOT))
+
+read: set[str] = set()
+written: set[str] = set()
+groups: set[str] = set()
+
+
+def note(files: set[str], path: Any) -> None:
+    """Remember a file of the pipeline, by its path from here."""
+    resolved = Path(path).resolve()
+    if resolved.is_relative_to(HERE / "data"):
+        files.add(str(resolved.relative_to(HERE)))
+
+
+def on_event(event: str, args: tuple[Any, ...]) -> None:
+    """Python's own opens and renames; what is renamed into its place was written."""
+    if event == "os.rename":
+        note(written, args[1])
+        read.discard(str(Path(args[0]).resolve().relative_to(HERE)))
+    elif event == "open" and isinstance(args[0], str):
+        is_reading = args[1] is None or "r" in args[1]
+        note(read if is_reading else written, args[0])
+
+
+def spied(original: Any, files: set[str]) -> Any:
+    """A file opener of compiled code, which raises no event of its own."""
+
+    def opener(path: Any, *args: Any, **kwargs: Any) -> Any:
+        note(files, path)
+        return original(path, *args, **kwargs)
+
+    return opener
+
+
+class File(h5py.File):  # type: ignore[misc] # h5py ships no types
+    """h5py's, that tells what it reads; what it writes is renamed afterwards."""
+
+    def __init__(self, path: Any, mode: str) -> None:
+        if mode == "r":
+            note(read, path)
+        super().__init__(path, mode)
+
+
+def load(path: Path, group: Any) -> Any:
+    """Ours, that tells which keys a stage asks for."""
+    groups.add(group.__name__)
+    return original_load(path, group)
+
+
+original_load = params.load
+params.load = load
+h5py.File = File
+safetensors.safe_open = spied(safetensors.safe_open, read)  # type: ignore[misc] # to spy on it
+sys.addaudithook(on_event)
+runpy.run_module(f"stages.{sys.argv[1]}", run_name="__main__")
+
+partial = {file for file in read | written if Path(file).name.startswith(".")}
+modules = {
+    str(Path(module.__file__).resolve().relative_to(ROOT))
+    for name, module in list(sys.modules.items())
+    if name.split(".")[0] in ("convlstm", "stages") and module.__file__
+}
+print(
+    json.dumps(
+        {
+            "modules": sorted(modules | {f"stages/{sys.argv[1]}.py"}),
+            "read": sorted(read - written - partial),
+            "written": sorted(written - partial),
+            "groups": sorted(groups),
+            "torch": "torch" in sys.modules,
+        }
+    )
+)
