@@ -13,11 +13,8 @@ from convlstm.model import Model
 from convlstm.patches import Geometry
 
 TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
-PERFECT = {
-    "mse": 0.0,
-    "fmae": 0.0,
-    "ssim": 1.0,
-}  # the scores that have a skill: PSNR has no finite best
+PERFECT = {"mse": 0.0, "fmae": 0.0, "ssim": 1.0}
+"""The scores that have a skill: PSNR has no finite best."""
 
 Frames = Float[np.ndarray, "batch time channel row col"]
 Forecaster = Callable[[Frames, int], Frames]

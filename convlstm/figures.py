@@ -16,9 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(
-    bad="0.75"
-)  # uniform to the eye, readable in grey
+# uniform to the eye, readable in grey; missing pixels are grey
+COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad="0.75")
 ERROR_MAP = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
 STYLES: Mapping[str, Mapping[str, object]] = {
     "model": {"color": "#0072B2", "linewidth": 2.5},

@@ -18,9 +18,8 @@ def replacing(path: Path) -> Iterator[Path]:
     one, whole; after an exception the old one is untouched and nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(
-        f".{path.stem}.partial{path.suffix}"
-    )  # writers choose a format by suffix
+    # the suffix stays, because writers choose a format by it
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:

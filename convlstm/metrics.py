@@ -38,10 +38,9 @@ def fmae(forecast: Frame, truth: Frame, valid: Valid) -> float:
 def ssim(forecast: Frame, truth: Frame, valid: Valid) -> float:
     """Structural similarity of the bytes, uniform 7 x 7 window, data range 255, channels together.
 
-    Source: skimage.metrics.structural_similarity; where pixels are missing, both frames hold 0
-        there and the
-    mean is taken over the map at valid pixels. The outer 3 pixels are left out, as skimage does.
-    NaN if no pixel is left.
+    Source: skimage.metrics.structural_similarity, whose mean leaves out the outer 3 pixels. Where
+    pixels are missing both frames hold 0, and the mean is taken of the map at valid pixels. NaN if
+    no pixel is left.
     """
     images = [
         np.moveaxis(np.where(valid, as_bytes(frame), 0), 0, -1) for frame in (forecast, truth)
@@ -57,15 +56,12 @@ def ssim(forecast: Frame, truth: Frame, valid: Valid) -> float:
 
 def psnr(forecast: Frame, truth: Frame, valid: Valid) -> float:
     """10 log10(255^2 / mean square error of the bytes), dB, at most `PSNR_CAP_DB`."""
-    difference = as_bytes(forecast).astype(np.int32) - as_bytes(
-        truth
-    )  # bytes would wrap around when squared
+    # as bytes they would wrap around when squared
+    difference = as_bytes(forecast).astype(np.int32) - as_bytes(truth)
     mean_square = np.mean(difference**2, where=valid)
-    return (
-        min(PSNR_CAP_DB, float(10 * np.log10(255**2 / mean_square)))
-        if mean_square > 0
-        else PSNR_CAP_DB
-    )
+    if mean_square == 0:
+        return PSNR_CAP_DB
+    return min(PSNR_CAP_DB, float(10 * np.log10(255**2 / mean_square)))
 
 
 def sharpness(frame: Frame, valid: Valid) -> float:

@@ -23,14 +23,8 @@ def fold(
     p = patch_size
     parts = frames.reshape(*lead, channels, rows // p, p, cols // p, p)
     n = len(lead)
-    order = (
-        *range(n),
-        n + 2,
-        n + 4,
-        n,
-        n + 1,
-        n + 3,
-    )  # row in patch, col in patch, channel, row, col
+    # row in patch, col in patch, channel, row, col
+    order = (*range(n), n + 2, n + 4, n, n + 1, n + 3)
     return parts.transpose(order).reshape(*lead, p * p * channels, rows // p, cols // p)
 
 
@@ -42,14 +36,8 @@ def unfold(
     p = patch_size
     parts = patches.reshape(*lead, p, p, channels // (p * p), rows, cols)
     n = len(lead)
-    order = (
-        *range(n),
-        n + 2,
-        n + 3,
-        n,
-        n + 4,
-        n + 1,
-    )  # channel, row, row in patch, col, col in patch
+    # channel, row, row in patch, col, col in patch
+    order = (*range(n), n + 2, n + 3, n, n + 4, n + 1)
     return parts.transpose(order).reshape(*lead, channels // (p * p), rows * p, cols * p)
 
 

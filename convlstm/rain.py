@@ -12,9 +12,7 @@ from scipy.ndimage import map_coordinates
 
 PLANE_PIXELS = 256  # of the periodic plane; larger than the view, so that rain enters from outside
 SPECTRUM_SLOPE = 4.0  # power falls with wavenumber^-4: areas with ragged edges, no dust
-LARGEST_SCALE = (
-    3.0  # waves longer than a third of the plane are left out: no frame is all wet or all dry
-)
+LARGEST_SCALE = 3.0  # longer waves than a third of the plane would make frames all wet or all dry
 MEMORY_FRAMES = 200.0  # a wave of wavenumber k forgets itself in 200 / k frames
 SPEED_PIXELS = (1.5, 3.0)  # a frame; the range that sequences draw from
 DIRECTION_RADIANS = (-1.0, 1.0)  # 0 is to the right; a climate has a prevailing wind

@@ -59,9 +59,8 @@ class Scaling:
                 marked under `missing` because no missing_value is set.
         """
         low, high = self.value_range
-        outside = ~self.is_missing(values) & ~(
-            (values >= low) & (values <= high)
-        )  # NaN is outside as well
+        inside = (values >= low) & (values <= high)  # never true of NaN
+        outside = ~inside & ~self.is_missing(values)
         if not outside.any():
             return values
         if policy == "clip" and not np.isnan(values[outside]).any():

@@ -1,13 +1,11 @@
 """The layouts of our HDF5 files, marked complete when written, verified when read.
 
 frames.h5      sequences/000000 ...   (time, channel, row, col) raw values; attribute `name`
-patches.h5     frames                 (frame, channel, row, col) folded raw values, one tile after
-another
+patches.h5     frames                 (frame, channel, row, col) folded raw values, tile after tile
                sequences              their names
-               windows/train ...      valid, test: one `WINDOW` row for each window, an index into
-               frames
-forecasts.h5   windows/000000 ...     context, truth, forecast: (time, channel, row, col), data
-units, NaN missing
+               windows/train ...      valid, test: a `WINDOW` row for each, an index into frames
+forecasts.h5   windows/000000 ...     context, truth, forecast: (time, channel, row, col) in data
+                                      units, NaN where missing
 
 What a reader must know beside the arrays stands as JSON in the attribute `description`.
 """
@@ -31,9 +29,8 @@ Dataset = h5py.Dataset
 WINDOW = np.dtype([("start", "i8"), ("sequence", "i4"), ("row", "i4"), ("col", "i4")])
 """start: first row in frames; sequence: index of its name; row, col: the tile's corner, pixels."""
 
-FRAMES_A_CHUNK = (
-    4  # of patches.h5: a 20-frame window reads 5-6 chunks; 64 would read 3 times what it needs
-)
+FRAMES_A_CHUNK = 4
+"""Of patches.h5: a 20-frame window reads 5-6 chunks; 64 would read 3 times what it needs."""
 
 
 @contextmanager

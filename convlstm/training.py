@@ -14,9 +14,8 @@ from convlstm.network import Architecture, Network
 from convlstm.params import Train
 from convlstm.sampling import draw, probability
 
-VALIDATION_BATCH = (
-    8  # windows at a time without gradients; a constant, so that it cannot change numbers
-)
+VALIDATION_BATCH = 8
+"""Windows at a time without gradients; a constant, so that it cannot change numbers."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SMALL, write_params
+from conftest import ROOT, SMALL, STAGES, write_params
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,12 @@ OUTPUTS = (
     "data/plots/lead_time.png",
     "data/plots/strip1.png",
 )
-STAGES = ("demo", "ingest", "patch", "train", "evaluate", "plot")
+README_COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("dvc")
+]
 
 
 def clone(folder: Path) -> Path:
@@ -97,9 +103,8 @@ def test_one_command_runs_all_stages_and_leaves_every_file(repository: Path) -> 
 
 def test_the_film_shows_rain_that_moves(repository: Path) -> None:
     with Image.open(repository / "data/plots/forecast.gif") as film:
-        assert (
-            getattr(film, "n_frames", 1) == 5
-        )  # 3 of context and 2 of forecast: no frame equals the one before
+        # 3 of context and 2 of forecast: no frame equals the one before
+        assert getattr(film, "n_frames", 1) == 5
 
 
 def test_a_second_run_computes_nothing(repository: Path) -> None:
@@ -164,3 +169,9 @@ def test_from_scratch_again_every_output_is_the_same_bytes(
     again = clone(tmp_path_factory.mktemp("another clone"))
     assert ran(call(again, "dvc", "repro")) == list(STAGES)
     assert digests(again) == digests(repository)
+
+
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_the_readmes_commands_run(repository: Path, command: str) -> None:
+    mine = str(repository / "data/demo")
+    call(repository, *(word.replace("/path/to/frames", mine) for word in shlex.split(command)))
