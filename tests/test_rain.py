@@ -1,0 +1,68 @@
+"""The demo moves, decays, is neither dry nor flooded, and is the same in every run."""
+
+import numpy as np
+import pytest
+from skimage.registration import phase_cross_correlation
+
+from convlstm import rain
+
+SIZE = 96
+
+
+def sequence(index: int, seed: int = 0) -> np.ndarray:
+    return rain.sequence(frames=12, size=SIZE, seed=seed, index=index)
+
+
+SEQUENCES = [sequence(index) for index in range(6)]
+
+
+def test_the_seed_and_the_index_decide_every_pixel() -> None:
+    np.testing.assert_array_equal(sequence(1), SEQUENCES[1])
+    assert not np.array_equal(sequence(1, seed=1), SEQUENCES[1])
+    assert not np.array_equal(SEQUENCES[0], SEQUENCES[1])
+
+
+@pytest.mark.parametrize("frames", SEQUENCES)
+def test_some_of_it_is_dry_and_some_is_wet(frames: np.ndarray) -> None:
+    assert frames.shape == (12, SIZE, SIZE)
+    assert frames.dtype == np.uint8
+    wet = (frames > 0).mean(axis=(1, 2))
+    assert wet.min() > 0.02
+    assert wet.max() < 0.95
+
+
+@pytest.mark.parametrize("frames", SEQUENCES)
+def test_it_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) -> None:
+    # scikit-image's registration, an independent estimate; it gives the shift back to frame 0
+    first, later = frames[0].astype(float), frames[4].astype(float)
+    shift, _, _ = phase_cross_correlation(first, later, normalization=None)  # type: ignore[no-untyped-call] # skimage ships none
+    row, col = -shift / 4
+    assert 1 <= np.hypot(row, col) <= 3.5  # SPEED_PIXELS, give or take a pixel of the estimate
+    assert col > 0  # within one radian of the prevailing wind
+
+
+def test_persistence_gets_worse_with_every_frame() -> None:
+    errors = np.mean(
+        [
+            [((frames[time] / 255 - frames[0] / 255) ** 2).sum() for time in (1, 3, 6, 10)]
+            for frames in SEQUENCES
+        ],
+        axis=0,
+    )
+    assert (np.diff(errors) > 0).all()
+
+
+def test_small_scales_are_forgotten_sooner_than_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rain, "SPEED_PIXELS", (0.0, 0.0))  # so that only time changes the field
+    monkeypatch.setattr(rain, "TURN_RADIANS", 0.0)
+    correlation = {"large": 0.0, "small": 0.0}
+    for index in range(4):
+        waves = np.fft.fft2(sequence(index)[[0, 11]].astype(float))
+        number = np.hypot(
+            *np.meshgrid(np.fft.fftfreq(SIZE, 1 / SIZE), np.fft.fftfreq(SIZE, 1 / SIZE))
+        )
+        for name, band in (("large", (number >= 1) & (number < 4)), ("small", number > 16)):
+            before, after = waves[:, band]
+            shared = np.abs(np.vdot(before, after))
+            correlation[name] += shared / np.linalg.norm(before) / np.linalg.norm(after) / 4
+    assert correlation["small"] < correlation["large"] - 0.2
