@@ -1,7 +1,7 @@
 """The windows of one split of patches.h5 as batches of tensors, shuffled by epoch."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Batches:
         facts = store.description(file)
         self.geometry = Geometry(**facts["geometry"])
         self.scaling = Scaling(**facts["scaling"])
+        self.reading: dict[str, Any] = facts["reading"]
         self.context_frames: int = facts["context_frames"]
         self.forecast_frames: int = facts["forecast_frames"]
         self.index = {split: rows[:] for split, rows in file["windows"].items()}

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Int
 
-from convlstm import store
-from convlstm.errors import BadInput
-from convlstm.params import Patch
+from convlstm import store, times
+from convlstm.errors import BadInput, Faults
+from convlstm.params import Patch, Values
 from convlstm.patches import Geometry, tile_corners
 from convlstm.scaling import Scaling
 from convlstm.windows import (
@@ -23,16 +23,28 @@ from convlstm.windows import (
 )
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
-FRAMES_IN_MEMORY = 16
+BLOCK_BYTES = 2**25  # of frames that are in memory at once
 
 
 class Tile(NamedTuple):
-    """A stored tile of one sequence: its corner in the frame, its first row, what it measured."""
+    """A stored tile of one sequence: its corner in the frame, and its first row in patches.h5.
+
+    `measured` and `wet` count such pixels in each of its frames.
+    """
 
     row: int
     col: int
     first: int
-    measured: Bool[np.ndarray, " time"]
+    measured: Int[np.ndarray, " time"]
+    wet: Int[np.ndarray, " time"]
+
+    def holds(self, frames: slice, least_wet: float) -> bool:
+        """Whether every frame is measured at some pixel, and enough of all measured pixels is wet.
+
+        An empty frame teaches and tests nothing.
+        """
+        measured = self.measured[frames]
+        return bool(measured.all() and self.wet[frames].sum() >= least_wet * measured.sum())
 
 
 def build(source: store.File, target: store.File, params: Patch) -> Iterator[dict[str, int]]:
@@ -47,36 +59,42 @@ def build(source: store.File, target: store.File, params: Patch) -> Iterator[dic
     sequences = store.sequences(source)
     geometry = _geometry(sequences, params)
     length = params.context_frames + params.forecast_frames
-    spans = _spans({name: len(frames) for name, frames in sequences.items()}, params, length)
-    frames = store.create_patches(target, geometry.folded_shape, _common_dtype(sequences))
+    spans = _spans(sequences, params, length)
+    dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
+    frames = store.create_patches(target, geometry.folded_shape, dtype)
     windows: dict[str, list[tuple[int, int, int, int]]] = {split: [] for split in SPLITS}
+    faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
-        for tile in _append_tiles(name, sequence, frames, geometry, params):
+        for tile in _append_tiles(sequence, frames, geometry, params, faults):
             for span in spans[name]:
+                least_wet = params.min_wet_fraction if span.split == "train" else 0.0
                 windows[span.split] += [
                     (tile.first + start, number, tile.row, tile.col)
                     for start in span.windows(length, params.stride)
-                    if tile.measured[start : start + length].all()  # an empty frame tests nothing
+                    if tile.holds(slice(start, start + length), least_wet)
                 ]
         yield {split: len(rows) for split, rows in windows.items()}
+    faults.check()
     _check_windows(windows)
     store.write_windows(target, sequences, windows)
     store.describe(
         target,
         geometry=asdict(geometry),
-        scaling=asdict(_scaling(params)),
+        scaling=asdict(scaling_of(params)),
+        reading=store.description(source)["reading"],
         context_frames=params.context_frames,
         forecast_frames=params.forecast_frames,
     )
 
 
-def _scaling(params: Patch) -> Scaling:
-    return Scaling(params.value_range, params.missing_value)
+def scaling_of(params: Values) -> Scaling:
+    """The scaling that params name."""
+    return Scaling(params.value_range, params.missing_value, params.out_of_range)
 
 
-def _geometry(sequences: Mapping[str, store.Dataset], params: Patch) -> Geometry:
+def _geometry(sequences: Mapping[str, store.Sequence], params: Patch) -> Geometry:
     """The one size that all tiles have."""
-    shapes = {name: sequence.shape[1:] for name, sequence in sequences.items()}
+    shapes = {name: sequence.frames.shape[1:] for name, sequence in sequences.items()}
     first_name, (channels, rows, cols) = next(iter(shapes.items()))
     for name, shape in shapes.items():
         if shape[0] != channels or (params.tile_size is None and shape != shapes[first_name]):
@@ -97,44 +115,56 @@ def _geometry(sequences: Mapping[str, store.Dataset], params: Patch) -> Geometry
     return Geometry(channels, rows, cols, params.patch_size)
 
 
-def _common_dtype(sequences: Mapping[str, store.Dataset]) -> np.dtype[Any]:
-    """The smallest type that holds all sequences' values exactly."""
-    return np.result_type(*{sequence.dtype for sequence in sequences.values()})
-
-
-def _spans(lengths: Mapping[str, int], params: Patch, length: int) -> dict[str, list[Span]]:
-    """The split of each sequence, by the rule that params name."""
-    check_lengths(lengths, length=length)
+def _spans(
+    sequences: Mapping[str, store.Sequence], params: Patch, length: int
+) -> dict[str, list[Span]]:
+    """The split of each sequence, by the rule that params name, cut at its gaps."""
+    lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
+    runs = {name: times.runs(sequences[name].times, lengths[name]) for name in lengths}
+    check_lengths(runs, length=length)
     if params.split_by == "time":
         spans = split_by_time(lengths, params.split, length=length)
     elif params.test_sequences:
         spans = split_by_name(lengths, valid=params.valid_sequences, test=params.test_sequences)
     else:
         spans = split_by_sequence(lengths, params.split)
-    return {name: [span for span in spans if span.sequence == name] for name in lengths}
+    parts: dict[str, list[Span]] = {name: [] for name in lengths}
+    for span in spans:
+        parts[span.sequence] += span.without_gaps(runs[span.sequence])
+    return parts
 
 
 def _append_tiles(
-    name: str, sequence: store.Dataset, frames: store.Dataset, geometry: Geometry, params: Patch
+    sequence: store.Sequence,
+    frames: store.Dataset,
+    geometry: Geometry,
+    params: Patch,
+    faults: Faults,
 ) -> list[Tile]:
     """Append the tiles of a sequence, one after another, each with its frames in a row."""
-    scaling = _scaling(params)
-    time, _, height, width = sequence.shape
+    scaling = scaling_of(params)
+    time, _, height, width = sequence.frames.shape
     rows, cols = tile_corners(height, geometry.rows), tile_corners(width, geometry.cols)
     base = len(frames)
     tiles = [
-        Tile(row, col, base + number * time, np.zeros(time, bool))
+        Tile(row, col, base + number * time, np.zeros(time, np.int64), np.zeros(time, np.int64))
         for number, (row, col) in enumerate(product(rows, cols))
     ]
     frames.resize(base + len(tiles) * time, axis=0)
-    for start in range(0, time, FRAMES_IN_MEMORY):
-        block = sequence[start : start + FRAMES_IN_MEMORY]
-        block = scaling.check(block, policy=params.out_of_range, where=name)
+    step = max(1, BLOCK_BYTES * time // sequence.frames.nbytes)
+    for start in range(0, time, step):
+        block = sequence.frames[start : start + step]
+        for offset, frame in enumerate(block):
+            with faults.collected():
+                block[offset] = scaling.check(frame, where=sequence.label(start + offset))
         stop = start + len(block)
-        for row, col, first, measured in tiles:
-            part = block[..., row : row + geometry.rows, col : col + geometry.cols]
-            measured[start:stop] = ~scaling.is_missing(part).all(axis=(1, 2, 3))
-            frames[first + start : first + stop] = geometry.fold(part)
+        measured = ~scaling.is_missing(block)
+        wet = measured & (block > params.wet_threshold)
+        for row, col, first, measured_pixels, wet_pixels in tiles:
+            area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
+            measured_pixels[start:stop] = measured[area].sum(axis=(1, 2, 3))
+            wet_pixels[start:stop] = wet[area].sum(axis=(1, 2, 3))
+            frames[first + start : first + stop] = geometry.fold(block[area])
     return tiles
 
 
@@ -142,6 +172,6 @@ def _check_windows(windows: Mapping[str, list[tuple[int, int, int, int]]]) -> No
     for split, rows in windows.items():
         if not rows:
             raise BadInput(
-                f"split: no window is left to {split}; give it more sequences, or check that "
-                f"missing_value does not cover whole frames"
+                f"split: no window is left to {split}; give it more sequences, lower "
+                f"min_wet_fraction, or check that missing_value does not cover whole frames"
             )

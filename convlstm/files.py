@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from convlstm.errors import BadInput
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -27,6 +29,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_new_folder(path: Path, *, beside: Path) -> None:
+    """Files may be written into `path` without loss: it is new or empty, and not inside `beside`.
+
+    Raises:
+        BadInput: it is not.
+    """
+    if path.resolve().is_relative_to(beside.resolve()):
+        raise BadInput(f"{path}: lies in {beside}, and would be read as part of it; give another")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise BadInput(f"{path}: is there already; give a new folder, so that nothing is lost")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -1,6 +1,6 @@
 """A trained network and all it takes to use it, in one safetensors file that describes itself."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from convlstm.errors import BadInput
 from convlstm.files import from_text, replacing, to_text
 from convlstm.network import Architecture, Network
+from convlstm.params import Reading, Values
 from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
 
@@ -23,13 +24,15 @@ FORMAT = "convlstm-1"
 class Model:
     """A network with the geometry and scaling of the frames that it was trained on.
 
-    `context_frames` and `forecast_frames` are those of training; `params` is the whole of what it
-    was trained with, for the record.
+    `reading` are the params by which the raw frames were read (`params.Reading`); `context_frames`
+    and `forecast_frames` are those of training; `params` is the whole of what it was trained with,
+    for the record.
     """
 
     network: Network
     geometry: Geometry
     scaling: Scaling
+    reading: dict[str, Any]
     context_frames: int
     forecast_frames: int
     params: dict[str, Any]
@@ -40,12 +43,12 @@ class Model:
     ) -> Float[np.ndarray, "batch {leads} channel row col"]:
         """The next `leads` frames after the context, in free operation; values in [0, 1].
 
-        The forecast is not clipped: FMAE is defined before clipping.
+        The forecast is not clipped: FMAE is defined before clipping. Frames of another size than in
+        training need an architecture that takes any size.
         """
-        folded = torch.from_numpy(self.geometry.fold(context)).to(
-            next(self.network.parameters()).device
-        )
-        return self.geometry.unfold(self.network.rollout(folded, leads).cpu().numpy())
+        geometry = replace(self.geometry, rows=context.shape[-2], cols=context.shape[-1])
+        folded = torch.from_numpy(geometry.fold(context)).to(next(self.network.parameters()).device)
+        return geometry.unfold(self.network.rollout(folded, leads).cpu().numpy())
 
 
 def save(path: Path, model: Model) -> None:
@@ -58,6 +61,7 @@ def save(path: Path, model: Model) -> None:
         "architecture": asdict(model.network.architecture),
         "geometry": asdict(model.geometry),
         "scaling": asdict(model.scaling),
+        "reading": model.reading,
         "context_frames": model.context_frames,
         "forecast_frames": model.forecast_frames,
         "params": model.params,
@@ -81,21 +85,53 @@ def load(path: Path, device: torch.device) -> Model:
     try:
         with safe_open(path, framework="pt") as file:
             facts = from_text((file.metadata() or {})["description"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if facts["format"] != FORMAT:
-            raise ValueError(f"format {facts['format']}, not {FORMAT}")
-        network = Network(Architecture(**facts["architecture"]))
-        network.load_state_dict(weights)
+            if facts["format"] != FORMAT:
+                raise ValueError(f"format {facts['format']}, not {FORMAT}")
+            network = _network(file, Architecture(**facts["architecture"])).to(device).eval()
+        geometry = Geometry(**facts["geometry"])
+        a = network.architecture
+        if geometry.folded_shape != (a.channels, a.rows, a.cols):
+            raise ValueError(f"{geometry} does not fit {a}")
+        Values.model_validate(facts["scaling"])
+        Reading.model_validate(facts["reading"])
         return Model(
-            network.to(device).eval(),
-            Geometry(**facts["geometry"]),
+            network,
+            geometry,
             Scaling(**facts["scaling"]),
-            context_frames=facts["context_frames"],
-            forecast_frames=facts["forecast_frames"],
+            facts["reading"],
+            context_frames=_count(facts["context_frames"]),
+            forecast_frames=_count(facts["forecast_frames"]),
             params=facts["params"],
         )
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
             f"{path}: no model of this project ({reason}); train one with `dvc repro`"
         ) from None
+
+
+def _network(file: Any, architecture: Architecture) -> Network:
+    """The network with the file's weights, whose shapes are checked before memory is taken.
+
+    A file from elsewhere may name any architecture; a tensor of it is never larger than the file.
+    """
+    names = set(file.keys())
+    if len(architecture.hidden_channels) > len(names):
+        raise ValueError("more layers than weights")
+    with torch.device("meta"):
+        network = Network(architecture)
+    needed = {name: list(weight.shape) for name, weight in network.state_dict().items()}
+    if names != set(needed):
+        raise ValueError(f"weights {sorted(names ^ set(needed))[:3]} do not belong together")
+    for name, shape in needed.items():
+        if file.get_slice(name).get_shape() != shape:
+            raise ValueError(f"weight {name} is not of shape {shape}")
+    weights = {name: file.get_tensor(name).float() for name in names}
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
+def _count(number: object) -> int:
+    if not isinstance(number, int) or number < 1:
+        raise ValueError(f"{number!r} frames")
+    return number

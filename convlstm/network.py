@@ -31,6 +31,16 @@ class Architecture:
     rows: int
     cols: int
 
+    def __post_init__(self) -> None:
+        sizes = (*self.hidden_channels, self.kernel_size, self.channels, self.rows, self.cols)
+        if min(sizes) < 1 or self.kernel_size % 2 == 0 or not self.hidden_channels:
+            raise ValueError(f"an impossible network: {self}")
+
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether frames may differ in size from those of training."""
+        return self.cell == "convlstm"
+
 
 class Network(nn.Module):
     """Layers of cells, and a readout from the uppermost hidden state to the next frame."""

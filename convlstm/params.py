@@ -1,16 +1,8 @@
-"""params.yaml as strict, frozen models: a group of keys for each stage, checked at birth."""
+"""Every knob as strict, frozen models: a group of keys for each stage, checked at birth."""
 
-import difflib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from convlstm.errors import BadInput
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def _listed(value: object) -> object:
@@ -39,29 +31,69 @@ class Group(BaseModel):
 
 
 class Demo(Group):
-    """The synthetic rain."""
+    """The synthetic sequences."""
 
+    demo_kind: Literal["rain", "digits"]
+    demo_digits: Annotated[str, Field(min_length=1)]
     demo_sequences: Count
     demo_frames: Count
     demo_size: Annotated[int, Field(ge=7)]
     demo_seed: Annotated[int, Field(ge=0)]
 
 
-class Ingest(Group):
-    """Where the raw frames lie and what a pixel of theirs means."""
+class Reading(Group):
+    """What the names and the numbers of raw files mean."""
+
+    pixel_values: Literal["gray", "luminance", "index", "rgb"]
+    raw_axes: str | None
+    raw_dataset: str | None
+    time_format: str | None
+    max_pixels: Count
+
+    @model_validator(mode="after")
+    def _axes_are_letters(self) -> "Reading":
+        axes = self.raw_axes
+        if axes is not None and not (
+            set("HW") <= set(axes) <= set("NTCHW") and len(set(axes)) == len(axes)
+        ):
+            raise ValueError(
+                f"raw_axes = {axes!r}: must name each axis once, with H and W among N T C H W"
+            )
+        return self
+
+
+class Ingest(Reading):
+    """Where the raw frames lie, and how they are read."""
 
     raw: Annotated[str, Field(min_length=1)]
-    pixel_values: Literal["gray", "luminance", "index", "rgb"]
 
 
-class Patch(Group):
-    """How frames become scaled, folded and split windows."""
+class Values(Group):
+    """Which numbers become 0 and 1, and which mean that nothing was measured."""
 
     value_range: Annotated[tuple[float, float], BeforeValidator(_listed)]
     missing_value: Annotated[
         tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_missing_values)
     ]
     out_of_range: Literal["error", "clip", "missing"]
+
+    @model_validator(mode="after")
+    def _range_has_two_ends(self) -> "Values":
+        low, high = self.value_range
+        if low >= high:
+            raise ValueError(
+                f"value_range = [{low}, {high}]: the first number must be the smaller one"
+            )
+        return self
+
+
+class Forecast(Reading, Values):
+    """What a forecast must know of the frames that it is given."""
+
+
+class Patch(Values):
+    """How frames become scaled, folded and split windows."""
+
     tile_size: Annotated[int, Field(ge=7)] | None
     patch_size: Count
     context_frames: Count
@@ -71,14 +103,11 @@ class Patch(Group):
     split_by: Literal["sequence", "time"]
     valid_sequences: Names
     test_sequences: Names
+    min_wet_fraction: Annotated[float, Field(ge=0, le=1)]
+    wet_threshold: float
 
     @model_validator(mode="after")
     def _patch_keys_agree(self) -> "Patch":
-        low, high = self.value_range
-        if low >= high:
-            raise ValueError(
-                f"value_range = [{low}, {high}]: the first number must be the smaller one"
-            )
         if abs(sum(self.split) - 1) > 1e-6:
             raise ValueError(f"split = {list(self.split)}: the three shares must add up to 1")
         if self.tile_size is not None and self.patch_size > self.tile_size:
@@ -150,50 +179,3 @@ class Params(Demo, Ingest, Patch, Train, Evaluate, Plot):
 
 
 GroupT = TypeVar("GroupT", bound=Group)
-
-
-def load(path: Path, group: type[GroupT]) -> GroupT:
-    """Read and check a whole params.yaml, and hand out the keys of one group alone.
-
-    A stage that is given its own group cannot come to depend on a key that dvc.yaml does not list
-    for it.
-
-    Raises:
-        BadInput: the file is missing or no YAML, or a key is unknown, missing, of the wrong type or
-            out of its range; one line for each fault.
-    """
-    try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(
-            f"{path}: no such file here; run this from the root of the repository"
-        ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, Mapping):
-        raise BadInput(f"{path}: must hold lines of the form `key: value`")
-    try:
-        Params.model_validate(dict(values))
-        return group.model_validate({key: values[key] for key in group.model_fields})
-    except ValidationError as error:
-        raise BadInput("\n".join(f"{path}: {_fault(fault)}" for fault in error.errors())) from None
-
-
-def _fault(fault: ErrorDetails) -> str:
-    """One line of ours for one finding of pydantic's: key, value, what is allowed."""
-    if not fault["loc"]:  # a disagreement between keys says all of it in its own words
-        return fault["msg"].removeprefix("Value error, ")
-    key = str(fault["loc"][0])
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Params.model_fields, n=1)
-        return f"{key} = {_shown(fault['input'])}: unknown key" + (
-            f"; the nearest is {near[0]}" if near else ""
-        )
-    if fault["type"] == "missing":
-        return f"{key}: this key is missing; add it"
-    return f"{key} = {_shown(fault['input'])}: {fault['msg'].replace('Input should', 'should')}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -50,6 +50,10 @@ class Geometry:
     cols: int
     patch_size: int
 
+    def __post_init__(self) -> None:
+        if min(self.channels, self.rows, self.cols, self.patch_size) < 1:
+            raise ValueError(f"an impossible geometry: {self}")
+
     @property
     def folded_shape(self) -> tuple[int, int, int]:
         """(channel, row, col) after padding and folding."""
@@ -76,11 +80,12 @@ class Geometry:
         return self.fold(np.ones((self.channels, self.rows, self.cols), bool))
 
 
-def tile_corners(size: int, tile_size: int) -> list[int]:
+def tile_corners(size: int, tile_size: int, *, overlap: int = 0) -> list[int]:
     """Starts of the fewest tiles that cover `size` pixels, spread evenly.
 
-    Neighbours overlap by a few pixels where `tile_size` does not divide `size`: no pixel is
-    dropped, and no tile is mostly padding. `tile_size` must be at most `size`.
+    Neighbours overlap by at least `overlap` pixels, and by a few more where the tiles do not fit
+    exactly: no pixel is dropped, and no tile is mostly padding. `tile_size` must be at most `size`
+    and more than `overlap`.
     """
-    count = -(-size // tile_size)
+    count = max(1, -(-(size - overlap) // (tile_size - overlap)))
     return [round(start) for start in np.linspace(0, size - tile_size, count)]

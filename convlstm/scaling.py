@@ -5,6 +5,7 @@ memory of float32, and no rounding). `Scaling` travels with them and is applied 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
@@ -14,10 +15,16 @@ from convlstm.errors import BadInput
 
 @dataclass(frozen=True)
 class Scaling:
-    """The linear map of `value_range` (data units) to [0, 1], and the values that mean missing."""
+    """The linear map of `value_range` (data units) to [0, 1], and what is done with other values.
+
+    `missing_value` lists those that mean missing; `out_of_range` says of all others whether they
+    are an error, are taken as the nearer end of the range (clip), or become the first missing value
+    (missing).
+    """
 
     value_range: tuple[float, float]
     missing_value: tuple[float, ...] = ()
+    out_of_range: Literal["error", "clip", "missing"] = "error"
 
     def is_missing(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Where nothing was measured."""
@@ -43,16 +50,12 @@ class Scaling:
         low, high = self.value_range
         return unit * np.float32(high - low) + np.float32(low)
 
-    def check(
-        self, values: Num[np.ndarray, "*shape"], *, policy: str, where: str
-    ) -> Num[np.ndarray, "*shape"]:
-        """Values as they may be stored, after `policy` for those neither in range nor missing.
+    def check(self, values: Num[np.ndarray, "*shape"], *, where: str) -> Num[np.ndarray, "*shape"]:
+        """Values as they may be stored: `out_of_range` has decided on those not in range.
 
         Args:
-            values: frames in data units.
-            policy: error, clip (taken as the nearer end of the range) or missing (become the first
-                missing value).
-            where: name of the sequence, for the message.
+            values: a frame in data units.
+            where: what holds it, for the message.
 
         Raises:
             BadInput: a value is out of range under `error`, is NaN under `clip`, or cannot be
@@ -63,9 +66,9 @@ class Scaling:
         outside = ~inside & ~self.is_missing(values)
         if not outside.any():
             return values
-        if policy == "clip" and not np.isnan(values[outside]).any():
+        if self.out_of_range == "clip" and not np.isnan(values[outside]).any():
             return values  # `to_unit` clips; the file keeps what was measured
-        if policy == "missing" and self.missing_value:
+        if self.out_of_range == "missing" and self.missing_value:
             mark = np.array(self.missing_value[0]).astype(values.dtype)
             if self.is_missing(mark).all():  # not -1 in bytes, which would come out as 255
                 return np.where(outside, mark, values)
@@ -73,6 +76,6 @@ class Scaling:
             "error": "widen value_range, list the value under missing_value, or set out_of_range",
             "clip": "NaN cannot be clipped; list .nan under missing_value",
             "missing": f"to mark it, list a missing_value first that {values.dtype} can hold",
-        }[policy]
+        }[self.out_of_range]
         seen = values[outside].flat[0]
         raise BadInput(f"{where}: {seen} lies outside value_range [{low:g}, {high:g}]; {remedy}")

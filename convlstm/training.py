@@ -66,6 +66,7 @@ class Training:
             Network(architecture).to(device),
             batches.geometry,
             batches.scaling,
+            batches.reading,
             batches.context_frames,
             batches.forecast_frames,
             params=params.model_dump(),

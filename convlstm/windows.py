@@ -5,11 +5,14 @@ laid inside these spans afterwards. So no frame can be in two splits, whatever t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from convlstm.errors import BadInput
+from convlstm.errors import BadInput, Faults
 
 SPLITS = ("train", "valid", "test")
+
+Runs = Mapping[str, Sequence[tuple[int, int]]]
+"""Of each sequence, by name, where it has no gap: [start, stop) of its parts, in order."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Span:
     def windows(self, length: int, stride: int) -> range:
         """First frames of the windows of `length` frames, `stride` frames apart."""
         return range(self.start, self.stop - length + 1, stride)
+
+    def without_gaps(self, runs: Sequence[tuple[int, int]]) -> list["Span"]:
+        """Its parts that lie in a run each, so that no window crosses a gap."""
+        cuts = [(max(self.start, start), min(self.stop, stop)) for start, stop in runs]
+        return [replace(self, start=start, stop=stop) for start, stop in cuts if start < stop]
 
 
 def split_by_sequence(lengths: Mapping[str, int], shares: Sequence[float]) -> list[Span]:
@@ -97,18 +105,19 @@ def _cuts(total: int, shares: Sequence[float], *, least: int) -> tuple[int, int]
     return first, second
 
 
-def check_lengths(lengths: Mapping[str, int], *, length: int) -> None:
-    """Every sequence holds at least one window of `length` frames.
+def check_lengths(runs: Runs, *, length: int) -> None:
+    """Every sequence holds at least one window of `length` frames without a gap.
 
     Raises:
-        BadInput: one does not; all that are too short are named.
+        BadInput: one does not; those that are too short are named.
     """
-    short = [
-        f"{name}: {frames} frames, fewer than context_frames + forecast_frames = {length}"
-        for name, frames in lengths.items()
-        if frames < length
-    ]
-    if short:
-        raise BadInput(
-            "\n".join(short[:20] + [f"... and {len(short) - 20} more"] * (len(short) > 20))
-        )
+    faults = Faults()
+    for name, parts in runs.items():
+        longest = max(stop - start for start, stop in parts)
+        if longest < length:
+            between = " between gaps" if len(parts) > 1 else ""
+            faults.add(
+                f"{name}: {longest} frames{between}, fewer than context_frames + forecast_frames "
+                f"= {length}; remove it, or lower one of them"
+            )
+    faults.check()

@@ -1,6 +1,7 @@
 """The six stages of the pipeline: files in, one call into `convlstm`, files out.
 
-Each runs as `python -m stages.NAME` from the root of the repository.
+Each runs as `python -m stages.NAME` from the root of the repository. stages.forecast is no stage of
+the pipeline: it uses the model that the pipeline has made.
 """
 
 import sys
@@ -8,15 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convlstm.errors import BadInput
-from convlstm.params import GroupT, load
+from convlstm.loading import load
+from convlstm.params import GroupT
 
 PARAMS = Path("params.yaml")
 
 
 def start(main: Callable[[GroupT], None], group: type[GroupT]) -> None:
-    """Call a stage with its checked params; plain words and status 2 if the input is at fault."""
+    """Call a stage with its checked params."""
+    guard(lambda: main(load(PARAMS, group)))
+
+
+def guard(call: Callable[[], None]) -> None:
+    """Make a call; plain words and status 2 if the input is at fault."""
     try:
-        main(load(PARAMS, group))
+        call()
     except BadInput as error:
         sys.exit(_complain(str(error), status=2))
     except KeyboardInterrupt:

@@ -1,10 +1,10 @@
-"""params -> data/demo/NNN/NN.png: synthetic rain, so that a fresh clone needs no download."""
+"""params -> data/demo/NNN/NN.png: synthetic sequences, so that a fresh clone needs no download."""
 
 from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import frames, rain
+from convlstm import digits, images, rain
 from convlstm.params import Demo
 from stages import start
 
@@ -13,14 +13,18 @@ DEMO = Path("data/demo")
 
 def main(params: Demo) -> None:
     """Write a folder for each sequence, a PNG for each frame."""
+    size = {"frames": params.demo_frames, "size": params.demo_size, "seed": params.demo_seed}
+    drawn_from = digits.load(Path(params.demo_digits)) if params.demo_kind == "digits" else None
     for index in tqdm(range(params.demo_sequences), "demo", unit=" sequences"):
-        sequence = rain.sequence(
-            frames=params.demo_frames, size=params.demo_size, seed=params.demo_seed, index=index
+        sequence = (
+            rain.sequence(**size, index=index)
+            if drawn_from is None
+            else digits.sequence(drawn_from, **size, index=index)
         )
         folder = DEMO / f"{index:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         for time, frame in enumerate(sequence):
-            frames.write_png(folder / f"{time:02d}.png", frame)
+            images.write(folder / f"{time:02d}.png", frame[None])
 
 
 if __name__ == "__main__":

@@ -2,19 +2,26 @@
 
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from convlstm import dataset, rain, store
 from convlstm.batches import Batches
-from convlstm.params import GroupT, Patch
+from convlstm.model import Model
+from convlstm.network import Architecture, Network
+from convlstm.params import GroupT, Patch, Reading, Train
+from convlstm.patches import Geometry
+from convlstm.scaling import Scaling
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,6 +32,27 @@ def params_of(group: type[GroupT], **changes: object) -> GroupT:
     return group.model_validate({key: values[key] for key in group.model_fields} | changes)
 
 
+def reading_of(**changes: object) -> Reading:
+    """How raw files are read by the shipped params.yaml, with changes."""
+    return params_of(Reading, **changes)
+
+
+def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) -> Model:
+    """An untrained network of one layer that forecasts 2 frames from 3; -32 to 64 become 0 to 1."""
+    torch.manual_seed(0)
+    channels, rows, cols = geometry.folded_shape
+    architecture = Architecture(cell, (3,), 3, channels=channels, rows=rows, cols=cols)
+    return Model(
+        Network(architecture),
+        geometry,
+        Scaling((-32.0, 64.0), (255.0, float("nan"))),
+        reading_of().model_dump(),
+        context_frames=3,
+        forecast_frames=2,
+        params=params_of(Train).model_dump(),
+    )
+
+
 @pytest.fixture(scope="session")
 def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve rain sequences of 6 frames, 18 x 18 padded to 20 x 20; windows of 3 to 2 frames."""
@@ -33,6 +61,7 @@ def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(12):
             frames = rain.sequence(frames=6, size=18, seed=1, index=index)
             store.append_sequence(file, f"rain{index}", frames[:, None])
+        store.describe(file, reading=reading_of().model_dump())
     path = folder / "patches.h5"
     params = params_of(
         Patch, context_frames=3, forecast_frames=2, stride=1, split=(0.5, 0.25, 0.25)
@@ -91,10 +120,21 @@ class SmallRun:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     folder = tmp_path_factory.mktemp("small run")
+    (folder / "data/digits").mkdir(parents=True)
+    block = struct.pack(">4B3I", 0, 0, 8, 3, 1, 9, 9) + bytes(range(81))  # one digit of 9 x 9
+    (folder / "data/digits/block-idx3-ubyte").write_bytes(block)
+    write_params(folder, **SMALL, demo_kind="digits")
+    of_digits = traced(folder, "demo")
+    shutil.rmtree(folder / "data/demo")
     write_params(folder, **SMALL)
-    traces = {}
-    for stage in STAGES:
-        done = run_stage(folder, str(ROOT / "tests/trace_stage.py"), stage)
-        assert done.returncode == 0, done.stderr
-        traces[stage] = json.loads(done.stdout.splitlines()[-1])
+    traces = {stage: traced(folder, stage) for stage in STAGES}
+    traces["demo"]["read"] += of_digits["read"]  # what it opens for either kind
     return SmallRun(folder, traces)
+
+
+def traced(folder: Path, stage: str) -> dict[str, Any]:
+    """What a stage loads, opens and asks for, measured while it runs."""
+    done = run_stage(folder, str(ROOT / "tests/trace_stage.py"), stage)
+    assert done.returncode == 0, done.stderr
+    trace: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return trace

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import params_of
+from conftest import params_of, reading_of
 
 from convlstm import dataset, rain, store
 from convlstm.batches import Batches
@@ -53,6 +53,7 @@ def test_missing_pixels_are_not_valid_and_zero(tmp_path: Path) -> None:
     frames[:, :, 2, 3] = 255
     with store.create(tmp_path / "frames.h5") as file:
         store.append_sequence(file, "only", frames)
+        store.describe(file, reading=reading_of().model_dump())
     params = params_of(
         Patch,
         context_frames=3,

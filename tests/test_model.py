@@ -1,43 +1,32 @@
 """A model file describes itself, forecasts the same when loaded, and nothing else is loaded."""
 
+import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import params_of
+from conftest import model_of, params_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from convlstm import model
 from convlstm.errors import BadInput
-from convlstm.files import from_text
+from convlstm.files import from_text, to_text
 from convlstm.model import Model
-from convlstm.network import Architecture, Network
 from convlstm.params import Train
 from convlstm.patches import Geometry
-from convlstm.scaling import Scaling
 
 CPU = torch.device("cpu")
 
 
-def small_model() -> Model:
-    torch.manual_seed(0)
-    geometry = Geometry(channels=2, rows=10, cols=9, patch_size=4)
-    channels, rows, cols = geometry.folded_shape
-    architecture = Architecture("peephole", (3,), 3, channels=channels, rows=rows, cols=cols)
-    return Model(
-        Network(architecture),
-        geometry,
-        Scaling((-32.0, 64.0), (255.0, float("nan"))),
-        context_frames=3,
-        forecast_frames=2,
-        params=params_of(Train).model_dump(),
-    )
+def peephole_model() -> Model:
+    return model_of("peephole", Geometry(channels=2, rows=10, cols=9, patch_size=4))
 
 
 def test_a_saved_model_forecasts_the_same_when_loaded(tmp_path: Path) -> None:
-    before = small_model()
+    before = peephole_model()
     model.save(tmp_path / "model.safetensors", before)
     after = model.load(tmp_path / "model.safetensors", CPU)
     context = np.random.default_rng(0).random((2, 3, 2, 10, 9), np.float32)
@@ -45,15 +34,16 @@ def test_a_saved_model_forecasts_the_same_when_loaded(tmp_path: Path) -> None:
     assert (after.geometry, after.context_frames, after.forecast_frames) == (before.geometry, 3, 2)
     assert after.params == before.params
     assert repr(after.scaling) == repr(before.scaling)  # NaN is not equal to itself
+    assert after.reading == before.reading
 
 
 def test_a_forecast_has_the_size_of_the_frames_not_of_the_padded_patches() -> None:
     context = np.zeros((1, 3, 2, 10, 9), np.float32)
-    assert small_model().rollout(context, 5).shape == (1, 5, 2, 10, 9)
+    assert peephole_model().rollout(context, 5).shape == (1, 5, 2, 10, 9)
 
 
 def test_the_metadata_tell_architecture_scaling_and_params(tmp_path: Path) -> None:
-    model.save(tmp_path / "model.safetensors", small_model())
+    model.save(tmp_path / "model.safetensors", peephole_model())
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         facts = from_text(file.metadata()["description"])
     assert facts["architecture"]["hidden_channels"] == (3,)
@@ -63,7 +53,7 @@ def test_the_metadata_tell_architecture_scaling_and_params(tmp_path: Path) -> No
 
 def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        model.save(tmp_path / f"{name}.safetensors", small_model())
+        model.save(tmp_path / f"{name}.safetensors", peephole_model())
     assert (tmp_path / "one.safetensors").read_bytes() == (
         tmp_path / "two.safetensors"
     ).read_bytes()
@@ -89,14 +79,68 @@ def test_weights_without_a_description_are_refused(tmp_path: Path) -> None:
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    model.save(path, small_model())
+    model.save(path, peephole_model())
     with safe_open(path, framework="pt") as file:
         description = file.metadata()
     save_file({"readout.bias": torch.zeros(2)}, path, metadata=description)
-    with pytest.raises(BadInput, match="Missing key"):
+    with pytest.raises(BadInput, match="do not belong together"):
         model.load(path, CPU)
 
 
 def test_a_missing_model_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="dvc repro"):
         model.load(tmp_path / "model.safetensors", CPU)
+
+
+def changed(path: Path, group: str, **changes: object) -> None:
+    """A model file whose metadata say something else."""
+    model.save(path, peephole_model())
+    with safe_open(path, framework="pt") as file:
+        facts: dict[str, Any] = from_text(file.metadata()["description"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    facts[group] = {**facts[group], **changes} if group in facts and changes else None
+    save_file(weights, path, metadata={"description": to_text(facts)})
+
+
+@pytest.mark.parametrize(
+    ("group", "changes"),
+    [
+        ("architecture", {"hidden_channels": (2**40,)}),
+        ("architecture", {"hidden_channels": (3,) * 10**6}),
+        ("architecture", {"hidden_channels": ()}),
+        ("architecture", {"kernel_size": 4}),
+        ("architecture", {"kernel_size": "3"}),
+        ("architecture", {"cell": "__import__('os')"}),
+        ("architecture", {"rows": 2**40}),
+        ("architecture", {"extra": 1}),
+        ("geometry", {"patch_size": 0}),
+        ("geometry", {"rows": 2**40}),
+        ("geometry", {"rows": -10}),
+        ("scaling", {"value_range": (1.0, 0.0)}),
+        ("scaling", {"value_range": (0.0, float("inf"))}),
+        ("scaling", {"out_of_range": "ignore"}),
+        ("reading", {"pixel_values": "guess"}),
+        ("reading", {"raw_axes": "ABC"}),
+        ("context_frames", {}),
+        ("architecture", {}),
+    ],
+)
+def test_impossible_metadata_are_refused_in_little_memory(
+    tmp_path: Path, group: str, changes: dict[str, object]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    changed(path, group, **changes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadInput, match=r"model\.safetensors: no model of this project"):
+        model.load(path, CPU)
+    # kilobytes; a million layers would take gigabytes
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_a_pickle_under_the_models_name_is_not_run(tmp_path: Path) -> None:
+    path, proof = tmp_path / "model.safetensors", tmp_path / "it ran"
+    # protocol 0: call os.mkdir on the path of the proof
+    path.write_bytes(f"cos\nmkdir\n(S'{proof}'\ntR.".encode())
+    with pytest.raises(BadInput, match="no model of this project"):
+        model.load(path, CPU)
+    assert not proof.exists()

@@ -37,7 +37,7 @@ README_COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("dvc")
+    if line.startswith(("dvc", "python -m stages"))
 ]
 
 

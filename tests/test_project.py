@@ -42,7 +42,7 @@ def test_make_knows_the_readmes_targets(command: str) -> None:
 
 
 def test_the_readme_sets_only_keys_that_exist() -> None:
-    keys = set(re.findall(r"-S '?(\w+)=", README))
+    keys = set(re.findall(r"(?:-S |`)'?(\w+)=", README))
     assert keys
     assert keys <= set(Params.model_fields)
 

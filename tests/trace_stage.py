@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import safetensors
 
-from convlstm import params
+from convlstm import loading
 
 ROOT, HERE = Path(__file__).resolve().parent.parent, Path.cwd().resolve()
 sys.path.insert(0, str(ROOT))
@@ -64,8 +64,8 @@ def load(path: Path, group: Any) -> Any:
     return original_load(path, group)
 
 
-original_load = params.load
-params.load = load
+original_load = loading.load
+loading.load = load
 h5py.File = File
 safetensors.safe_open = spied(safetensors.safe_open, read)  # type: ignore[misc] # to spy on it
 sys.addaudithook(on_event)

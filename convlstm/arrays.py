@@ -1,0 +1,151 @@
+"""Array files to frames: .npy, .npz, HDF5 and NetCDF4, whose axes `raw_axes` names.
+
+Numbers are taken as stored: scale_factor and add_offset of NetCDF are not applied.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Num
+
+from convlstm.errors import BadInput
+from convlstm.params import Reading
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nc", ".nc4")
+SUFFIXES = (".npy", ".npz", *HDF5_SUFFIXES)
+USUAL_AXES = {2: "HW", 3: "THW"}
+BLOCK_BYTES = 2**25  # read at once; a chunk with many frames is then unpacked once, not for each
+
+Frame = Num[np.ndarray, "channel row col"]
+
+
+def extent(path: Path, reading: Reading) -> tuple[int, int]:
+    """Sequences in the file (axis N) and frames in each (axis T)."""
+    with _opened(path, reading) as (array, axes):
+        return _length(array, axes, "N"), _length(array, axes, "T")
+
+
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
+    """The frames of one sequence of an array file, streamed; an .npz is unpacked as a whole.
+
+    Raises:
+        BadInput: the file cannot be read, holds no such dataset, axes or numbers.
+    """
+    with _opened(path, reading) as (array, axes):
+        kept = [axis for axis in axes if axis != "N"]
+        order = [kept.index(axis) for axis in "TCHW" if axis in kept]
+        count = _length(array, axes, "T")
+        frame_bytes = array.dtype.itemsize * array.size // max(1, count * _length(array, axes, "N"))
+        step = max(1, BLOCK_BYTES // max(1, frame_bytes))
+        for start in range(0, count, step):
+            picks: dict[str, Any] = {"N": sequence, "T": slice(start, min(start + step, count))}
+            block = np.asarray(array[tuple(picks.get(axis, slice(None)) for axis in axes)])
+            block = block.transpose(order).reshape(
+                -1, _length(array, axes, "C"), *_size(array, axes)
+            )
+            for frame in block:
+                yield frame.astype(_native(frame.dtype), copy=False)
+
+
+def write(
+    path: Path, frames: Num[np.ndarray, "time channel row col"], raw_axes: str | None
+) -> None:
+    """One sequence as .npy, its axes in the order of `raw_axes`, which it may then be read by.
+
+    Axis T comes first where `raw_axes` has none; an axis C of one channel is left out where it has
+    none.
+    """
+    axes = (raw_axes or "HW").replace("N", "")
+    axes = axes if "T" in axes else f"T{axes}"
+    if "C" not in axes and frames.shape[1] == 1:
+        frames = frames[:, 0]
+        np.save(path, frames.transpose(["THW".index(axis) for axis in axes]))
+    else:
+        np.save(path, frames.transpose(["TCHW".index(axis) for axis in axes]))
+
+
+def _length(array: Any, axes: str, axis: str) -> int:
+    return int(array.shape[axes.index(axis)]) if axis in axes else 1
+
+
+def _size(array: Any, axes: str) -> tuple[int, int]:
+    return _length(array, axes, "H"), _length(array, axes, "W")
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same numbers in this machine's byte order; truth values as bytes."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+
+
+@contextmanager
+def _opened(path: Path, reading: Reading) -> Iterator[tuple[Any, str]]:
+    """What holds the numbers (a memory map, an array or a dataset), and its checked axes."""
+    try:
+        with _array(path, reading) as array:
+            yield array, _axes(array, path, reading)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(
+            f"{path}: cannot be read as an array file ({reason}); replace or remove it"
+        ) from None
+
+
+@contextmanager
+def _array(path: Path, reading: Reading) -> Iterator[Any]:
+    match path.suffix.lower():
+        case ".npy":
+            yield np.load(path, mmap_mode="r", allow_pickle=False)
+        case ".npz":
+            # opened here, for NumPy leaves a broken file open
+            with path.open("rb") as content, np.load(content, allow_pickle=False) as archive:
+                yield archive[_chosen(list(archive.files), path, reading)]
+        case _:
+            with h5py.File(path, "r") as file:
+                yield file[_chosen(_datasets(file), path, reading)]
+
+
+def _datasets(file: h5py.File) -> list[str]:
+    """Paths of all datasets that have the axes of a frame."""
+    names: list[str] = []
+
+    def note(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and node.ndim >= 2:
+            names.append(name)
+
+    file.visititems(note)
+    return names
+
+
+def _chosen(names: list[str], path: Path, reading: Reading) -> str:
+    wanted = reading.raw_dataset
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is not None and wanted.strip("/") in names:
+        return wanted.strip("/")
+    there = f"there are {names[:20]}" if names else "there is none"
+    raise BadInput(f"{path}: raw_dataset = {wanted!r} names no array in it; {there}")
+
+
+def _axes(array: Any, path: Path, reading: Reading) -> str:
+    """The letter of each axis; checks that they fit and that the numbers are numbers."""
+    axes = reading.raw_axes or USUAL_AXES.get(array.ndim)
+    if axes is None or len(axes) != array.ndim:
+        raise BadInput(
+            f"{path}: raw_axes = {reading.raw_axes!r}, but its array has {array.ndim} axes, "
+            f"{tuple(array.shape)}; name each with a letter of NTCHW, as TNHW"
+        )
+    if array.dtype.kind not in "buif":
+        raise BadInput(f"{path}: holds {array.dtype}, which are no real numbers")
+    rows, cols = _size(array, axes)
+    if rows * cols > reading.max_pixels:
+        raise BadInput(
+            f"{path}: {cols} x {rows} pixels, more than max_pixels = {reading.max_pixels}; "
+            f"raise it if the file is to be trusted"
+        )
+    return axes

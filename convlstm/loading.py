@@ -1,0 +1,91 @@
+"""Params from params.yaml, the command line or a model file, checked; a line for each fault."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from convlstm.errors import BadInput
+from convlstm.params import GroupT, Params
+
+
+def load(path: Path, group: type[GroupT]) -> GroupT:
+    """Read and check a whole params.yaml, and hand out the keys of one group alone.
+
+    A stage that is given its own group cannot come to depend on a key that dvc.yaml does not list
+    for it.
+
+    Raises:
+        BadInput: the file is missing or no YAML, or a key is unknown, missing, of the wrong type or
+            out of its range; one line for each fault.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(
+            f"{path}: no such file here; run this from the root of the repository"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise BadInput(f"{path}: must hold lines of the form `key: value`")
+    _check(Params, dict(values), where=str(path))
+    return _check(group, {key: values[key] for key in group.model_fields}, where=str(path))
+
+
+def change(
+    values: Mapping[str, Any], changes: Iterable[str], group: type[GroupT], *, where: str
+) -> GroupT:
+    """Values of a group, some of them changed by texts `key=value`, as DVC's -S takes them.
+
+    Args:
+        values: of the group's keys.
+        changes: `key=value`, the value in YAML, or any text that is none.
+        group: what they must be.
+        where: the values are from, for the message.
+
+    Raises:
+        BadInput: a text is no change of a key of the group, or the values are at fault.
+    """
+    changed = dict(values)
+    for text in changes:
+        key, equals, value = text.partition("=")
+        if not equals or key not in group.model_fields:
+            raise BadInput(f"-S {text}: give key=value, with a key of {list(group.model_fields)}")
+        try:
+            changed[key] = YAML(typ="safe", pure=True).load(value)
+        except YAMLError:  # as %Y%m%d, which DVC takes for a text as well
+            changed[key] = value
+    return _check(group, changed, where=where)
+
+
+def _check(group: type[GroupT], values: Mapping[str, Any], *, where: str) -> GroupT:
+    try:
+        return group.model_validate(values)
+    except ValidationError as error:
+        raise BadInput("\n".join(f"{where}: {_fault(fault)}" for fault in error.errors())) from None
+
+
+def _fault(fault: ErrorDetails) -> str:
+    """One line of ours for one finding of pydantic's: key, value, what is allowed."""
+    if not fault["loc"]:  # a disagreement between keys says all of it in its own words
+        return fault["msg"].removeprefix("Value error, ")
+    key = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Params.model_fields, n=1)
+        return f"{key} = {_shown(fault['input'])}: unknown key" + (
+            f"; the nearest is {near[0]}" if near else ""
+        )
+    if fault["type"] == "missing":
+        return f"{key}: this key is missing; add it"
+    return f"{key} = {_shown(fault['input'])}: {fault['msg'].replace('Input should', 'should')}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,64 @@
+"""The time in a frame's name, and where a sequence has gaps."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Int
+
+GAP_STEPS = 1.5  # of the median step: half a step late is late, more is a missing frame
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEFT_OVER = "unconverted data remains: "
+
+
+def parse(name: str, time_format: str) -> int:
+    """The time with which a name begins, in microseconds since 1970, UTC.
+
+    Args:
+        name: of a file.
+        time_format: of `datetime.strptime`, literal text included; what follows the time in the
+            name is passed over.
+
+    Raises:
+        ValueError: the name does not begin like that.
+    """
+    try:
+        time = datetime.strptime(name, time_format)
+    except ValueError as error:
+        # the standard library offers no other way to learn where the time ends
+        _, found, rest = str(error).partition(_LEFT_OVER)
+        if not found:
+            raise
+        time = datetime.strptime(name.removesuffix(rest), time_format)
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round((aware - EPOCH).total_seconds() * 1e6)
+
+
+def step(times: Sequence[int] | Int[np.ndarray, " time"]) -> int:
+    """The usual time from one frame to the next, microseconds; of at least two times."""
+    return int(np.median(np.diff(np.asarray(times))))
+
+
+def runs(times: Int[np.ndarray, " time"] | None, count: int) -> list[tuple[int, int]]:
+    """Where a sequence of `count` frames has no gap: [start, stop) of each part, in order.
+
+    A gap is a step of more than `GAP_STEPS` usual ones. Without times there is none.
+    """
+    if times is None or count < 2:
+        return [(0, count)]
+    gaps = np.flatnonzero(np.diff(times) > GAP_STEPS * step(times)) + 1
+    cuts = [0, *gaps.tolist(), count]
+    return list(pairwise(cuts))
+
+
+def following(times: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+    """The next `count` times, a usual step apart; None if that is not known."""
+    if times is None or len(times) < 2:
+        return None
+    return tuple(times[-1] + step(times) * number for number in range(1, count + 1))
+
+
+def name(time: int, time_format: str) -> str:
+    """The name that `parse` reads as this time."""
+    return (EPOCH + timedelta(microseconds=time)).strftime(time_format)

@@ -1,0 +1,79 @@
+"""Data units to [0, 1] and back; what is missing or out of range is never cast in silence."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convlstm.errors import BadInput
+from convlstm.scaling import Scaling
+
+
+def test_the_ends_of_the_range_become_0_and_1() -> None:
+    values = np.array([-10, 0, 30], np.int16)
+    unit, measured = Scaling((-10.0, 30.0)).to_unit(values)
+    np.testing.assert_array_equal(unit, np.array([0, 0.25, 1], np.float32))  # 10 / 40 = 0.25
+    assert measured.all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    low=st.floats(-1000, 1000, width=32),
+    width=st.floats(0.125, 1000, width=32),
+    places=st.lists(st.floats(0, 1, width=32), min_size=1),
+)
+def test_values_come_back_from_the_unit_range(
+    low: float, width: float, places: list[float]
+) -> None:
+    scaling = Scaling((low, low + width))
+    values = (low + width * np.array(places)).astype(np.float32)
+    unit, _ = scaling.to_unit(values)
+    back = scaling.from_unit(unit)
+    np.testing.assert_allclose(back, values, rtol=0, atol=1e-6 * (abs(low) + width))
+
+
+def test_a_missing_value_is_zero_and_not_measured() -> None:
+    values = np.array([0, 100, 254, 255], np.uint8)
+    unit, measured = Scaling((0.0, 200.0), (254.0, 255.0)).to_unit(values)
+    np.testing.assert_array_equal(unit, np.array([0, 0.5, 0, 0], np.float32))
+    np.testing.assert_array_equal(measured, [True, True, False, False])
+
+
+def test_nan_is_missing_if_it_is_listed() -> None:
+    values = np.array([np.nan, 1.0], np.float32)
+    unit, measured = Scaling((0.0, 2.0), (float("nan"),)).to_unit(values)
+    np.testing.assert_array_equal(unit, np.array([0, 0.5], np.float32))
+    np.testing.assert_array_equal(measured, [False, True])
+
+
+@pytest.mark.parametrize("bad", [-1.0, 300.0, np.nan, np.inf])
+def test_a_value_out_of_range_is_an_error_that_names_it(bad: float) -> None:
+    values = np.array([1.0, bad], np.float32)
+    with pytest.raises(BadInput, match=r"here: .* lies outside value_range \[0, 255\]"):
+        Scaling((0.0, 255.0)).check(values, where="here")
+
+
+def test_clipping_takes_the_nearer_end() -> None:
+    scaling = Scaling((0.0, 10.0), out_of_range="clip")
+    unit, measured = scaling.to_unit(scaling.check(np.array([-5.0, 20.0]), where="here"))
+    np.testing.assert_array_equal(unit, np.array([0, 1], np.float32))
+    assert measured.all()
+
+
+def test_nan_cannot_be_clipped() -> None:
+    with pytest.raises(BadInput, match="NaN cannot be clipped"):
+        Scaling((0.0, 10.0), out_of_range="clip").check(np.array([np.nan]), where="here")
+
+
+def test_a_value_out_of_range_can_become_missing() -> None:
+    scaling = Scaling((0.0, 10.0), (255.0,), out_of_range="missing")
+    checked = scaling.check(np.array([5, 20, 255], np.uint8), where="here")
+    np.testing.assert_array_equal(checked, np.array([5, 255, 255], np.uint8))
+
+
+def test_bytes_cannot_hold_minus_one_as_their_missing_mark() -> None:
+    # a bare cast would make it 255, a value like any other
+    with pytest.raises(BadInput, match="that uint8 can hold"):
+        Scaling((0.0, 10.0), (-1.0,), out_of_range="missing").check(
+            np.array([20], np.uint8), where="here"
+        )
