@@ -3,8 +3,6 @@
 Numbers are taken as stored: scale_factor and add_offset of NetCDF are not applied.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +87,9 @@ def _opened(path: Path, reading: Reading) -> Iterator[tuple[Any, str]]:
     try:
         with _array(path, reading) as array:
             yield array, _axes(array, path, reading)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder may raise anything on what is no array file
         reason = " ".join(str(error).split())
         raise BadInput(
             f"{path}: cannot be read as an array file ({reason}); replace or remove it"

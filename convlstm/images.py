@@ -1,7 +1,6 @@
 """Image files to frames and back; what a pixel means is never guessed, `pixel_values` says it."""
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -17,6 +16,7 @@ from convlstm.params import Reading
 
 SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pgm.gz")
 GRAY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of TIFF 6.0
 LARGEST_PIXEL_BYTES = 8  # of a gzip-ed image; what unpacks to more is a bomb
 HEADER_BYTES = 2**16
 
@@ -43,7 +43,9 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
     with _opened(path, reading) as image:
         number = 0
         while True:
-            pixels = np.asarray(_meaning(image, path, reading.pixel_values))
+            largest = _largest_number(image)
+            meant = _meaning(image, path, reading.pixel_values, largest)
+            pixels = _as_stored(np.asarray(meant), meant, largest)
             yield pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
             number += 1
             try:
@@ -84,7 +86,9 @@ def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
                     f"{reading.max_pixels}; raise it if the file is to be trusted"
                 )
             yield image
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder may raise anything on what is no image
         reason = " ".join(str(error).split()).replace(f" '{path}'", "")
         raise BadInput(
             f"{path}: cannot be read as an image ({reason}); replace or remove it"
@@ -100,10 +104,21 @@ def _unpacked(path: Path, reading: Reading) -> BytesIO:
     return BytesIO(content)
 
 
-def _meaning(image: Image.Image, path: Path, pixel_values: str) -> Image.Image:
+def _largest_number(image: Image.Image) -> int | None:
+    """The number that a PGM or PPM calls white; to be asked before the image is decoded."""
+    if image.format != "PPM":
+        return None
+    arguments = getattr(image, "tile")[0].args  # noqa: B009 - Pillow types it for some formats only
+    return (
+        int(arguments[1]) if isinstance(arguments, tuple) else 65535 if image.mode == "I" else 255
+    )
+
+
+def _meaning(image: Image.Image, path: Path, pixel_values: str, largest: int | None) -> Image.Image:
     """The image whose numbers are what `pixel_values` names; an error rather than a guess."""
     gray = image.mode in GRAY_MODES
-    if not gray and any(";16" in str(tile.args) for tile in getattr(image, "tile", ())):
+    wide = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    if not gray and (wide or (largest or 0) > 255):
         raise BadInput(f"{path}: colours of 16 bits would lose half of them; save it with 8 bits")
     match pixel_values:
         case "index" if image.mode == "P" or (image.mode == "L" and image.format == "GIF"):
@@ -122,6 +137,20 @@ def _meaning(image: Image.Image, path: Path, pixel_values: str) -> Image.Image:
         else (f"colours ({image.mode})", "luminance or rgb")
     )
     raise BadInput(f"{path}: holds {kind}, but pixel_values = '{pixel_values}'; set it to {remedy}")
+
+
+def _as_stored(pixels: np.ndarray, image: Image.Image, largest: int | None) -> np.ndarray:
+    """The file's own numbers, where Pillow scales or wraps them without a word."""
+    tags = getattr(image, "tag_v2", {})
+    signed = 2 in tags.get(SAMPLE_FORMAT, ())
+    if image.format == "TIFF" and image.mode == "I" and not signed and 32 in tags[BITS_PER_SAMPLE]:
+        return pixels.view(np.uint32)
+    if image.format == "TIFF" and image.mode == "L" and signed:
+        return pixels.view(np.int8)
+    if largest is None or image.mode not in GRAY_MODES:
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    white, dtype = (255, np.uint8) if largest <= 255 else (65535, np.uint16)
+    return np.rint(pixels * (largest / white)).astype(dtype)
 
 
 def _is_gray_film(image: Image.Image) -> bool:

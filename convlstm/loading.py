@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from convlstm.errors import BadInput
 from convlstm.params import GroupT, Params
+from convlstm.rules import broken
 
 
 def load(path: Path, group: type[GroupT]) -> GroupT:
@@ -68,22 +69,31 @@ def _check(group: type[GroupT], values: Mapping[str, Any], *, where: str) -> Gro
     try:
         return group.model_validate(values)
     except ValidationError as error:
-        raise BadInput("\n".join(f"{where}: {_fault(fault)}" for fault in error.errors())) from None
+        lines = [f"{where}: {line}" for line in _lines(error.errors(), values)]
+        raise BadInput("\n".join(lines)) from None
 
 
-def _fault(fault: ErrorDetails) -> str:
-    """One line of ours for one finding of pydantic's: key, value, what is allowed."""
-    if not fault["loc"]:  # a disagreement between keys says all of it in its own words
-        return fault["msg"].removeprefix("Value error, ")
-    key = str(fault["loc"][0])
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Params.model_fields, n=1)
-        return f"{key} = {_shown(fault['input'])}: unknown key" + (
-            f"; the nearest is {near[0]}" if near else ""
-        )
-    if fault["type"] == "missing":
+def _lines(findings: list[ErrorDetails], values: Mapping[str, Any]) -> list[str]:
+    """All faults, a line for each key and for each disagreement between keys that are right."""
+    faults: dict[str, str] = {}
+    for finding in findings:
+        if finding["loc"]:
+            faults.setdefault(str(finding["loc"][0]), _fault(finding, values))
+    return [*faults.values(), *broken({key: values[key] for key in values if key not in faults})]
+
+
+def _fault(finding: ErrorDetails, values: Mapping[str, Any]) -> str:
+    """One line of ours for a finding of pydantic's: key, value, what is allowed."""
+    key, *places = (str(part) for part in finding["loc"])
+    if key not in values:
         return f"{key}: this key is missing; add it"
-    return f"{key} = {_shown(fault['input'])}: {fault['msg'].replace('Input should', 'should')}"
+    shown = f"{key} = {_shown(values[key])}"
+    if finding["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Params.model_fields, n=1)
+        return f"{shown}: unknown key" + (f"; the nearest is {near[0]}" if near else "")
+    what = finding["msg"].replace("Input should", "should").replace("Field required", "is missing")
+    number = f"number {int(places[0]) + 1} " if places and places[0].isdecimal() else ""
+    return f"{shown}: {number}{what}"
 
 
 def _shown(value: Any) -> str:

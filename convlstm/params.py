@@ -4,6 +4,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from convlstm.rules import broken
+
 
 def _listed(value: object) -> object:
     """YAML knows lists only; frozen models hold tuples."""
@@ -29,6 +31,12 @@ class Group(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _keys_agree(self) -> "Group":
+        if lines := broken(dict(self)):
+            raise ValueError("\n".join(lines))
+        return self
+
 
 class Demo(Group):
     """The synthetic sequences."""
@@ -50,17 +58,6 @@ class Reading(Group):
     time_format: str | None
     max_pixels: Count
 
-    @model_validator(mode="after")
-    def _axes_are_letters(self) -> "Reading":
-        axes = self.raw_axes
-        if axes is not None and not (
-            set("HW") <= set(axes) <= set("NTCHW") and len(set(axes)) == len(axes)
-        ):
-            raise ValueError(
-                f"raw_axes = {axes!r}: must name each axis once, with H and W among N T C H W"
-            )
-        return self
-
 
 class Ingest(Reading):
     """Where the raw frames lie, and how they are read."""
@@ -76,15 +73,6 @@ class Values(Group):
         tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_missing_values)
     ]
     out_of_range: Literal["error", "clip", "missing"]
-
-    @model_validator(mode="after")
-    def _range_has_two_ends(self) -> "Values":
-        low, high = self.value_range
-        if low >= high:
-            raise ValueError(
-                f"value_range = [{low}, {high}]: the first number must be the smaller one"
-            )
-        return self
 
 
 class Forecast(Reading, Values):
@@ -105,23 +93,6 @@ class Patch(Values):
     test_sequences: Names
     min_wet_fraction: Annotated[float, Field(ge=0, le=1)]
     wet_threshold: float
-
-    @model_validator(mode="after")
-    def _patch_keys_agree(self) -> "Patch":
-        if abs(sum(self.split) - 1) > 1e-6:
-            raise ValueError(f"split = {list(self.split)}: the three shares must add up to 1")
-        if self.tile_size is not None and self.patch_size > self.tile_size:
-            raise ValueError(
-                f"patch_size = {self.patch_size}: must be at most tile_size = {self.tile_size}"
-            )
-        if bool(self.valid_sequences) != bool(self.test_sequences):
-            raise ValueError("valid_sequences and test_sequences: name both or leave both empty")
-        if self.valid_sequences and self.split_by == "time":
-            raise ValueError("split_by = 'time': valid_sequences and test_sequences must be empty")
-        twice = set(self.valid_sequences) & set(self.test_sequences)
-        if twice:
-            raise ValueError(f"test_sequences: {sorted(twice)} must not be in valid_sequences too")
-        return self
 
 
 class Train(Group):
@@ -147,19 +118,6 @@ class Train(Group):
     sampling_reverse_end_percent: Percent
     sampling_reverse_alpha_percent: Annotated[float, Field(gt=0, le=100)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-
-    @model_validator(mode="after")
-    def _train_keys_agree(self) -> "Train":
-        if self.kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size = {self.kernel_size}: must be odd, so that a frame keeps its size"
-            )
-        start, end = self.sampling_reverse_start_percent, self.sampling_reverse_end_percent
-        if start >= end:
-            raise ValueError(
-                f"sampling_reverse_start_percent = {start}: must be below the end, {end}"
-            )
-        return self
 
 
 class Evaluate(Group):

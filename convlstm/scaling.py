@@ -28,10 +28,12 @@ class Scaling:
 
     def is_missing(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Where nothing was measured."""
-        missing = np.isin(values, [value for value in self.missing_value if not np.isnan(value)])
-        if any(np.isnan(value) for value in self.missing_value):
-            missing |= np.isnan(values)
-        return missing
+        marks = np.array(self.missing_value)
+        if values.dtype.kind == "f":  # -999.9 is another number in float32 than in float64
+            with np.errstate(over="ignore"):
+                marks = marks.astype(values.dtype)
+        missing = np.isin(values, marks[~np.isnan(marks)])
+        return missing | np.isnan(values) if np.isnan(marks).any() else missing
 
     def to_unit(
         self, values: Num[np.ndarray, "*shape"]
@@ -42,6 +44,8 @@ class Scaling:
         """
         low, high = self.value_range
         measured = ~self.is_missing(values)
+        if values.dtype == np.float64:  # what float32 cannot hold lies outside the range
+            values = np.clip(values, low, high)
         unit = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
         return np.where(measured, np.clip(unit, 0, 1), np.float32(0)), measured
 
@@ -69,7 +73,8 @@ class Scaling:
         if self.out_of_range == "clip" and not np.isnan(values[outside]).any():
             return values  # `to_unit` clips; the file keeps what was measured
         if self.out_of_range == "missing" and self.missing_value:
-            mark = np.array(self.missing_value[0]).astype(values.dtype)
+            with np.errstate(invalid="ignore", over="ignore"):
+                mark = np.array(self.missing_value[:1]).astype(values.dtype)
             if self.is_missing(mark).all():  # not -1 in bytes, which would come out as 255
                 return np.where(outside, mark, values)
         remedy = {
@@ -77,5 +82,5 @@ class Scaling:
             "clip": "NaN cannot be clipped; list .nan under missing_value",
             "missing": f"to mark it, list a missing_value first that {values.dtype} can hold",
         }[self.out_of_range]
-        seen = values[outside].flat[0]
+        seen = values[outside].flat[np.isnan(values[outside]).argmax()]  # a NaN, if there is one
         raise BadInput(f"{where}: {seen} lies outside value_range [{low:g}, {high:g}]; {remedy}")

@@ -61,7 +61,9 @@ def _opened(path: Path, reading: Reading) -> Iterator[Any]:
                     f"{reading.max_pixels}; raise it if the file is to be trusted"
                 )
             yield container
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder may raise anything on what is no video
         reason = " ".join(str(error).split())
         raise BadInput(
             f"{path}: cannot be read as a video ({reason}); replace or remove it"

@@ -7,8 +7,9 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    {"errors", "params"},
-    {"loading", "files"},
+    {"errors", "rules"},
+    {"params", "files"},
+    {"loading"},
     {"store", "times", "images", "arrays", "video", "patches", "scaling", "windows"},
     {"readers", "cells", "metrics", "baselines", "figures", "pictures", "rain", "digits"},
     {"sources", "sampling", "network", "dataset", "batches"},

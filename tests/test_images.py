@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import reading_of
 from PIL import Image
 
@@ -55,8 +56,58 @@ def test_wide_numbers_are_not_narrowed(tmp_path: Path, suffix: str, dtype: str) 
     wide = GRAY.astype(dtype) * 200 + 7
     frame = only_frame(saved(tmp_path / f"a{suffix}", wide))
     np.testing.assert_array_equal(frame, wide[None])
-    if suffix != ".pgm":  # Pillow reads 16-bit PGM as int32
-        assert frame.dtype == dtype
+    assert frame.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "u2", "i4", "u4", "f4"])
+def test_tiff_numbers_are_read_as_tifffile_writes_them(tmp_path: Path, dtype: str) -> None:
+    # Pillow takes int8 for uint8, and uint32 for int32
+    limits = np.finfo(dtype) if dtype == "f4" else np.iinfo(dtype)
+    written = np.array([[limits.min, 1, limits.max]], dtype)
+    tifffile.imwrite(tmp_path / "a.tif", written)
+    frame = only_frame(tmp_path / "a.tif")
+    np.testing.assert_array_equal(frame[0], written)
+    assert frame.dtype == dtype
+
+
+@pytest.mark.parametrize("largest", [1, 100, 255, 256, 4095, 65535])
+@pytest.mark.parametrize("kind", ["P2", "P5"])
+def test_a_pgm_keeps_its_numbers_whatever_it_calls_white(
+    tmp_path: Path, kind: str, largest: int
+) -> None:
+    # Pillow scales them to 255 or 65535
+    numbers = np.linspace(0, largest, 9).astype(">u2" if largest > 255 else "u1")
+    content = " ".join(map(str, numbers)).encode() if kind == "P2" else numbers.tobytes()
+    (tmp_path / "a.pgm").write_bytes(f"{kind} 3 3 {largest}\n".encode() + content)
+    frame = only_frame(tmp_path / "a.pgm")
+    np.testing.assert_array_equal(frame[0].ravel(), numbers)
+    assert frame.dtype == ("u2" if largest > 255 else "u1")
+
+
+def test_colours_of_a_wide_ppm_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.ppm").write_bytes(b"P3 1 1 4095\n1 2 4095")
+    with pytest.raises(BadInput, match="colours of 16 bits"):
+        only_frame(tmp_path / "a.ppm", pixel_values="rgb")
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.png", (16, 9)), ("a.gif", (8, 16))])
+def test_a_16_in_an_images_size_is_no_depth(
+    tmp_path: Path, name: str, size: tuple[int, int]
+) -> None:
+    image = Image.fromarray(np.resize(INDEX, size[::-1]))
+    image.putpalette(PALETTE * 16)
+    image.save(tmp_path / name)
+    assert only_frame(tmp_path / name, pixel_values="index").shape == (1, size[1], size[0])
+
+
+def test_a_tiff_that_names_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
+    # after the tags, 12 bytes each, stands where the next page begins
+    saved(tmp_path / "a.tif", GRAY)
+    damaged = bytearray((tmp_path / "a.tif").read_bytes())
+    damaged[10 + 12 * damaged[8]] = 5
+    (tmp_path / "a.tif").write_bytes(damaged)
+    with pytest.raises(BadInput, match=r"a\.tif: cannot be read as an image"):
+        list(images.frames(tmp_path / "a.tif", reading_of()))
 
 
 def test_a_gzipped_pgm_is_unpacked(tmp_path: Path) -> None:

@@ -44,11 +44,14 @@ def test_a_small_number_is_a_number_however_it_is_written(tmp_path: Path, writte
         ({"context_frames": 0}, "context_frames = 0: should be greater than or equal to 1"),
         ({"cell": "gru"}, "cell = 'gru': should be 'convlstm', 'peephole' or 'lstm'"),
         ({"kernel_size": 4}, "kernel_size = 4: must be odd"),
-        ({"value_range": [5, 5]}, "value_range = [5.0, 5.0]: the first number must be"),
+        ({"value_range": [5, 5]}, "value_range = [5, 5]: the first number must be"),
         ({"split": [0.5, 0.5, 0.5]}, "split = [0.5, 0.5, 0.5]: the three shares must add up to 1"),
-        ({"split": [0.5, 0.5, 0.0]}, "split = 0.0: should be greater than 0"),
+        ({"split": [1.0, 0.0, 0.0]}, "split = [1.0, 0.0, 0.0]: number 1 should be less than 1"),
+        ({"split": [0.5]}, "split = [0.5]: number 2 is missing"),
+        ({"value_range": [0]}, "value_range = [0]: number 2 is missing"),
+        ({"value_range": [0, 1, 2]}, "value_range = [0, 1, 2]: "),
         ({"tile_size": 8, "patch_size": 9}, "patch_size = 9: must be at most tile_size = 8"),
-        ({"test_sequences": ["a"]}, "valid_sequences and test_sequences: name both"),
+        ({"test_sequences": ["a"]}, "valid_sequences = []: must be named like test_sequences"),
         (
             {"test_sequences": ["a"], "valid_sequences": ["a"]},
             "test_sequences: ['a'] must not be in valid_sequences too",
@@ -57,7 +60,10 @@ def test_a_small_number_is_a_number_however_it_is_written(tmp_path: Path, writte
             {"test_sequences": ["a"], "valid_sequences": ["b"], "split_by": "time"},
             "split_by = 'time': valid_sequences and test_sequences must be empty",
         ),
-        ({"sampling_reverse_start_percent": 70}, "sampling_reverse_start_percent = 70.0"),
+        (
+            {"sampling_reverse_start_percent": 70},
+            "sampling_reverse_start_percent = 70: must be below the end, 62.5",
+        ),
         ({"raw_axes": "TT"}, "raw_axes = 'TT': must name each axis once, with H and W"),
         ({"raw_axes": "XHW"}, "raw_axes = 'XHW': must name each axis once, with H and W"),
     ],
@@ -76,6 +82,14 @@ def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
     lines = faults(tmp_path / "params.yaml")
     assert len(lines) == 4
     assert all(any(f"{key} = " in line for line in lines) for key in ("lr", "epochs", "cell"))
+
+
+@pytest.mark.parametrize("other", [{"split": [0.5, 0.1, 0.1]}, {"value_range": [3, 1]}, {"lr": -1}])
+def test_a_disagreement_is_told_with_all_other_faults(
+    tmp_path: Path, other: dict[str, object]
+) -> None:
+    write_params(tmp_path, kernel_size=4, **other)
+    assert len(faults(tmp_path / "params.yaml")) == 2
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -39,6 +39,21 @@ def test_a_missing_value_is_zero_and_not_measured() -> None:
     np.testing.assert_array_equal(measured, [True, True, False, False])
 
 
+@pytest.mark.parametrize("mark", [-999.9, 1e20, 0.1])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_a_missing_value_is_found_in_any_precision(mark: float, dtype: str) -> None:
+    # -999.9 in float32 is -999.9000244140625
+    with np.errstate(over="ignore"):
+        values = np.array([0.5, mark]).astype(dtype)
+    assert Scaling((0.0, 1.0), (mark,)).is_missing(values).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("missing", [(), (1.7e308,)])
+def test_a_number_too_large_for_float32_warns_of_nothing(missing: tuple[float, ...]) -> None:
+    unit, _ = Scaling((0.0, 1.0), missing).to_unit(np.array([1.7e308]))
+    assert unit.tolist() == [0 if missing else 1]
+
+
 def test_nan_is_missing_if_it_is_listed() -> None:
     values = np.array([np.nan, 1.0], np.float32)
     unit, measured = Scaling((0.0, 2.0), (float("nan"),)).to_unit(values)
@@ -61,8 +76,8 @@ def test_clipping_takes_the_nearer_end() -> None:
 
 
 def test_nan_cannot_be_clipped() -> None:
-    with pytest.raises(BadInput, match="NaN cannot be clipped"):
-        Scaling((0.0, 10.0), out_of_range="clip").check(np.array([np.nan]), where="here")
+    with pytest.raises(BadInput, match=r"here: nan lies outside.*NaN cannot be clipped"):
+        Scaling((0.0, 10.0), out_of_range="clip").check(np.array([30, np.nan]), where="here")
 
 
 def test_a_value_out_of_range_can_become_missing() -> None:
@@ -71,9 +86,10 @@ def test_a_value_out_of_range_can_become_missing() -> None:
     np.testing.assert_array_equal(checked, np.array([5, 255, 255], np.uint8))
 
 
-def test_bytes_cannot_hold_minus_one_as_their_missing_mark() -> None:
-    # a bare cast would make it 255, a value like any other
+@pytest.mark.parametrize("mark", [-1.0, 256.0, 3.5, float("nan")])
+def test_bytes_cannot_hold_every_missing_mark(mark: float) -> None:
+    # a bare cast would make 255 of -1, a value like any other
     with pytest.raises(BadInput, match="that uint8 can hold"):
-        Scaling((0.0, 10.0), (-1.0,), out_of_range="missing").check(
+        Scaling((0.0, 10.0), (mark,), out_of_range="missing").check(
             np.array([20], np.uint8), where="here"
         )
