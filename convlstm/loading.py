@@ -85,6 +85,8 @@ def _lines(findings: list[ErrorDetails], values: Mapping[str, Any]) -> list[str]
 def _fault(finding: ErrorDetails, values: Mapping[str, Any]) -> str:
     """One line of ours for a finding of pydantic's: key, value, what is allowed."""
     key, *places = (str(part) for part in finding["loc"])
+    if finding["type"] == "invalid_key":
+        return f"{key}: this key is no text; remove it"
     if key not in values:
         return f"{key}: this key is missing; add it"
     shown = f"{key} = {_shown(values[key])}"

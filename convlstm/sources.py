@@ -99,6 +99,9 @@ def _from_files(
     files: list[Path], name: str, prefix: str, reading: Reading, faults: Faults
 ) -> list[Source]:
     """The files of one folder: one sequence; if they hold several frames, one or more for each."""
+    for path in files:
+        if not f"{name}{path.name}".isprintable():  # nor would it fit into HDF5 and onto the screen
+            faults.add(f"{str(path)!a}: its name holds what is no text; rename it")
     keys = [natural(path)[0] for path in files]
     for number in range(1, len(files)):
         if keys[number] == keys[number - 1]:

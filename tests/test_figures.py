@@ -1,9 +1,12 @@
 """Charts show the numbers of their tables."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.figure import Figure
 
 from convlstm import figures
 
@@ -19,13 +22,27 @@ TRAINING = pd.DataFrame(
     }
 )
 SCORES = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness"]
-BY_LEAD = pd.DataFrame({"lead": [1, 2], **{name: [1.0, 2.0] for name in SCORES}})
+SHOWN = ["MSE", "FMAE", "SSIM", "PSNR", "sharpness"]
+
+
+def scores_from(first: float) -> pd.DataFrame:
+    """Two lead times; no number stands in two columns."""
+    columns = {name: [first + 10 * k, first + 10 * k + 1] for k, name in enumerate(SCORES)}
+    return pd.DataFrame({"lead": [1, 2], **columns})
+
+
+FORECASTERS = {
+    "model": scores_from(0.0),
+    "zeros": scores_from(100.0),
+    "persistence": scores_from(200.0),
+}
 BASELINES = pd.concat(
-    [
-        BY_LEAD.assign(forecaster=name, mse=[k, k + 1])
-        for k, name in ((5, "zeros"), (3, "persistence"))
-    ]
+    [FORECASTERS[name].assign(forecaster=name) for name in ("zeros", "persistence")]
 )
+
+
+def lead_times() -> Figure:
+    return figures.lead_times(FORECASTERS["model"], BASELINES)
 
 
 def test_the_six_curves_are_the_reports() -> None:
@@ -38,17 +55,51 @@ def test_the_six_curves_are_the_reports() -> None:
         np.testing.assert_array_equal(line.get_ydata(), TRAINING[column])
 
 
-def test_lead_time_shows_the_model_beside_what_it_must_beat() -> None:
-    chart = figures.lead_times(BY_LEAD, BASELINES)
-    lines = {str(line.get_label()): line for line in chart.axes[0].lines}
-    assert list(lines) == ["model", "zeros", "persistence"]
-    np.testing.assert_array_equal(lines["zeros"].get_ydata(), [5, 6])
-    np.testing.assert_array_equal(lines["persistence"].get_ydata(), [3, 4])
-    sharpness = [str(line.get_label()) for line in chart.axes[4].lines]
-    assert "truth" in sharpness
+@pytest.mark.parametrize(
+    ("name", "score", "line"),
+    [
+        ("loss", "MSE", "training, all next frames"),
+        ("valid_loss", "MSE", "validation"),
+        ("ssim", "SSIM", "validation"),
+        ("psnr", "PSNR", "validation"),
+        ("fmae", "FMAE", "validation"),
+        ("sharpness", "sharpness", "validation"),
+    ],
+)
+def test_a_curve_says_what_it_shows(name: str, score: str, line: str) -> None:
+    (axes,) = figures.training_curves(TRAINING)[name].axes
+    assert axes.get_xlabel() == "epoch"
+    assert axes.get_ylabel().split()[0] == score
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [line]
 
 
-def test_a_chart_is_the_same_bytes_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("panel", "column"), list(enumerate(SCORES[:5])))
+def test_lead_time_shows_the_model_beside_what_it_must_beat(panel: int, column: str) -> None:
+    lines = {str(line.get_label()): line for line in lead_times().axes[panel].lines}
+    assert list(lines) == [*FORECASTERS, *(["truth"] if column == "sharpness" else [])]
+    for name, table in FORECASTERS.items():
+        np.testing.assert_array_equal(lines[name].get_xdata(), [1, 2])
+        np.testing.assert_array_equal(lines[name].get_ydata(), table[column])
+
+
+def test_sharpness_stands_beside_the_truths() -> None:
+    (truth,) = [line for line in lead_times().axes[4].lines if line.get_label() == "truth"]
+    np.testing.assert_array_equal(truth.get_xdata(), [1, 2])
+    np.testing.assert_array_equal(truth.get_ydata(), FORECASTERS["model"]["truth_sharpness"])
+
+
+@pytest.mark.parametrize(("panel", "score"), list(enumerate(SHOWN)))
+def test_a_panel_says_what_it_shows(panel: int, score: str) -> None:
+    axes = lead_times().axes[panel]
+    assert axes.get_xlabel() == "lead time (frames)"
+    assert axes.get_ylabel().split()[0] == score
+    assert axes.get_legend() is not None
+
+
+@pytest.mark.parametrize("draw", [lead_times, lambda: figures.training_curves(TRAINING)["loss"]])
+def test_a_chart_is_the_same_bytes_twice(tmp_path: Path, draw: Callable[[], Figure]) -> None:
     for name in ("a.png", "b.png"):
-        figures.save(tmp_path / name, figures.lead_times(BY_LEAD, BASELINES))
+        figures.save(tmp_path / name, draw())
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -92,6 +92,14 @@ def test_a_disagreement_is_told_with_all_other_faults(
     assert len(faults(tmp_path / "params.yaml")) == 2
 
 
+@pytest.mark.parametrize("key", ["7", "null", "2016-07-11"])
+def test_a_key_that_is_no_text_is_named(tmp_path: Path, key: str) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(f"{text}\n{key}: 1\n")
+    (line,) = faults(tmp_path / "params.yaml")
+    assert "this key is no text" in line
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text.replace("\nseed: 0", ""))
@@ -106,6 +114,8 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ("lr: 1\nlr: 2\n", "duplicate key"),
         ("lr: [1\n", "params.yaml"),
         ("just words", "must hold lines of the form"),
+        ("a: \0", "params.yaml"),
+        ("a: !!python/object:os.system {}", "params.yaml"),
         ("", "must hold lines of the form"),
     ],
 )

@@ -33,6 +33,23 @@ def test_unfolding_a_folded_frame_returns_it(
     np.testing.assert_array_equal(geometry.unfold(folded), frames)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    lead=st.lists(st.integers(1, 3), max_size=3),
+    channels=st.integers(1, 4),
+    patch_rows=st.integers(1, 4),
+    patch_cols=st.integers(1, 4),
+    patch=st.integers(1, 5),
+)
+def test_folding_an_unfolded_frame_returns_it(
+    lead: list[int], channels: int, patch_rows: int, patch_cols: int, patch: int
+) -> None:
+    patches = numbered(*lead, patch * patch * channels, patch_rows, patch_cols)
+    frames = unfold(patches, patch)
+    assert frames.shape == (*lead, channels, patch_rows * patch, patch_cols * patch)
+    np.testing.assert_array_equal(fold(frames, patch), patches)
+
+
 def test_the_reports_frame_becomes_the_reports_patches() -> None:
     assert fold(numbered(1, 140, 140), 4).shape == (16, 35, 35)
 
@@ -65,6 +82,12 @@ def test_padding_is_not_real() -> None:
     assert not geometry.fold(np.ones((2, 5, 7)))[~real].any()
 
 
+def test_padding_is_at_the_bottom_and_right() -> None:
+    # 1 x 3 in patches of 2: channel = 2 * row + col; row 1 and col 3 are padding
+    real = Geometry(channels=1, rows=1, cols=3, patch_size=2).real_pixels()
+    np.testing.assert_array_equal(real[:, 0], [[1, 1], [1, 0], [0, 0], [0, 0]])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 140), st.floats(0, 0.9))
 def test_tiles_cover_every_pixel_and_overlap_as_asked(tile: int, more: int, part: float) -> None:
@@ -75,6 +98,21 @@ def test_tiles_cover_every_pixel_and_overlap_as_asked(tile: int, more: int, part
     assert all(a + tile - b >= overlap for a, b in pairwise(corners))
     fewer = len(corners) - 1
     assert fewer * (tile - overlap) + overlap < size  # one tile less would not do
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "overlap", "corners"),
+    [
+        (8, 8, 0, [0]),
+        (12, 4, 0, [0, 4, 8]),
+        (10, 4, 0, [0, 3, 6]),  # two overlaps of one pixel, not one of two
+        (10, 4, 2, [0, 2, 4, 6]),
+        (9, 5, 1, [0, 4]),
+        (11, 4, 0, [0, 4, 7]),  # 3.5 is rounded to 4
+    ],
+)
+def test_tiles_are_spread_evenly(size: int, tile: int, overlap: int, corners: list[int]) -> None:
+    assert tile_corners(size, tile, overlap=overlap) == corners
 
 
 @pytest.mark.parametrize("sizes", [(0, 4, 4, 2), (1, 0, 4, 2), (1, 4, 4, 0)])

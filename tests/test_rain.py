@@ -1,7 +1,10 @@
 """The demo moves, decays, is neither dry nor flooded, and is the same in every run."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy.ndimage import rotate
 from skimage.registration import phase_cross_correlation
 
 from convlstm import rain
@@ -20,6 +23,7 @@ def test_the_seed_and_the_index_decide_every_pixel() -> None:
     np.testing.assert_array_equal(sequence(1), SEQUENCES[1])
     assert not np.array_equal(sequence(1, seed=1), SEQUENCES[1])
     assert not np.array_equal(SEQUENCES[0], SEQUENCES[1])
+    assert not np.array_equal(sequence(0, seed=1), sequence(1, seed=0))
 
 
 @pytest.mark.parametrize("frames", SEQUENCES)
@@ -31,6 +35,17 @@ def test_some_of_it_is_dry_and_some_is_wet(frames: np.ndarray) -> None:
     assert wet.max() < 0.95
 
 
+def test_intensities_use_the_whole_range_of_a_byte() -> None:
+    assert np.min(SEQUENCES) == 0
+    assert np.max(SEQUENCES) == 255
+
+
+def test_rain_does_not_die_out() -> None:
+    # without new waves the longest would keep exp(-3 * 150 / 200) = 0.1 of itself: all dry
+    late = [rain.sequence(frames=150, size=32, seed=0, index=index)[120:] for index in range(2)]
+    assert np.mean(np.array(late) > 0) > 0.1
+
+
 @pytest.mark.parametrize("frames", SEQUENCES)
 def test_it_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) -> None:
     # scikit-image's registration, an independent estimate; it gives the shift back to frame 0
@@ -39,6 +54,38 @@ def test_it_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) 
     row, col = -shift / 4
     assert 1 <= np.hypot(row, col) <= 3.5  # SPEED_PIXELS, give or take a pixel of the estimate
     assert col > 0  # within one radian of the prevailing wind
+
+
+@pytest.mark.parametrize("frames", SEQUENCES)
+def test_every_frame_has_moved_on_from_the_one_before(frames: np.ndarray) -> None:
+    steps = [
+        -phase_cross_correlation(  # type: ignore[no-untyped-call] # skimage ships none
+            before.astype(float), after.astype(float), normalization=None
+        )[0]
+        for before, after in pairwise(frames)
+    ]
+    assert all(np.any(step) for step in steps)
+    assert (np.array(steps) @ np.mean(steps, axis=0) > 0).all()  # never backwards
+
+
+def test_it_turns_by_the_same_angle_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rain, "SPEED_PIXELS", (0.0, 0.0))  # so that only the angle changes it
+    monkeypatch.setattr(rain, "MEMORY_FRAMES", 1e9)
+    monkeypatch.setattr(rain, "TURN_RADIANS", 0.05)
+    frames, middle = sequence(0).astype(float), slice(SIZE // 4, -SIZE // 4)
+
+    def best_degrees(time: int) -> int:
+        """The turn of frame 0 that comes closest, by SciPy's rotation."""
+        errors = {
+            degrees: np.abs(rotate(frames[0], degrees, reshape=False) - frames[time])[
+                middle, middle
+            ].sum()
+            for degrees in range(-35, 36)
+        }
+        return min(errors, key=errors.__getitem__)
+
+    assert abs(best_degrees(5)) > 2
+    assert best_degrees(10) == pytest.approx(2 * best_degrees(5), abs=2)
 
 
 def test_persistence_gets_worse_with_every_frame() -> None:

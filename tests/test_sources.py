@@ -154,6 +154,16 @@ def test_the_last_frames_must_follow_each_other(tmp_path: Path) -> None:
         source.last(5)
 
 
+@pytest.mark.parametrize("name", [b"\xff.png", b"line\nbreak.png", b"\x1b[2J.png"])
+def test_a_name_that_is_no_text_is_shown_safely(tmp_path: Path, name: bytes) -> None:
+    touch_frames(tmp_path, "1.png")
+    (tmp_path / "1.png").rename(tmp_path / os.fsdecode(name))
+    with pytest.raises(BadInput, match="its name holds what is no text") as raised:
+        find(tmp_path)
+    assert str(raised.value).isascii()
+    assert len(str(raised.value).splitlines()) == 1
+
+
 def test_a_pipe_is_no_frame(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "1.npy")
     np.save(tmp_path / "2.npy", np.zeros((3, 8, 8)))
