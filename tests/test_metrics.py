@@ -200,13 +200,6 @@ def test_two_halves_merged_equal_one_pass() -> None:
     np.testing.assert_allclose(parts[0].by_lead(), whole_run.by_lead(), rtol=1e-12)
 
 
-def test_adding_a_window_returns_its_own_scores() -> None:
-    means, (first, second) = LeadMeans(), windows()[:2]
-    means.add(*first)
-    table = [metrics.scores(*frames) for frames in zip(*second, strict=True)]
-    np.testing.assert_array_equal(means.add(*second), table)
-
-
 def test_the_overall_score_is_the_mean_over_leads() -> None:
     # column k: 2 frames of sum 2k have mean k, 3 frames of sum 3 (k + 10) have mean k + 10
     column = np.arange(len(COLUMNS), dtype=float)
