@@ -72,7 +72,7 @@ def test_knmi_hdf5_runs_to_the_plots_and_its_model_forecasts_meteoswiss(tmp_path
         raw=str(raw),
         raw_dataset="image1/image_data",
         time_format="RAD_NL25_RAP_5min_%Y%m%d%H%M",
-        value_range=[0, 500],  # counts of 0.01 mm in 5 minutes
+        value_range=[0, 100],  # counts of 0.01 mm in 5 minutes
         out_of_range="clip",
         missing_value=65535,
         tile_size=140,
