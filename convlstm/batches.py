@@ -30,6 +30,7 @@ class Batches:
         self.geometry = Geometry(**facts["geometry"])
         self.scaling = Scaling(**facts["scaling"])
         self.reading: dict[str, Any] = facts["reading"]
+        self.params: dict[str, Any] = facts["params"]
         self.context_frames: int = facts["context_frames"]
         self.forecast_frames: int = facts["forecast_frames"]
         self.index = {split: rows[:] for split, rows in file["windows"].items()}

@@ -82,6 +82,7 @@ def build(source: store.File, target: store.File, params: Patch) -> Iterator[dic
         geometry=asdict(geometry),
         scaling=asdict(scaling_of(params)),
         reading=store.description(source)["reading"],
+        params=params.model_dump(),
         context_frames=params.context_frames,
         forecast_frames=params.forecast_frames,
     )

@@ -1,7 +1,11 @@
-"""The test: free forecasts of the model and of the baselines, scored against the same truth."""
+"""The test: free forecasts of the model and of what it must beat, scored against the same truth."""
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,133 +14,149 @@ from convlstm import baselines
 from convlstm.batches import Batch, Batches
 from convlstm.metrics import COLUMNS, LeadMeans
 from convlstm.model import Model
+from convlstm.params import Evaluate
 from convlstm.patches import Geometry
+from convlstm.scaling import Scaling
+from convlstm.verification import Totals, Verifier
 
 TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
-PERFECT = {"mse": 0.0, "fmae": 0.0, "ssim": 1.0}
-"""The scores that have a skill: PSNR has no finite best."""
+DEFAULT_THRESHOLDS = (0.1, 0.25, 0.5)  # parts of the value range
 
 Frames = Float[np.ndarray, "batch time channel row col"]
+Window = Float[np.ndarray, "time channel row col"]
 Forecaster = Callable[[Frames, int], Frames]
 """Context frames in [0, 1] and the number of leads to forecast frames; never given the truth."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What is asked of every forecast; `thresholds` in data units, `scales` in pixels."""
+
+    geometry: Geometry
+    scaling: Scaling
+    thresholds: tuple[float, ...]
+    scales: tuple[int, ...]
+
+    @property
+    def value_width(self) -> float:
+        """Data units from 0 to 1."""
+        low, high = self.scaling.value_range
+        return high - low
+
+    def verifier(self) -> Verifier:
+        """The same in [0, 1]."""
+        low, _ = self.scaling.value_range
+        unit = tuple((threshold - low) / self.value_width for threshold in self.thresholds)
+        return Verifier(unit, self.scales, self.geometry.patch_size)
+
+
 @dataclass
-class Result:
-    """Of each forecaster the means by lead; of model and persistence the MSE of each window."""
+class Scores:
+    """Of one forecaster: means and totals by lead; MSE by window; sums by sequence."""
 
-    by_lead: dict[str, LeadMeans] = field(default_factory=dict)
-    window_mse: dict[str, list[float]] = field(default_factory=dict)
+    means: LeadMeans = field(default_factory=LeadMeans)
+    totals: Totals | None = None
+    window_mse: list[float] = field(default_factory=list)
+    by_sequence: dict[int, "SequenceSums"] = field(default_factory=dict)
 
-    def add(
-        self,
-        name: str,
-        forecast: Frames,
-        truth: Frames,
-        valid: Bool[np.ndarray, "batch time _ _ _"],
-    ) -> None:
-        """Score one batch of a forecaster."""
-        means = self.by_lead.setdefault(name, LeadMeans())
-        for window in zip(forecast, truth, valid, strict=True):
-            table = means.add(*window)
-            self.window_mse.setdefault(name, []).append(
-                float(np.nanmean(table[:, COLUMNS.index("mse")]))
-            )
+    def add(self, sequence: int, means: LeadMeans, totals: Totals) -> None:
+        """Count one window in."""
+        self.means.merge(means)
+        self.totals = totals if self.totals is None else self.totals + totals
+        mse = means.sums[:, COLUMNS.index("mse")].sum()
+        frames = means.counts[:, COLUMNS.index("mse")].sum()
+        self.window_mse.append(float(mse / frames))
+        sums = SequenceSums(float(mse), float(frames), totals.events.sum(axis=0))
+        known = self.by_sequence.get(sequence)
+        self.by_sequence[sequence] = sums if known is None else known + sums
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A window to be looked at, in data units; missing pixels are NaN."""
+class SequenceSums:
+    """What a resample of sequences adds up."""
 
-    label: str
-    context: Float[np.ndarray, "known channel row col"]
-    truth: Float[np.ndarray, "lead channel row col"]
-    forecast: Float[np.ndarray, "lead channel row col"]
+    mse: float
+    frames: float
+    events: Float[np.ndarray, "threshold event"]
 
-
-def forecasters(model: Model) -> dict[str, Forecaster]:
-    """The model and what it must beat, in the order of the tables."""
-    return {"model": model.rollout, "zeros": baselines.zeros, "persistence": baselines.persistence}
-
-
-def score(model: Model, batches: Batches, result: Result) -> Iterator[int]:
-    """Count the test windows into `result`; yields how many were done, batch by batch."""
-    for batch in batches.in_order("test", TEST_BATCH):
-        frames, valid = _pixels(batch, batches.geometry)
-        context, truth = np.split(frames, [batches.context_frames], axis=1)
-        for name, forecast in forecasters(model).items():
-            result.add(
-                name,
-                forecast(context, batches.forecast_frames),
-                truth,
-                valid[:, batches.context_frames :],
-            )
-        yield len(frames)
-
-
-def tables(result: Result) -> dict[str, list[dict[str, int | float]]]:
-    """For each forecaster a row a lead: `lead` from 1, and the means of `metrics.COLUMNS`."""
-    return {
-        name: [
-            {"lead": lead, **dict(zip(COLUMNS, row.tolist(), strict=True))}
-            for lead, row in enumerate(means.by_lead(), start=1)
-        ]
-        for name, means in result.by_lead.items()
-    }
-
-
-def summary(result: Result) -> dict[str, dict[str, float]]:
-    """Means over leads of each forecaster, and the model's skill against persistence.
-
-    Skill is (score - reference) / (perfect - reference): 1 is perfect, 0 is no better than
-    persistence.
-    """
-    means = {name: lead_means.overall() for name, lead_means in result.by_lead.items()}
-    model, reference = means["model"], means["persistence"]
-    skill = {
-        name: (model[name] - reference[name]) / (perfect - reference[name])
-        for name, perfect in PERFECT.items()
-        if reference[name] != perfect
-    }
-    return {**means, "skill_against_persistence": skill}
-
-
-def samples(model: Model, batches: Batches, result: Result, count: int) -> Iterator[Sample]:
-    """The windows that are drawn, by rule: spread evenly from the most to the least skilful.
-
-    Windows in which nothing moves (persistence is perfect) are left out, unless there are no
-    others. The first of the samples is the median one.
-    """
-    ranked = _by_skill(result)
-    middle = (len(ranked) - 1) / 2
-    places = np.linspace(0, len(ranked) - 1, count) if count > 1 else np.array([middle])
-    ranks = sorted({int(place) for place in places}, key=lambda rank: abs(rank - middle))
-    for rank in ranks:
-        window = batches.index["test"][ranked[rank]]
-        frames, valid = _pixels(batches.take("test", [ranked[rank]]), batches.geometry)
-        context = frames[:, : batches.context_frames]
-        forecast = np.clip(model.rollout(context, batches.forecast_frames), 0, 1)
-        seen = batches.scaling.from_unit(np.where(valid, frames, np.nan))[0]
-        place = f"{batches.sequences[window['sequence']]}, pixel {window['row']} {window['col']}"
-        yield Sample(
-            f"{place}: rank {rank + 1} of {len(ranked)} by skill",
-            context=seen[: batches.context_frames],
-            truth=seen[batches.context_frames :],
-            forecast=batches.scaling.from_unit(forecast)[0],
+    def __add__(self, other: "SequenceSums") -> "SequenceSums":
+        return SequenceSums(
+            self.mse + other.mse, self.frames + other.frames, self.events + other.events
         )
 
 
-def _by_skill(result: Result) -> list[int]:
-    """Numbers of the test windows in which something moves (else all), the most skilful first."""
-    model, persistence = (np.array(result.window_mse[name]) for name in ("model", "persistence"))
-    moving = np.flatnonzero(persistence > 0)
-    if not len(moving):
-        return list(range(len(model)))
-    ratio = model[moving] / persistence[moving]
-    return [int(number) for number in moving[np.argsort(ratio, kind="stable")]]
+def setting(batches: Batches, params: Evaluate) -> Setting:
+    """The setting of a dataset: without thresholds in params, parts of the value range."""
+    low, high = batches.scaling.value_range
+    parts = tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS)
+    thresholds = parts if params.thresholds is None else params.thresholds
+    return Setting(batches.geometry, batches.scaling, thresholds, params.fss_scales)
 
 
-def _pixels(
+def facts(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any]:
+    """What a reader of the results should know: all params, the data, the kind of device."""
+    device = next(model.network.parameters()).device.type
+    geometry = batches.geometry
+    return {
+        "params": {**batches.reading, **batches.params, **model.params, **params.model_dump()},
+        "data": {
+            "sequences": len(batches.sequences),
+            "frame": (geometry.rows, geometry.cols),
+            "channels": geometry.channels,
+            **{split: batches.count(split) for split in batches.index},
+        },
+        "device": {"cpu": "a CPU", "cuda": "a GPU"}.get(device, device),
+    }
+
+
+def forecasters(model: Model, batches: Batches) -> dict[str, Forecaster]:
+    """The model and what it must beat, in the order of the tables."""
+    return {
+        "model": model.rollout,
+        "zeros": baselines.zeros,
+        "persistence": baselines.persistence,
+        "advection": baselines.advection,
+        "climatology": partial(baselines.climatology, mean_frame(batches)),
+    }
+
+
+def mean_frame(batches: Batches) -> Float[np.ndarray, "channel row col"]:
+    """The mean of the training windows at each pixel; 0 where none has measured."""
+    total, count = np.zeros(2)
+    for batch in batches.in_order("train", TEST_BATCH):
+        frames, valid = pixels(batch, batches.geometry)
+        total = total + np.where(valid, frames, 0).sum(axis=(0, 1), dtype=np.float64)
+        count = count + valid.sum(axis=(0, 1))
+    return np.asarray(total / np.maximum(count, 1), np.float32)
+
+
+def score(model: Model, batches: Batches, asked: Setting) -> Iterator[dict[str, Scores]]:
+    """Score the test windows on all cores; yields all scores so far, batch by batch."""
+    rivals = forecasters(model, batches)
+    scores = {name: Scores() for name in rivals}
+    known, numbers = batches.context_frames, iter(batches.index["test"]["sequence"].tolist())
+    verifier = asked.verifier()
+
+    def measured(
+        window: tuple[Window, Window, Bool[np.ndarray, "time _ _ _"]],
+    ) -> tuple[LeadMeans, Totals]:
+        means = LeadMeans()
+        means.add(*window)
+        return means, verifier.totals(*window)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in batches.in_order("test", TEST_BATCH):
+            frames, valid = pixels(batch, batches.geometry)
+            sequences = [next(numbers) for _ in frames]
+            for name, forecast in rivals.items():
+                leads = forecast(frames[:, :known], batches.forecast_frames)
+                windows = zip(leads, frames[:, known:], valid[:, known:], strict=True)
+                for sequence, result in zip(sequences, pool.map(measured, windows), strict=True):
+                    scores[name].add(sequence, *result)
+            yield scores
+
+
+def pixels(
     batch: Batch, geometry: Geometry
 ) -> tuple[Frames, Bool[np.ndarray, "batch time channel row col"]]:
     """The unfolded frames of a batch, and where they are measured."""

@@ -36,7 +36,7 @@ def load(path: Path, group: type[GroupT]) -> GroupT:
     if not isinstance(values, Mapping):
         raise BadInput(f"{path}: must hold lines of the form `key: value`")
     _check(Params, dict(values), where=str(path))
-    return _check(group, {key: values[key] for key in group.model_fields}, where=str(path))
+    return group.model_validate({key: values[key] for key in group.model_fields})
 
 
 def change(
@@ -66,20 +66,26 @@ def change(
 
 
 def _check(group: type[GroupT], values: Mapping[str, Any], *, where: str) -> GroupT:
+    absent = [key for key in group.model_fields if key not in values]
+    faults = {key: f"{key}: this key is missing; add it" for key in absent}
+    checked: GroupT | None = None
     try:
-        return group.model_validate(values)
+        checked = group.model_validate(values)
     except ValidationError as error:
-        lines = [f"{where}: {line}" for line in _lines(error.errors(), values)]
-        raise BadInput("\n".join(lines)) from None
+        faults |= _faults(error.errors(), values)
+    if checked is not None and not faults:
+        return checked
+    lines = [*faults.values(), *broken({key: values[key] for key in values if key not in faults})]
+    raise BadInput("\n".join(f"{where}: {line}" for line in lines))
 
 
-def _lines(findings: list[ErrorDetails], values: Mapping[str, Any]) -> list[str]:
-    """All faults, a line for each key and for each disagreement between keys that are right."""
+def _faults(findings: list[ErrorDetails], values: Mapping[str, Any]) -> dict[str, str]:
+    """One line for each key that is wrong by itself."""
     faults: dict[str, str] = {}
     for finding in findings:
         if finding["loc"]:
             faults.setdefault(str(finding["loc"][0]), _fault(finding, values))
-    return [*faults.values(), *broken({key: values[key] for key in values if key not in faults})]
+    return faults
 
 
 def _fault(finding: ErrorDetails, values: Mapping[str, Any]) -> str:
@@ -87,8 +93,6 @@ def _fault(finding: ErrorDetails, values: Mapping[str, Any]) -> str:
     key, *places = (str(part) for part in finding["loc"])
     if finding["type"] == "invalid_key":
         return f"{key}: this key is no text; remove it"
-    if key not in values:
-        return f"{key}: this key is missing; add it"
     shown = f"{key} = {_shown(values[key])}"
     if finding["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Params.model_fields, n=1)

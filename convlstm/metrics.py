@@ -45,7 +45,7 @@ def ssim(forecast: Frame, truth: Frame, valid: Valid) -> float:
     images = [
         np.moveaxis(np.where(valid, as_bytes(frame), 0), 0, -1) for frame in (forecast, truth)
     ]
-    _, similarity = structural_similarity(  # type: ignore[no-untyped-call] # skimage ships none
+    _, similarity = structural_similarity(
         *images, win_size=SSIM_WINDOW_PIXELS, data_range=255, channel_axis=-1, full=True
     )
     margin = SSIM_WINDOW_PIXELS // 2

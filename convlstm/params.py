@@ -1,4 +1,8 @@
-"""Every knob as strict, frozen models: a group of keys for each stage, checked at birth."""
+"""Every knob as strict, frozen models: a group of keys for each stage, checked at birth.
+
+The values here are those of the params.yaml as it is shipped: what a report names as changed is
+changed against them. A params.yaml must give every key all the same.
+"""
 
 from typing import Annotated, Literal, TypeVar
 
@@ -41,38 +45,38 @@ class Group(BaseModel):
 class Demo(Group):
     """The synthetic sequences."""
 
-    demo_kind: Literal["rain", "digits"]
-    demo_digits: Annotated[str, Field(min_length=1)]
-    demo_sequences: Count
-    demo_frames: Count
-    demo_size: Annotated[int, Field(ge=7)]
-    demo_seed: Annotated[int, Field(ge=0)]
+    demo_kind: Literal["rain", "digits"] = "rain"
+    demo_digits: Annotated[str, Field(min_length=1)] = "data/digits"
+    demo_sequences: Count = 96
+    demo_frames: Count = 20
+    demo_size: Annotated[int, Field(ge=7)] = 140
+    demo_seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Reading(Group):
     """What the names and the numbers of raw files mean."""
 
-    pixel_values: Literal["gray", "luminance", "index", "rgb"]
-    raw_axes: str | None
-    raw_dataset: str | None
-    time_format: str | None
-    max_pixels: Count
+    pixel_values: Literal["gray", "luminance", "index", "rgb"] = "gray"
+    raw_axes: str | None = None
+    raw_dataset: str | None = None
+    time_format: str | None = None
+    max_pixels: Count = 100000000
 
 
 class Ingest(Reading):
     """Where the raw frames lie, and how they are read."""
 
-    raw: Annotated[str, Field(min_length=1)]
+    raw: Annotated[str, Field(min_length=1)] = "data/demo"
 
 
 class Values(Group):
     """Which numbers become 0 and 1, and which mean that nothing was measured."""
 
-    value_range: Annotated[tuple[float, float], BeforeValidator(_listed)]
+    value_range: Annotated[tuple[float, float], BeforeValidator(_listed)] = (0.0, 255.0)
     missing_value: Annotated[
         tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_missing_values)
-    ]
-    out_of_range: Literal["error", "clip", "missing"]
+    ] = ()
+    out_of_range: Literal["error", "clip", "missing"] = "error"
 
 
 class Forecast(Reading, Values):
@@ -82,54 +86,69 @@ class Forecast(Reading, Values):
 class Patch(Values):
     """How frames become scaled, folded and split windows."""
 
-    tile_size: Annotated[int, Field(ge=7)] | None
-    patch_size: Count
-    context_frames: Count
-    forecast_frames: Count
-    stride: Count
-    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_listed)]
-    split_by: Literal["sequence", "time"]
-    valid_sequences: Names
-    test_sequences: Names
-    min_wet_fraction: Annotated[float, Field(ge=0, le=1)]
-    wet_threshold: float
+    tile_size: Annotated[int, Field(ge=7)] | None = None
+    patch_size: Count = 4
+    context_frames: Count = 10
+    forecast_frames: Count = 10
+    stride: Count = 10
+    split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(_listed)] = (
+        0.7,
+        0.15,
+        0.15,
+    )
+    split_by: Literal["sequence", "time"] = "sequence"
+    valid_sequences: Names = ()
+    test_sequences: Names = ()
+    min_wet_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    wet_threshold: float = 0.0
 
 
 class Train(Group):
     """The network and how it learns."""
 
-    cell: Literal["convlstm", "peephole", "lstm"]
-    hidden_channels: Annotated[tuple[Count, ...], BeforeValidator(_listed), Field(min_length=1)]
-    kernel_size: Count
-    lr: Positive
-    lr_schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"]
-    lr_step_percent: Annotated[float, Field(gt=0, le=100)]
-    lr_step_factor: Annotated[float, Field(gt=0, le=1)]
-    lr_final_factor: Annotated[float, Field(gt=0, le=1)]
-    gradient_clip: Positive | None
-    batch_size: Count
-    epochs: Count
-    sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse"]
-    sampling_step_percent: Percent
-    sampling_linear_percent: Annotated[float, Field(gt=0, le=100)]
-    sampling_exponential_k: Fraction
-    sampling_inverse_sigmoid_k: Annotated[float, Field(ge=1)]
-    sampling_reverse_start_percent: Percent
-    sampling_reverse_end_percent: Percent
-    sampling_reverse_alpha_percent: Annotated[float, Field(gt=0, le=100)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    cell: Literal["convlstm", "peephole", "lstm"] = "convlstm"
+    hidden_channels: Annotated[tuple[Count, ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        16,
+        16,
+    )
+    kernel_size: Count = 3
+    lr: Positive = 0.003
+    lr_schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"] = "onecycle"
+    lr_step_percent: Annotated[float, Field(gt=0, le=100)] = 25.0
+    lr_step_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
+    lr_final_factor: Annotated[float, Field(gt=0, le=1)] = 0.01
+    gradient_clip: Positive | None = 1.0
+    batch_size: Count = 4
+    epochs: Count = 24
+    sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse"] = "step"
+    sampling_step_percent: Percent = 37.5
+    sampling_linear_percent: Annotated[float, Field(gt=0, le=100)] = 62.5
+    sampling_exponential_k: Fraction = 0.95
+    sampling_inverse_sigmoid_k: Annotated[float, Field(ge=1)] = 10.0
+    sampling_reverse_start_percent: Percent = 31.25
+    sampling_reverse_end_percent: Percent = 62.5
+    sampling_reverse_alpha_percent: Annotated[float, Field(gt=0, le=100)] = 6.25
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class Evaluate(Group):
-    """What is kept of the test windows to be looked at."""
+    """What is asked of the test windows, and how many are kept to be looked at."""
 
-    sample_windows: Count
+    sample_windows: Count = 3
+    thresholds: (
+        Annotated[tuple[float, ...], BeforeValidator(_listed), Field(min_length=1)] | None
+    ) = None
+    fss_scales: Annotated[tuple[Count, ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        1,
+        8,
+        32,
+    )
 
 
 class Plot(Group):
     """How the pictures look."""
 
-    gif_frames_per_second: Annotated[int, Field(ge=1, le=50)]
+    gif_frames_per_second: Annotated[int, Field(ge=1, le=50)] = 4
 
 
 class Params(Demo, Ingest, Patch, Train, Evaluate, Plot):

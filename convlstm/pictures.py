@@ -72,17 +72,17 @@ def strip(window: Window) -> Figure:
 
 
 def save_comparison(path: Path, window: Window, *, frames_per_second: int) -> None:
-    """A film of truth beside forecast, from the first input to the last lead time."""
-    inputs = _titled("input", window.context, first=1 - len(window.context))
-    save_film(
-        path,
-        [
-            inputs + _titled("truth", window.truth, first=1),
-            inputs + _titled("forecast", window.forecast, first=1),
-        ],
-        value_range=window.value_range,
-        frames_per_second=frames_per_second,
-    )
+    """A film of truth, forecast and error side by side, from the first input to the last lead."""
+    known = len(window.context)
+    inputs = _titled("input", window.context, first=1 - known)
+    unknown = [("no error yet", np.full_like(frame, np.nan)) for frame in window.context]
+    error = _titled("error", window.forecast - window.truth, first=1)
+    panels = [
+        inputs + _titled("truth", window.truth, first=1),
+        inputs + _titled("forecast", window.forecast, first=1),
+        unknown + error,
+    ]
+    save_film(path, panels, value_range=window.value_range, frames_per_second=frames_per_second)
 
 
 def save_forecast(
@@ -107,17 +107,27 @@ def save_film(
     value_range: tuple[float, float],
     frames_per_second: int,
 ) -> None:
-    """A GIF of panels side by side, each a list of titles and frames of one length."""
-    figure = Figure(figsize=(3 * len(panels), 3.4), layout="constrained")
+    """A GIF of panels side by side, each a list of titles and frames of one length.
+
+    The third panel is of errors, and has colours of its own.
+    """
+    figure = Figure(figsize=(3.6 * len(panels), 3.2), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    images = []
+    for number, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
+        axes.set_axis_off()
+        images.append((_draw_error if number == 2 else _draw_frame)(axes, panel[0][1], value_range))
+        if panel[0][1].shape[0] == 1:  # colours have no bar
+            label = "forecast - truth" if number == 2 else "data units"
+            figure.colorbar(images[-1], ax=axes, label=label, shrink=0.8)
     writer = PillowWriter(fps=frames_per_second)
     with writer.saving(figure, path, DPI):
         for pictures in zip(*panels, strict=True):
-            for axes, (title, frame) in zip(grid, pictures, strict=True):
-                axes.clear()
-                axes.set_axis_off()
-                _draw_frame(axes, frame, value_range)
-                axes.set_title(title)
+            for number, (title, frame) in enumerate(pictures):
+                grid[number].set_title(title)
+                images[number].set_data(
+                    frame.mean(axis=0) if number == 2 else _image(frame, value_range)
+                )
             writer.grab_frame()
 
 

@@ -9,33 +9,36 @@ from convlstm.params import Evaluate
 from stages import start
 
 PATCHES, MODEL = Path("data/patches.h5"), Path("data/model.safetensors")
-BY_LEAD, BASELINES = Path("data/metrics/by_lead.csv"), Path("data/metrics/baselines.csv")
-SUMMARY, FORECASTS = Path("data/metrics/summary.json"), Path("data/forecasts.h5")
+METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 
 
 def main(params: Evaluate) -> None:
     """Score the model and the baselines on the test windows; keep the windows that are drawn."""
     # here and not above: torch takes seconds to import, and a typo in params.yaml should not wait
-    from convlstm import evaluation, model
+    from convlstm import evaluation, model, samples, tables
     from convlstm.batches import Batches
     from convlstm.network import default_device
 
     with store.reading(PATCHES) as file:
         batches, trained = Batches(file), model.load(MODEL, default_device())
-        result = evaluation.Result()
+        asked = evaluation.setting(batches, params)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
-            for windows in evaluation.score(trained, batches, result):
-                bar.update(windows)
-        tables = evaluation.tables(result)
-        files.write_csv(BY_LEAD, tables.pop("model"))
+            for scores in evaluation.score(trained, batches, asked):
+                bar.update(len(scores["model"].window_mse) - bar.n)
+        rows = {name: tables.by_lead(of, asked) for name, of in scores.items()}
+        files.write_csv(METRICS / "by_lead.csv", rows.pop("model"))
         files.write_csv(
-            BASELINES,
-            [{"forecaster": name, **row} for name, rows in tables.items() for row in rows],
+            METRICS / "baselines.csv",
+            [{"forecaster": name, **row} for name, table in rows.items() for row in table],
         )
-        files.write_json(SUMMARY, evaluation.summary(result))
+        files.write_csv(METRICS / "by_threshold.csv", list(tables.by_threshold(scores, asked)))
+        files.write_csv(METRICS / "by_scale.csv", list(tables.by_scale(scores, asked)))
+        files.write_csv(METRICS / "spectrum.csv", list(tables.spectrum(scores, asked)))
+        files.write_json(METRICS / "summary.json", tables.summary(scores, asked))
         with store.create(FORECASTS) as drawn:
-            store.describe(drawn, value_range=trained.scaling.value_range)
-            for sample in evaluation.samples(trained, batches, result, params.sample_windows):
+            facts = evaluation.facts(trained, batches, params)
+            store.describe(drawn, value_range=trained.scaling.value_range, **facts)
+            for sample in samples.samples(trained, batches, scores, params.sample_windows):
                 store.write_forecast(drawn, **vars(sample))
 
 

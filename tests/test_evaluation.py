@@ -1,4 +1,4 @@
-"""The test: means, skill, and the rule by which windows are drawn."""
+"""The test: every forecaster on every window."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from conftest import params_of
 
 from convlstm import baselines
 from convlstm.batches import Batches
-from convlstm.evaluation import Result, samples, score, summary, tables
-from convlstm.metrics import COLUMNS, LeadMeans
+from convlstm.evaluation import Scores, Setting, mean_frame, score, setting
+from convlstm.metrics import COLUMNS
 from convlstm.model import Model
-from convlstm.params import Train
+from convlstm.params import Evaluate, Train
 from convlstm.training import Training
 
 
@@ -19,18 +19,51 @@ def model(batches: Batches) -> Model:
     return Training(batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")).model
 
 
-def scored(model: Model, batches: Batches) -> Result:
-    result = Result()
-    assert sum(score(model, batches, result)) == batches.count("test")
-    return result
+NAMES = ["model", "zeros", "persistence", "advection", "climatology"]
 
 
-def test_every_forecaster_is_scored_at_every_lead(model: Model, batches: Batches) -> None:
-    rows = tables(scored(model, batches))
-    assert list(rows) == ["model", "zeros", "persistence"]
-    for table in rows.values():
-        assert [row["lead"] for row in table] == [1, 2]
-        assert all(list(row) == ["lead", *COLUMNS] for row in table)
+def asked_of(batches: Batches) -> Setting:
+    return setting(batches, params_of(Evaluate))
+
+
+def scored(model: Model, batches: Batches) -> dict[str, Scores]:
+    (*_, last) = score(model, batches, asked_of(batches))
+    return last
+
+
+def test_every_forecaster_is_scored_on_every_window(model: Model, batches: Batches) -> None:
+    results = scored(model, batches)
+    assert list(results) == NAMES
+    for scores in results.values():
+        assert len(scores.window_mse) == batches.count("test")
+        assert scores.totals is not None
+        # each of 2 leads has counted each of 18 x 18 pixels
+        assert scores.totals.moments[:, 0].tolist() == [batches.count("test") * 18 * 18] * 2
+        assert len(scores.by_sequence) == 3  # a quarter of 12 sequences
+
+
+def test_without_thresholds_they_are_parts_of_the_value_range(batches: Batches) -> None:
+    assert asked_of(batches).thresholds == (25.5, 63.75, 127.5)
+    asked = setting(batches, params_of(Evaluate, thresholds=(51.0,)))
+    assert asked.thresholds == (51.0,)
+    assert asked.verifier().thresholds == (0.2,)
+
+
+def test_sums_by_sequence_add_up_to_the_whole(model: Model, batches: Batches) -> None:
+    for scores in scored(model, batches).values():
+        assert scores.totals is not None
+        sums = list(scores.by_sequence.values())
+        np.testing.assert_allclose(
+            sum(part.events for part in sums), scores.totals.events.sum(axis=0)
+        )
+        mse = sum(part.mse for part in sums) / sum(part.frames for part in sums)
+        assert mse == pytest.approx(np.mean(scores.window_mse))
+
+
+def test_climatology_is_the_mean_of_all_training_windows(batches: Batches) -> None:
+    numbers = list(range(batches.count("train")))
+    frames = batches.geometry.unfold(batches.take("train", numbers).frames.numpy())
+    np.testing.assert_allclose(mean_frame(batches), frames.mean(axis=(0, 1)), rtol=1e-5)
 
 
 def test_persistence_in_the_table_is_the_error_of_the_last_context_frame(
@@ -43,8 +76,8 @@ def test_persistence_in_the_table_is_the_error_of_the_last_context_frame(
         float(((pixels[:, 2] - pixels[:, 2 + lead]) ** 2).sum(axis=(1, 2, 3)).mean())
         for lead in (1, 2)
     ]
-    table = tables(scored(model, batches))["persistence"]
-    assert [row["mse"] for row in table] == pytest.approx(expected, rel=1e-5)
+    means = scored(model, batches)["persistence"].means.by_lead()
+    assert means[:, COLUMNS.index("mse")].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_forecaster_is_never_given_the_truth(model: Model, batches: Batches) -> None:
@@ -55,63 +88,5 @@ def test_a_forecaster_is_never_given_the_truth(model: Model, batches: Batches) -
             seen.append(context.shape[1])
             return baselines.zeros(context, leads)
 
-    list(score(Watched(**vars(model)), batches, Result()))
+    list(score(Watched(**vars(model)), batches, asked_of(batches)))
     assert set(seen) == {3}
-
-
-def result_of(**mses: list[float]) -> Result:
-    """Windows with one lead whose other scores are like their MSE."""
-    result = Result()
-    for name, values in mses.items():
-        table = np.tile(np.array(values)[:, None, None], (1, 1, len(COLUMNS)))
-        result.by_lead[name] = LeadMeans(
-            table.sum(axis=0), np.full((1, len(COLUMNS)), float(len(values)))
-        )
-        result.window_mse[name] = values
-    return result
-
-
-def test_skill_is_the_part_of_the_references_error_that_is_gone() -> None:
-    skill = summary(result_of(model=[1.0, 2.0], persistence=[4.0, 8.0]))[
-        "skill_against_persistence"
-    ]
-    assert skill["mse"] == pytest.approx(1 - 1.5 / 6)
-    # SSIM is best at 1: (1.5 - 6) / (1 - 6)
-    assert skill["ssim"] == pytest.approx(0.9)
-
-
-def test_a_perfect_reference_leaves_no_skill_to_tell() -> None:
-    assert (
-        "mse" not in summary(result_of(model=[1.0], persistence=[0.0]))["skill_against_persistence"]
-    )
-
-
-def test_the_drawn_windows_are_the_median_then_the_best_and_the_worst(
-    model: Model, batches: Batches
-) -> None:
-    result = scored(model, batches)
-    count = batches.count("test")
-    ratio = np.array(result.window_mse["model"]) / np.array(result.window_mse["persistence"])
-    ranked = np.argsort(ratio)
-    truths = batches.geometry.unfold(batches.take("test", list(range(count))).frames.numpy())
-    drawn = list(samples(model, batches, result, 3))
-    for sample, number in zip(
-        drawn, (ranked[(count - 1) // 2], ranked[0], ranked[-1]), strict=True
-    ):
-        np.testing.assert_allclose(sample.truth, 255 * truths[number, 3:], atol=1e-3)
-
-
-def test_windows_in_which_nothing_moves_are_not_drawn(model: Model, batches: Batches) -> None:
-    result = scored(model, batches)
-    still = int(np.argmin(result.window_mse["model"]))
-    result.window_mse["persistence"][still] = 0.0
-    labels = [sample.label for sample in samples(model, batches, result, 100)]
-    assert len(labels) == batches.count("test") - 1
-
-
-def test_samples_are_in_data_units_and_inside_their_range(model: Model, batches: Batches) -> None:
-    (sample,) = samples(model, batches, scored(model, batches), 1)
-    assert sample.context.shape == (3, 1, 18, 18)
-    assert sample.truth.max() > 1
-    assert sample.forecast.min() >= 0
-    assert sample.forecast.max() <= 255

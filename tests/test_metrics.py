@@ -73,7 +73,7 @@ def test_psnr_by_hand() -> None:
 def test_ssim_is_scikit_images(channels: int) -> None:
     forecast, truth = noise(1, channels), noise(2, channels)
     as_bytes = [np.moveaxis((255 * frame).astype(np.uint8), 0, -1) for frame in (forecast, truth)]
-    expected = structural_similarity(*as_bytes, win_size=7, data_range=255, channel_axis=-1)  # type: ignore[no-untyped-call] # skimage ships none
+    expected = structural_similarity(*as_bytes, win_size=7, data_range=255, channel_axis=-1)
     assert metrics.ssim(forecast, truth, whole(truth)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -81,7 +81,7 @@ def test_ssim_is_the_mean_of_scikit_images_map_over_measured_pixels() -> None:
     forecast, truth, valid = noise(1), noise(2), whole(noise(2))
     valid[0, 2:6, 5:8] = False
     shown = [np.where(valid, (255 * frame).astype(np.uint8), 0)[0] for frame in (forecast, truth)]
-    _, similarity = structural_similarity(*shown, win_size=7, data_range=255, full=True)  # type: ignore[no-untyped-call] # skimage ships none
+    _, similarity = structural_similarity(*shown, win_size=7, data_range=255, full=True)
     inside = range(3, SIDE - 3)  # a 7 x 7 window fits
     counted = [similarity[row, col] for row in inside for col in inside if valid[0, row, col]]
     assert metrics.ssim(forecast, truth, valid) == pytest.approx(np.mean(counted), abs=1e-12)

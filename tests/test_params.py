@@ -147,6 +147,10 @@ def test_params_cannot_be_changed() -> None:
         params_of(Train).lr = 1.0
 
 
+def test_the_shipped_params_are_the_defaults_that_a_report_compares_with() -> None:
+    assert loading.load(ROOT / "params.yaml", Params) == Params()
+
+
 def test_every_key_has_a_sentence_above_it() -> None:
     lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
     for before, line in pairwise(lines):

@@ -5,14 +5,17 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from convlstm import glossary
 from convlstm.metrics import COLUMNS
 from convlstm.params import Params
+from convlstm.verification import EVENTS, event_scores
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -56,4 +59,6 @@ def test_the_readmes_tree_names_every_module(path: Path) -> None:
 
 
 def test_the_readme_names_every_column_of_the_tables() -> None:
-    assert all(f"`{column}`" in README for column in COLUMNS)
+    assert all(f"`{column}`" in README for column in (*COLUMNS, *EVENTS, *glossary.COLUMNS))
+    scored = event_scores(np.ones((1, 4)))
+    assert all(f"`{column}`" in README for column in (*scored, "fss"))

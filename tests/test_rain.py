@@ -51,7 +51,7 @@ def test_rain_does_not_die_out() -> None:
 def test_it_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) -> None:
     # scikit-image's registration, an independent estimate; it gives the shift back to frame 0
     first, later = frames[0].astype(float), frames[4].astype(float)
-    shift, _, _ = phase_cross_correlation(first, later, normalization=None)  # type: ignore[no-untyped-call] # skimage ships none
+    shift, _, _ = phase_cross_correlation(first, later, normalization=None)
     row, col = -shift / 4
     assert 1 <= np.hypot(row, col) <= 3.5  # SPEED_PIXELS, give or take a pixel of the estimate
     assert col > 0  # within one radian of the prevailing wind
@@ -60,10 +60,10 @@ def test_it_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) 
 @pytest.mark.parametrize("frames", SEQUENCES)
 def test_the_flow_is_steady_from_frame_to_frame(frames: np.ndarray) -> None:
     # with a Hann window; without one the borders, which stay, pull the estimate to zero
-    seen = frames * window("hann", (SIZE, SIZE))  # type: ignore[no-untyped-call] # skimage ships none
+    seen = frames * window("hann", (SIZE, SIZE))
     steps = -np.array(
         [
-            phase_cross_correlation(before, after, upsample_factor=10)[0]  # type: ignore[no-untyped-call] # skimage ships none
+            phase_cross_correlation(before, after, upsample_factor=10)[0]
             for before, after in pairwise(seen)
         ]
     )

@@ -8,7 +8,9 @@ import pytest
 from conftest import ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
 from PIL import Image
 
-COLUMNS = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness"]
+COLUMNS = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness", "rmse", "bias"]
+COLUMNS += ["correlation", *(f"spectral_ratio_{band}" for band in ("large", "medium", "small"))]
+COLUMNS += ["dot_grid"]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -40,7 +42,9 @@ def test_the_test_tables_have_a_row_a_lead(small_run: SmallRun) -> None:
     assert [row["lead"] for row in by_lead] == ["1", "2"]
     assert list(baselines[0]) == ["forecaster", "lead", *COLUMNS]
     assert {(row["forecaster"], row["lead"]) for row in baselines} == {
-        (name, lead) for name in ("zeros", "persistence") for lead in "12"
+        (name, lead)
+        for name in ("zeros", "persistence", "advection", "climatology")
+        for lead in "12"
     }
 
 
@@ -62,6 +66,11 @@ def test_the_plots_are_the_reports_and_more(small_run: SmallRun) -> None:
         "pd04.png",
         "pd05.png",
         "lead_time.png",
+        "performance.png",
+        "report.html",
+        "scale_skill.png",
+        "sharpness_by_truth.png",
+        "spectra.png",
         "strip1.png",
         "strip2.png",
         "forecast.gif",
