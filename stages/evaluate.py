@@ -14,12 +14,12 @@ METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 
 def main(params: Evaluate) -> None:
     """Score the model and the baselines on the test windows; keep the windows that are drawn."""
-    # here and not above: torch takes seconds to import, and a typo in params.yaml should not wait
-    from convlstm import evaluation, model, samples, tables
-    from convlstm.batches import Batches
-    from convlstm.network import default_device
-
     with store.reading(PATCHES) as file:
+        # here and not above: torch takes seconds to import, and no mistake should wait for it
+        from convlstm import evaluation, model, samples, tables
+        from convlstm.batches import Batches
+        from convlstm.network import default_device
+
         batches, trained = Batches(file), model.load(MODEL, default_device())
         asked = evaluation.setting(batches, params)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:

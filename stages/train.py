@@ -14,12 +14,12 @@ MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.cs
 
 def main(params: Train) -> None:
     """Train, and write a row of training.csv after each epoch."""
-    # here and not above: torch takes seconds to import, and a typo in params.yaml should not wait
-    from convlstm import model, training
-    from convlstm.batches import Batches
-    from convlstm.network import default_device
-
     with store.reading(PATCHES) as file:
+        # here and not above: torch takes seconds to import, and no mistake should wait for it
+        from convlstm import model, training
+        from convlstm.batches import Batches
+        from convlstm.network import default_device
+
         learner = training.Training(Batches(file), params, default_device())
         rows: list[dict[str, int | float]] = []
         with tqdm(

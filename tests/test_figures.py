@@ -1,5 +1,6 @@
 """Charts show the numbers of their tables."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ BASELINES = pd.concat(
 )
 
 
+@functools.cache
 def lead_times() -> Figure:
     return figures.lead_times(FORECASTERS["model"], BASELINES)
 
@@ -172,7 +174,9 @@ def test_means_are_over_leads_and_undefined_where_one_is() -> None:
     assert set(means["zeros"]) == set(SCORES)
 
 
-@pytest.mark.parametrize("draw", [lead_times, lambda: figures.training_curves(TRAINING)["loss"]])
+@pytest.mark.parametrize(
+    "draw", [lead_times.__wrapped__, lambda: figures.training_curves(TRAINING)["loss"]]
+)
 def test_a_chart_is_the_same_bytes_twice(tmp_path: Path, draw: Callable[[], Figure]) -> None:
     for name in ("a.png", "b.png"):
         figures.save(tmp_path / name, draw())

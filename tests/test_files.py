@@ -63,7 +63,7 @@ facts = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.dictionaries(st.text(), facts))
 def test_facts_come_back_from_their_text(given_facts: dict[str, object]) -> None:
     assert from_text(to_text(given_facts)) == given_facts

@@ -62,7 +62,7 @@ def test_the_colours_mean_the_same_in_every_run() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_picture_is_the_same_bytes_twice(tmp_path: Path, channels: int) -> None:
-    drawn = window(channels)
+    drawn = window(channels, context=1, leads=1)
     for name in ("a", "b"):
         figures.save(tmp_path / f"{name}.png", pictures.strip(drawn))
         pictures.save_comparison(tmp_path / f"{name}.gif", drawn, frames_per_second=4)

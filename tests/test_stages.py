@@ -83,22 +83,15 @@ def test_no_temporary_file_stays(small_run: SmallRun) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"lrr": 0.1}, "lrr = 0.1: unknown key; the nearest is lr"),
-        ({"lr": "abc"}, "lr = 'abc': should be a valid number"),
-        ({"kernel_size": 4}, "kernel_size = 4: must be odd"),
-    ],
-)
-def test_bad_params_end_any_stage_before_any_work(
-    tmp_path: Path, stage: str, change: dict[str, object], words: str
-) -> None:
-    write_params(tmp_path, **change)
+def test_bad_params_end_any_stage_before_any_work(tmp_path: Path, stage: str) -> None:
+    write_params(tmp_path, lrr=0.1, lr="abc", kernel_size=4)
     done = run_stage(tmp_path, "-m", f"stages.{stage}")
     assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert sorted(done.stderr.splitlines()) == [
+        "error: params.yaml: kernel_size = 4: must be odd, so that a frame keeps its size",
+        "error: params.yaml: lr = 'abc': should be a valid number",
+        "error: params.yaml: lrr = 0.1: unknown key; the nearest is lr",
+    ]
     assert not (tmp_path / "data").exists()
 
 

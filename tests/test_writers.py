@@ -8,12 +8,23 @@ import pytest
 from conftest import params_of, reading_of
 from PIL import Image
 
-from convlstm import arrays, images, writers
+from convlstm import arrays, images, pictures, writers
 from convlstm.params import Forecast, Patch
 from convlstm.sources import Source
 
 MINUTE = 60_000_000
 FORECAST = np.linspace(0, 200, 2 * 8 * 9, dtype=np.float32).reshape(2, 1, 8, 9)
+
+
+@pytest.fixture(autouse=True)
+def no_film(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Only the test of the film draws one, which takes longer than all else."""
+
+    def empty(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+
+    if "film" not in request.node.name:
+        monkeypatch.setattr(pictures, "save_forecast", empty)
 
 
 def params(**changes: object) -> Forecast:
