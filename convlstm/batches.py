@@ -12,7 +12,7 @@ from convlstm import store
 from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
 
-KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once
+KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
 
 
 class Batch(NamedTuple):
@@ -23,9 +23,15 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The windows of an open patches.h5, read once into memory where they fit."""
+    """The windows of an open patches.h5.
 
-    def __init__(self, file: store.File) -> None:
+    Args:
+        file: the open file.
+        repeated: the windows will be read again and again, so they are kept in memory if they fit;
+            else memory does not grow with the file.
+    """
+
+    def __init__(self, file: store.File, *, repeated: bool) -> None:
         facts = store.description(file)
         self.geometry = Geometry(**facts["geometry"])
         self.scaling = Scaling(**facts["scaling"])
@@ -36,7 +42,8 @@ class Batches:
         self.index = {split: rows[:] for split, rows in file["windows"].items()}
         self.sequences: list[str] = file["sequences"].asstr()[:].tolist()
         frames = file["frames"]
-        self._frames = frames[:] if frames.nbytes <= KEPT_IN_MEMORY_BYTES else frames
+        fits = frames.nbytes <= KEPT_IN_MEMORY_BYTES
+        self._frames = frames[:] if repeated and fits else frames
         self._real = self.geometry.real_pixels()
 
     def count(self, split: str) -> int:

@@ -20,7 +20,7 @@ def main(params: Evaluate) -> None:
         from convlstm.batches import Batches
         from convlstm.network import default_device
 
-        batches, trained = Batches(file), model.load(MODEL, default_device())
+        batches, trained = Batches(file, repeated=False), model.load(MODEL, default_device())
         asked = evaluation.setting(batches, params)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
             for scores in evaluation.score(trained, batches, asked):

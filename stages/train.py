@@ -20,7 +20,7 @@ def main(params: Train) -> None:
         from convlstm.batches import Batches
         from convlstm.network import default_device
 
-        learner = training.Training(Batches(file), params, default_device())
+        learner = training.Training(Batches(file, repeated=True), params, default_device())
         rows: list[dict[str, int | float]] = []
         with tqdm(
             total=learner.iterations, desc=f"train on {learner.device}", unit=" batches"

@@ -74,7 +74,7 @@ def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def batches(patches_path: Path) -> Iterator[Batches]:
     with store.reading(patches_path) as file:
-        yield Batches(file)
+        yield Batches(file, repeated=True)
 
 
 STAGES = ("demo", "ingest", "patch", "train", "evaluate", "plot")

@@ -66,10 +66,20 @@ def test_missing_pixels_are_not_valid_and_zero(tmp_path: Path) -> None:
     with store.reading(tmp_path / "frames.h5") as source, store.create(path) as target:
         list(dataset.build(source, target, params))
     with store.reading(path) as file:
-        batches = Batches(file)
+        batches = Batches(file, repeated=True)
         batch = batches.take("train", [0])
     valid = batches.geometry.unfold(batch.valid.numpy())[0, 0, 0]
     values = batches.geometry.unfold(batch.frames.numpy())[0, 0, 0]
     assert np.argwhere(~valid).tolist() == [[2, 3]]
     assert values[2, 3] == 0
     assert np.all(values[valid] == 0.5)
+
+
+def test_windows_are_the_same_from_memory_and_from_the_file(patches_path: Path) -> None:
+    with store.reading(patches_path) as file:
+        kept, streamed = (Batches(file, repeated=repeated) for repeated in (True, False))
+        for split in ("train", "valid", "test"):
+            pairs = zip(kept.in_order(split, 5), streamed.in_order(split, 5), strict=True)
+            for one, other in pairs:
+                assert torch.equal(one.frames, other.frames)
+                assert torch.equal(one.valid, other.valid)

@@ -1,16 +1,19 @@
 """The test: every forecaster on every window."""
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from conftest import params_of
+from conftest import params_of, reading_of
 
-from convlstm import baselines
+from convlstm import baselines, dataset, rain, store
 from convlstm.batches import Batches
 from convlstm.evaluation import Scores, Setting, mean_frame, score, setting
 from convlstm.metrics import COLUMNS
 from convlstm.model import Model
-from convlstm.params import Evaluate, Train
+from convlstm.params import Evaluate, Patch, Train
 from convlstm.training import Training
 
 
@@ -90,3 +93,31 @@ def test_a_forecaster_is_never_given_the_truth(model: Model, batches: Batches) -
 
     list(score(Watched(**vars(model)), batches, asked_of(batches)))
     assert set(seen) == {3}
+
+
+def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
+    peaks = []
+    for count in (8, 80):
+        path = tmp_path / f"{count}.h5"
+        with store.create(tmp_path / "frames.h5") as file:
+            for index in range(count + 2):
+                frames = rain.sequence(frames=5, size=16, seed=1, index=index)
+                store.append_sequence(file, f"{index:03d}", frames[:, None].repeat(9, axis=2))
+            store.describe(file, reading=reading_of().model_dump())
+        names = {"valid_sequences": ("001",), "context_frames": 3, "forecast_frames": 2}
+        tests = tuple(f"{index:03d}" for index in range(2, count + 2))
+        params = params_of(Patch, **names, test_sequences=tests)
+        with store.reading(tmp_path / "frames.h5") as source, store.create(path) as target:
+            list(dataset.build(source, target, params))
+        with store.reading(path) as file:
+            batches = Batches(file, repeated=False)
+            untrained = Training(
+                batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")
+            )
+            tracemalloc.start()
+            (*_, last) = score(untrained.model, batches, asked_of(batches))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            assert len(last["model"].window_mse) == count
+    # what grows is 2 kB for each sequence, the sums that are resampled; a window itself has 11 kB
+    assert peaks[1] < 1.5 * peaks[0]

@@ -27,10 +27,14 @@ OUTPUTS = (
     "data/metrics/training.csv",
     "data/metrics/by_lead.csv",
     "data/metrics/baselines.csv",
+    "data/metrics/by_threshold.csv",
+    "data/metrics/by_scale.csv",
+    "data/metrics/spectrum.csv",
     "data/metrics/summary.json",
     "data/forecasts.h5",
     "data/plots/forecast.gif",
     "data/plots/lead_time.png",
+    "data/plots/report.html",
     "data/plots/strip1.png",
 )
 README_COMMANDS = [
