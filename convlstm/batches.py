@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from convlstm import store
+from convlstm import hdf5
 from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
 
@@ -31,8 +31,9 @@ class Batches:
             else memory does not grow with the file.
     """
 
-    def __init__(self, file: store.File, *, repeated: bool) -> None:
-        facts = store.description(file)
+    def __init__(self, file: hdf5.File, *, repeated: bool) -> None:
+        facts = hdf5.description(file)
+        self.fingerprint: str = facts["fingerprint"]
         self.geometry = Geometry(**facts["geometry"])
         self.scaling = Scaling(**facts["scaling"])
         self.reading: dict[str, Any] = facts["reading"]
@@ -40,7 +41,7 @@ class Batches:
         self.context_frames: int = facts["context_frames"]
         self.forecast_frames: int = facts["forecast_frames"]
         self.index = {split: rows[:] for split, rows in file["windows"].items()}
-        self.sequences: list[str] = file["sequences"].asstr()[:].tolist()
+        self.sequences: list[str] = hdf5.texts(file["sequences"])
         frames = file["frames"]
         fits = frames.nbytes <= KEPT_IN_MEMORY_BYTES
         self._frames = frames[:] if repeated and fits else frames
@@ -63,10 +64,15 @@ class Batches:
         """All windows of `split`, as they stand in the index; the last batch may be smaller."""
         yield from self._batches(split, np.arange(self.count(split)), batch_size)
 
-    def shuffled(self, split: str, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
-        """All windows of `split`, in an order that (seed, epoch) alone decides."""
+    def shuffled(
+        self, split: str, batch_size: int, *, seed: int, epoch: int, done: int = 0
+    ) -> Iterator[Batch]:
+        """All windows of `split`, in an order that (seed, epoch) alone decides.
+
+        The first `done` batches are left out: a run that goes on has seen them.
+        """
         order = np.random.default_rng([seed, epoch]).permutation(self.count(split))
-        yield from self._batches(split, order, batch_size)
+        yield from self._batches(split, order[done * batch_size :], batch_size)
 
     def _batches(
         self, split: str, order: Int[np.ndarray, " window"], batch_size: int

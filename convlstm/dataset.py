@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from convlstm import store, times
+from convlstm import hdf5, store, times
 from convlstm.errors import BadInput, Faults
+from convlstm.files import to_text
 from convlstm.params import Patch, Values
 from convlstm.patches import Geometry, tile_corners
 from convlstm.scaling import Scaling
@@ -47,7 +48,7 @@ class Tile(NamedTuple):
         return bool(measured.all() and self.wet[frames].sum() >= least_wet * measured.sum())
 
 
-def build(source: store.File, target: store.File, params: Patch) -> Iterator[dict[str, int]]:
+def build(source: hdf5.File, target: hdf5.File, params: Patch) -> Iterator[dict[str, int]]:
     """Fill patches.h5 from frames.h5, one block of frames in memory at a time.
 
     Yields:
@@ -61,7 +62,8 @@ def build(source: store.File, target: store.File, params: Patch) -> Iterator[dic
     length = params.context_frames + params.forecast_frames
     spans = _spans(sequences, params, length)
     dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
-    frames = store.create_patches(target, geometry.folded_shape, dtype)
+    count = sum(len(_corners(seq, geometry)) * len(seq.frames) for seq in sequences.values())
+    frames = store.PatchWriter(target, geometry.folded_shape, dtype, count)
     windows: dict[str, list[tuple[int, int, int, int]]] = {split: [] for split in SPLITS}
     faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
@@ -77,15 +79,21 @@ def build(source: store.File, target: store.File, params: Patch) -> Iterator[dic
     faults.check()
     _check_windows(windows)
     store.write_windows(target, sequences, windows)
-    store.describe(
-        target,
-        geometry=asdict(geometry),
-        scaling=asdict(scaling_of(params)),
-        reading=store.description(source)["reading"],
-        params=params.model_dump(),
-        context_frames=params.context_frames,
-        forecast_frames=params.forecast_frames,
-    )
+    facts = _facts(geometry, params, reading=hdf5.description(source)["reading"])
+    fingerprint = frames.fingerprint(to_text({"facts": facts, "windows": windows}))
+    hdf5.describe(target, **facts, fingerprint=fingerprint)
+
+
+def _facts(geometry: Geometry, params: Patch, *, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of the patches must know, but for the fingerprint."""
+    return {
+        "geometry": asdict(geometry),
+        "scaling": asdict(scaling_of(params)),
+        "reading": dict(reading),
+        "params": params.model_dump(),
+        "context_frames": params.context_frames,
+        "forecast_frames": params.forecast_frames,
+    }
 
 
 def scaling_of(params: Values) -> Scaling:
@@ -137,21 +145,19 @@ def _spans(
 
 def _append_tiles(
     sequence: store.Sequence,
-    frames: store.Dataset,
+    frames: store.PatchWriter,
     geometry: Geometry,
     params: Patch,
     faults: Faults,
 ) -> list[Tile]:
     """Append the tiles of a sequence, one after another, each with its frames in a row."""
     scaling = scaling_of(params)
-    time, _, height, width = sequence.frames.shape
-    rows, cols = tile_corners(height, geometry.rows), tile_corners(width, geometry.cols)
-    base = len(frames)
+    time, corners = len(sequence.frames), _corners(sequence, geometry)
+    base = frames.grow(len(corners) * time)
     tiles = [
         Tile(row, col, base + number * time, np.zeros(time, np.int64), np.zeros(time, np.int64))
-        for number, (row, col) in enumerate(product(rows, cols))
+        for number, (row, col) in enumerate(corners)
     ]
-    frames.resize(base + len(tiles) * time, axis=0)
     step = max(1, BLOCK_BYTES * time // sequence.frames.nbytes)
     for start in range(0, time, step):
         block = sequence.frames[start : start + step]
@@ -165,8 +171,14 @@ def _append_tiles(
             area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
             measured_pixels[start:stop] = measured[area].sum(axis=(1, 2, 3))
             wet_pixels[start:stop] = wet[area].sum(axis=(1, 2, 3))
-            frames[first + start : first + stop] = geometry.fold(block[area])
+            frames.write(first + start, geometry.fold(block[area]))
     return tiles
+
+
+def _corners(sequence: store.Sequence, geometry: Geometry) -> list[tuple[int, int]]:
+    """Row and column of each tile."""
+    height, width = sequence.frames.shape[-2:]
+    return list(product(tile_corners(height, geometry.rows), tile_corners(width, geometry.cols)))
 
 
 def _check_windows(windows: Mapping[str, list[tuple[int, int, int, int]]]) -> None:

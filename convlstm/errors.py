@@ -1,4 +1,4 @@
-"""What the user gave is at fault, and this is how to mend it: one exception, and many at once."""
+"""What a user is told in plain lines instead of a traceback, with the exit status of each kind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,32 @@ from contextlib import contextmanager
 FAULTS_SHOWN = 20
 
 
-class BadInput(Exception):  # noqa: N818 - not an error of ours
-    """Input that its owner can mend.
+class Told(Exception):  # noqa: N818 - not an error of ours
+    """An end that its owner can mend.
 
     The message is one line for each fault, naming the file or key, its value and the remedy. A
-    stage prints it without a traceback and exits with status 2.
+    stage prints it without a traceback and exits with `status`.
     """
+
+    status: int
+
+
+class BadInput(Told):
+    """Params or files are at fault."""
+
+    status = 2
+
+
+class NonFinite(Told):
+    """Training has left the finite numbers."""
+
+    status = 3
+
+
+class NoRoom(Told):
+    """The disk or the memory is too small."""
+
+    status = 4
 
 
 class Faults:

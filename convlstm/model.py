@@ -1,6 +1,8 @@
 """A trained network and all it takes to use it, in one safetensors file that describes itself."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from convlstm.errors import BadInput
 from convlstm.files import from_text, replacing, to_text
@@ -17,7 +20,8 @@ from convlstm.params import Reading, Values
 from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
 
-FORMAT = "convlstm-1"
+FORMAT = "convlstm-2"
+LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred layers
 
 
 @dataclass(frozen=True)
@@ -70,24 +74,30 @@ def save(path: Path, model: Model) -> None:
         name: weight.detach().cpu().contiguous()
         for name, weight in model.network.state_dict().items()
     }
+    facts["sha256"] = _checksum(facts, weights)
+    content = to_bytes(weights, metadata={"description": to_text(facts)})
     with replacing(path) as temporary:
-        save_file(weights, temporary, metadata={"description": to_text(facts)})
+        temporary.write_bytes(content)
 
 
 def load(path: Path, device: torch.device) -> Model:
     """Read a model that `save` wrote; nothing in the file is run.
 
     Raises:
-        BadInput: the file is missing or no model of ours.
+        BadInput: the file is missing, damaged or no model of ours.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; `dvc repro` trains a model")
     try:
+        _check_header(path)
         with safe_open(path, framework="pt") as file:
             facts = from_text((file.metadata() or {})["description"])
             if facts["format"] != FORMAT:
                 raise ValueError(f"format {facts['format']}, not {FORMAT}")
-            network = _network(file, Architecture(**facts["architecture"])).to(device).eval()
+            network = _network(file, Architecture(**facts["architecture"]))
+        if facts.pop("sha256") != _checksum(facts, network.state_dict()):
+            raise ValueError("damaged: its checksum is wrong")
+        network = network.to(device).eval()
         geometry = Geometry(**facts["geometry"])
         a = network.architecture
         if geometry.folded_shape != (a.channels, a.rows, a.cols):
@@ -108,6 +118,22 @@ def load(path: Path, device: torch.device) -> Model:
         raise BadInput(
             f"{path}: no model of this project ({reason}); train one with `dvc repro`"
         ) from None
+
+
+def _checksum(facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a model file says."""
+    seen = sha256(to_text(facts).encode())
+    for name in sorted(weights):
+        seen.update(weights[name].numpy().data)
+    return seen.hexdigest()
+
+
+def _check_header(path: Path) -> None:
+    """The length that a safetensors file begins with; the library would take memory for it."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER_BYTES:
+        raise ValueError(f"its header is {length:,} bytes long")
 
 
 def _network(file: Any, architecture: Architecture) -> Network:

@@ -118,6 +118,7 @@ class Train(Group):
     lr_step_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
     lr_final_factor: Annotated[float, Field(gt=0, le=1)] = 0.01
     gradient_clip: Positive | None = 1.0
+    max_skipped_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Count = 4
     epochs: Count = 24
     sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse"] = "step"
@@ -129,6 +130,7 @@ class Train(Group):
     sampling_reverse_end_percent: Percent = 62.5
     sampling_reverse_alpha_percent: Annotated[float, Field(gt=0, le=100)] = 6.25
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    deterministic: bool = True
 
 
 class Evaluate(Group):

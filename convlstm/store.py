@@ -1,4 +1,4 @@
-"""The layouts of our HDF5 files, marked complete when written, verified when read.
+"""The layouts of our HDF5 files.
 
 frames.h5      sequences/000000 ...   (time, channel, row, col) raw values; attribute `name`
                labels/000000 ...      the file of each frame, if each has its own
@@ -13,22 +13,18 @@ forecasts.h5   windows/000000 ...     context, truth, forecast: (time, channel, 
 What a reader must know beside the arrays stands as JSON in the attribute `description`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from jaxtyping import Int, Num
 
-from convlstm.errors import BadInput
-from convlstm.files import from_text, replacing, to_text
-
-File = h5py.File
-Dataset = h5py.Dataset
-"""For signatures elsewhere: nothing but this module imports h5py."""
+from convlstm import hdf5
+from convlstm.files import check_room
 
 WINDOW = np.dtype([("start", "i8"), ("sequence", "i4"), ("row", "i4"), ("col", "i4")])
 """start: first row in frames; sequence: index of its name; row, col: the tile's corner, pixels."""
@@ -38,61 +34,22 @@ FRAMES_A_CHUNK = 4
 """Of patches.h5: a 20-frame window reads 5-6 chunks; 64 would read 3 times what it needs."""
 
 
-@contextmanager
-def create(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file, marked complete as the last thing that is written into it."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        yield file
-        file.attrs["complete"] = True
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file that `create` finished.
-
-    Raises:
-        BadInput: it is missing, is no HDF5 file, or its writer did not finish.
-    """
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file; `dvc repro` makes it")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise BadInput(
-            f"{path}: no readable HDF5 file ({error}); delete it and run `dvc repro`"
-        ) from None
-    with file:
-        if not file.attrs.get("complete", False):
-            raise BadInput(f"{path}: its writer did not finish; delete it and run `dvc repro`")
-        yield file
-
-
-def describe(file: h5py.File, **facts: Any) -> None:
-    """Keep a few plain facts with an HDF5 file."""
-    file.attrs["description"] = to_text(facts)
-
-
-def description(file: h5py.File) -> dict[str, Any]:
-    """What `describe` kept."""
-    return from_text(file.attrs["description"])
-
-
 class Sequence(NamedTuple):
     """One sequence of frames.h5; labels and times as far as they are known."""
 
-    frames: h5py.Dataset
-    labels: h5py.Dataset | None
+    frames: hdf5.Dataset
+    labels: hdf5.Dataset | None
     times: Int[np.ndarray, " time"] | None
 
     def label(self, time: int) -> str:
         """What holds one frame, for messages."""
         if self.labels is None:
-            return f"{self.frames.attrs['name']}, frame {time + 1}"
-        return f"{self.frames.attrs['name']}/{self.labels.asstr()[time]}"
+            return f"{hdf5.text(self.frames, 'name')}, frame {time + 1}"
+        return f"{hdf5.text(self.frames, 'name')}/{self.labels[time].decode()}"
 
 
 def append_sequence(
-    file: h5py.File,
+    file: hdf5.File,
     name: str,
     frames: Iterable[Num[np.ndarray, "channel row col"]],
     *,
@@ -101,65 +58,72 @@ def append_sequence(
 ) -> None:
     """Stream one sequence into frames.h5; only a few frames are in memory at a time."""
     key = f"{len(file.require_group('sequences')):06d}"
-    dataset: h5py.Dataset | None = None
+    dataset: hdf5.Dataset | None = None
     frames = iter(frames)
     count = 0
     for first in frames:
         if dataset is None:
-            dataset = _growing(file["sequences"], key, first.shape, first.dtype, frames_a_chunk=1)
-            dataset.attrs["name"] = name
+            dataset = hdf5.growing(file["sequences"], key, first.shape, first.dtype, a_chunk=1)
+            hdf5.set_text(dataset, "name", name)
         more = islice(frames, BYTES_WRITTEN_AT_ONCE // first.nbytes)
         block = np.stack([first, *more])
         dataset.resize(count + len(block), axis=0)
         dataset[count:] = block
         count += len(block)
     if labels:
-        file.create_dataset(f"labels/{key}", data=labels, dtype=h5py.string_dtype())
+        hdf5.write_texts(file, f"labels/{key}", labels)
     if times is not None:
-        file.create_dataset(f"times/{key}", data=np.array(times, np.int64), fletcher32=True)
+        file.create_dataset(
+            f"times/{key}", data=np.array(times, np.int64), chunks=True, fletcher32=True
+        )
 
 
-def sequences(file: h5py.File) -> dict[str, Sequence]:
+def sequences(file: hdf5.File) -> dict[str, Sequence]:
     """The sequences of frames.h5 by name, in the order in which they were stored."""
     found = {}
     for key, frames in file["sequences"].items():
         times = file[f"times/{key}"][:] if f"times/{key}" in file else None
-        found[str(frames.attrs["name"])] = Sequence(frames, file.get(f"labels/{key}"), times)
+        found[hdf5.text(frames, "name")] = Sequence(frames, file.get(f"labels/{key}"), times)
     return found
 
 
-def create_patches(file: h5py.File, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:
-    """The empty `frames` of patches.h5 for folded frames of `shape` (channel, row, col)."""
-    return _growing(file, "frames", shape, dtype, frames_a_chunk=FRAMES_A_CHUNK)
+class PatchWriter:
+    """The `frames` of a new patches.h5, all `count` of them of `shape` (channel, row, col).
 
-
-def _growing(
-    group: h5py.Group,
-    name: str,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    *,
-    frames_a_chunk: int,
-) -> h5py.Dataset:
-    """A dataset that grows in time; its checksum makes a flipped bit raise.
-
-    Not compressed: gzip makes reading 3 to 10 times slower, and frames of a camera hardly smaller.
+    Raises:
+        NoRoom: the disk is too small for them.
     """
-    return group.create_dataset(
-        name,
-        (0, *shape),
-        dtype,
-        maxshape=(None, *shape),
-        chunks=(frames_a_chunk, *shape),
-        fletcher32=True,
-    )
+
+    def __init__(
+        self, file: hdf5.File, shape: tuple[int, ...], dtype: np.dtype[Any], count: int
+    ) -> None:
+        check_room(Path(file.filename).parent, count * math.prod(shape) * dtype.itemsize)
+        self._frames = hdf5.growing(file, "frames", shape, dtype, a_chunk=FRAMES_A_CHUNK)
+        self._written = sha256(dtype.str.encode())
+
+    def grow(self, count: int) -> int:
+        """Make place for more frames; returns the row of the first of them."""
+        first = len(self._frames)
+        self._frames.resize(first + count, axis=0)
+        return first
+
+    def write(self, first: int, frames: Num[np.ndarray, "time channel row col"]) -> None:
+        """Write `frames` from row `first` on."""
+        self._frames[first : first + len(frames)] = frames
+        self._written.update(np.ascontiguousarray(frames, self._frames.dtype).data)
+
+    def fingerprint(self, more: str) -> str:
+        """What stands for all frames in the order in which they were written, and for a text."""
+        written = self._written.copy()
+        written.update(more.encode())
+        return written.hexdigest()
 
 
 def write_windows(
-    file: h5py.File, names: Iterable[str], windows: Mapping[str, list[tuple[int, int, int, int]]]
+    file: hdf5.File, names: Iterable[str], windows: Mapping[str, list[tuple[int, int, int, int]]]
 ) -> None:
     """The index of patches.h5: the sequences' names, and `WINDOW` rows for each split."""
-    file.create_dataset("sequences", data=list(names), dtype=h5py.string_dtype())
+    hdf5.write_texts(file, "sequences", names)
     for split, rows in windows.items():
         file.create_dataset(
             f"windows/{split}", data=np.array(rows, WINDOW), chunks=True, fletcher32=True
@@ -167,21 +131,21 @@ def write_windows(
 
 
 def write_steps(
-    file: h5py.File,
+    file: hdf5.File,
     frames: Num[np.ndarray, "lead channel row col"],
     times: tuple[int, ...] | None,
 ) -> None:
     """A forecast of stages.forecast: `frames` in data units, `times` in microseconds since 1970."""
     file.create_dataset("frames", data=frames, chunks=(1, *frames.shape[1:]), fletcher32=True)
     if times is not None:
-        file.create_dataset("times", data=np.array(times, np.int64), fletcher32=True)
+        file.create_dataset("times", data=np.array(times, np.int64), chunks=True, fletcher32=True)
 
 
-def forecasts(file: h5py.File) -> list[dict[str, Any]]:
+def forecasts(file: hdf5.File) -> list[dict[str, Any]]:
     """The drawn windows of forecasts.h5, in order: `label`, `context`, `truth`, `forecast`."""
     return [
         {
-            "label": str(window.attrs["label"]),
+            "label": hdf5.text(window, "label"),
             **{part: frames[:] for part, frames in window.items()},
         }
         for window in file["windows"].values()
@@ -189,11 +153,11 @@ def forecasts(file: h5py.File) -> list[dict[str, Any]]:
 
 
 def write_forecast(
-    file: h5py.File, label: str, **parts: Num[np.ndarray, "time channel row col"]
+    file: hdf5.File, label: str, **parts: Num[np.ndarray, "time channel row col"]
 ) -> None:
     """One drawn window of forecasts.h5: its `context`, `truth` and `forecast` under `label`."""
     group = file.require_group("windows")
     window = group.create_group(f"{len(group):06d}")
-    window.attrs["label"] = label
+    hdf5.set_text(window, "label", label)
     for part, frames in parts.items():
         window.create_dataset(part, data=frames, chunks=(1, *frames.shape[1:]), fletcher32=True)

@@ -1,56 +1,33 @@
 """The loop: scheduled sampling, Adam, a learning rate schedule, free validation each epoch."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer, lr_scheduler
 
+from convlstm import memory
 from convlstm.batches import Batch, Batches
-from convlstm.metrics import LeadMeans
+from convlstm.errors import NonFinite
+from convlstm.learning_rate import lr_schedule
 from convlstm.model import Model
 from convlstm.network import Architecture, Network
 from convlstm.params import Train
 from convlstm.sampling import draw, probability
+from convlstm.validation import Epoch, validate
 
-VALIDATION_BATCH = 8
-"""Windows at a time without gradients; a constant, so that it cannot change numbers."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to; MSEs are sums over the pixels of a frame.
-
-    `train_mse` is over all next frames of a window, the context's too, as the loss is; `valid` over
-    the forecast frames, one value for each of `metrics.COLUMNS`. `lr` and `sampling_probability`
-    are those of the last iteration.
-    """
-
-    number: int
-    lr: float
-    sampling_probability: float
-    train_mse: float
-    valid: dict[str, float]
-
-    def row(self) -> dict[str, int | float]:
-        """The epoch as a row of training.csv."""
-        facts = {
-            "epoch": self.number,
-            "lr": self.lr,
-            "sampling_probability": self.sampling_probability,
-        }
-        scores = {
-            f"valid_{name}": self.valid[name]
-            for name in ("mse", "ssim", "psnr", "fmae", "sharpness")
-        }
-        return {**facts, "train_mse": self.train_mse, **scores}
+COUNTERS = ("iteration", "skipped", "_losses", "_last", "_best_mse")
+"""Of `Training`: what of its state is plain numbers."""
 
 
 class Training:
     """One run: a network, its optimizer and its two schedules, scaled to the run's own length."""
 
     def __init__(self, batches: Batches, params: Train, device: torch.device) -> None:
+        use_deterministic_algorithms(params.deterministic)
         torch.manual_seed(params.seed)
         channels, rows, cols = batches.geometry.folded_shape
         architecture = Architecture(
@@ -71,37 +48,79 @@ class Training:
             batches.forecast_frames,
             params=params.model_dump(),
         )
-        self.iterations = params.epochs * -(-batches.count("train") // params.batch_size)
-        self.iteration = 0
+        self.steps_an_epoch = -(-batches.count("train") // params.batch_size)
+        self.iterations = params.epochs * self.steps_an_epoch
         self.optimizer = torch.optim.Adam(self.model.network.parameters(), lr=params.lr)
         self.scheduler = lr_schedule(self.optimizer, params, self.iterations)
         self.sampler = torch.Generator().manual_seed(params.seed)
+        self.iteration, self.skipped = 0, 0
+        self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
+        self.finished: list[Epoch] = []
+        self._losses: list[float] = []  # of the epoch at work
+        self._best_mse, self._best = float("inf"), self._weights()
 
-    def epochs(self, on_batch: Callable[[float], None]) -> Iterator[Epoch]:
+    def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
         """Train, yielding each epoch when done; then the model holds the best epoch's weights.
 
         The best is the one with the lowest validation MSE.
 
         Args:
-            on_batch: called after each iteration with its training MSE.
+            on_step: called after each iteration with its training MSE. Whatever it raises, `state`
+                is that after the iteration.
+
+        Raises:
+            NonFinite: a loss, a gradient or a validation MSE is no finite number.
+            NoRoom: the memory is too small.
         """
-        best, best_weights = float("inf"), self._weights()
-        for number in range(1, self.params.epochs + 1):
-            losses = []
+        while (number := len(self.finished) + 1) <= self.params.epochs:
             order = self.batches.shuffled(
-                "train", self.params.batch_size, seed=self.params.seed, epoch=number
+                "train",
+                self.params.batch_size,
+                seed=self.params.seed,
+                epoch=number,
+                done=self.iteration - (number - 1) * self.steps_an_epoch,
             )
             for batch in order:
-                losses.append(self._iterate(batch))
-                on_batch(losses[-1])
-            epoch = self._summary(number, sum(losses) / len(losses))
-            if epoch.valid["mse"] < best:
-                best, best_weights = epoch.valid["mse"], self._weights()
-            yield epoch
-        self.model.network.load_state_dict(best_weights)
+                with memory.told(self.device, self._size()):
+                    mse = self._iterate(batch)
+                if math.isfinite(mse):
+                    self._losses.append(mse)
+                on_step(mse)
+            yield self._finish(number)
+        self.model.network.load_state_dict(self._best)
+
+    def facts(self) -> dict[str, Any]:
+        """All that decides the weights, but for the code."""
+        return {"params": self.params.model_dump(), "data": self.batches.fingerprint}
+
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the run depends on, in tensors and plain values."""
+        return {
+            "network": self.model.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "sampler": self.sampler.get_state(),
+            "finished": [asdict(epoch) for epoch in self.finished],
+            "best": self._best,
+            **{name: getattr(self, name) for name in COUNTERS},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`, of a run with the same params, data and code."""
+        self.model.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.sampler.set_state(state["sampler"])
+        self.finished = [Epoch(**epoch) for epoch in state["finished"]]
+        self._best = state["best"]
+        for name in COUNTERS:
+            setattr(self, name, state[name])
 
     def _iterate(self, batch: Batch) -> float:
-        """One step of the optimizer; returns the batch's MSE, a sum over the pixels of a frame."""
+        """One step of the optimizer; returns the batch's MSE, a sum over the pixels of a frame.
+
+        If it is not finite, or the gradient is not, the weights stay as they are.
+        """
         frames, valid = batch.frames.to(self.device), batch.valid[:, 1:].to(self.device)
         chance = probability(100 * self.iteration / self.iterations, self.params)
         fed = draw(
@@ -114,21 +133,52 @@ class Training:
         loss = masked_mse(self.model.network(frames, fed.to(self.device)), frames[:, 1:], valid)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
-        if self.params.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(
-                self.model.network.parameters(), self.params.gradient_clip
-            )
+        limit = self.params.gradient_clip or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.network.parameters(), limit)
         self._last = (float(self.optimizer.param_groups[0]["lr"]), chance.forecast)
+        finite = bool(torch.isfinite(loss) & torch.isfinite(norm))
+        if not finite:
+            self._skip(loss.item(), norm.item())
         self.optimizer.step()
         self.scheduler.step()
         self.iteration += 1
         geometry = self.batches.geometry
-        return loss.item() * geometry.channels * geometry.rows * geometry.cols
+        pixels = geometry.channels * geometry.rows * geometry.cols
+        return loss.item() * pixels if finite else float("nan")
 
-    def _summary(self, number: int, train_mse: float) -> Epoch:
-        lr, sampling_probability = self._last
-        return Epoch(
-            number, lr, sampling_probability, train_mse, validate(self.model, self.batches)
+    def _skip(self, loss: float, norm: float) -> None:
+        """Leave the gradient out, if params allow it; one NaN would make all weights NaN."""
+        if self.skipped >= self.params.max_skipped_steps:
+            epoch, step = divmod(self.iteration, self.steps_an_epoch)
+            raise NonFinite(
+                f"epoch {epoch + 1}, batch {step + 1}: loss {loss}, norm of the gradient {norm}, "
+                f"at a learning rate of {self._last[0]:.3g}; lower lr, set or lower gradient_clip, "
+                f"or let max_skipped_steps = {self.params.max_skipped_steps} allow for it"
+            )
+        self.skipped += 1
+        self.optimizer.zero_grad()  # without gradients Adam changes nothing
+
+    def _finish(self, number: int) -> Epoch:
+        """Validate; keep the weights if they are the best."""
+        mean = sum(self._losses) / len(self._losses) if self._losses else float("nan")
+        epoch = Epoch(number, *self._last, mean, validate(self.model, self.batches))
+        if not math.isfinite(epoch.valid["mse"]):
+            raise NonFinite(
+                f"epoch {number}: the validation MSE is {epoch.valid['mse']}; lower lr, or set or "
+                f"lower gradient_clip"
+            )
+        if epoch.valid["mse"] < self._best_mse:
+            self._best_mse, self._best = epoch.valid["mse"], self._weights()
+        self.finished.append(epoch)
+        self._losses = []
+        return epoch
+
+    def _size(self) -> str:
+        geometry, batches = self.batches.geometry, self.batches
+        frames = batches.context_frames + batches.forecast_frames
+        return (
+            f"batch_size = {self.params.batch_size} windows of {frames} frames of "
+            f"{geometry.rows} x {geometry.cols} pixels"
         )
 
     def _weights(self) -> dict[str, Tensor]:
@@ -140,36 +190,9 @@ def masked_mse(forecast: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     return ((forecast - truth) ** 2 * valid).sum() / valid.sum().clamp(min=1)
 
 
-def lr_schedule(optimizer: Optimizer, params: Train, iterations: int) -> lr_scheduler.LRScheduler:
-    """The learning rate over `iterations` steps, from torch.optim.lr_scheduler.
-
-    step falls by lr_step_factor every lr_step_percent of the run; exponential and cosine end at
-    lr_final_factor times lr; onecycle (Smith 2017, arXiv:1708.07120) peaks at lr after 30 % of the
-    run.
-    """
-    final = params.lr_final_factor
-    match params.lr_schedule:
-        case "constant":
-            return lr_scheduler.ConstantLR(optimizer, factor=1.0)
-        case "step":
-            every = max(1, round(iterations * params.lr_step_percent / 100))
-            return lr_scheduler.StepLR(optimizer, every, gamma=params.lr_step_factor)
-        case "exponential":
-            return lr_scheduler.ExponentialLR(optimizer, gamma=final ** (1 / iterations))
-        case "cosine":
-            return lr_scheduler.CosineAnnealingLR(optimizer, iterations, eta_min=params.lr * final)
-        case "onecycle":
-            return lr_scheduler.OneCycleLR(optimizer, params.lr, total_steps=iterations)
-
-
-def validate(model: Model, batches: Batches) -> dict[str, float]:
-    """Scores of free forecasts over the validation windows, mean over leads."""
-    means = LeadMeans()
-    context = batches.context_frames
-    for batch in batches.in_order("valid", VALIDATION_BATCH):
-        frames = batches.geometry.unfold(batch.frames.numpy())
-        valid = batches.geometry.unfold(batch.valid.numpy())
-        forecast = model.rollout(frames[:, :context], batches.forecast_frames)
-        for window in zip(forecast, frames[:, context:], valid[:, context:], strict=True):
-            means.add(*window)
-    return means.overall()
+def use_deterministic_algorithms(wanted: bool) -> None:
+    """Whether an operation may give other bits from call to call; for the whole process."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS cannot
+    torch.use_deterministic_algorithms(wanted)
+    # it would fill all new memory with NaN; nothing here reads what it has not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

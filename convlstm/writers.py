@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 
-from convlstm import arrays, images, pictures, readers, store, times
+from convlstm import arrays, hdf5, images, pictures, readers, store, times
 from convlstm.files import replacing
 from convlstm.params import Forecast
 from convlstm.scaling import Scaling
@@ -34,7 +34,7 @@ def write(
         params: of the input.
     """
     following = times.following(source.times, len(forecast))
-    with store.create(folder / "forecast.h5") as file:
+    with hdf5.create(folder / "forecast.h5") as file:
         store.write_steps(file, forecast, following)
     rounded = as_type(forecast, context.dtype)
     if readers.is_array(source.files[0]):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import digits, images, rain
+from convlstm import digits, files, images, rain
 from convlstm.params import Demo
 from stages import start
 
@@ -15,16 +15,17 @@ def main(params: Demo) -> None:
     """Write a folder for each sequence, a PNG for each frame."""
     size = {"frames": params.demo_frames, "size": params.demo_size, "seed": params.demo_seed}
     drawn_from = digits.load(Path(params.demo_digits)) if params.demo_kind == "digits" else None
-    for index in tqdm(range(params.demo_sequences), "demo", unit=" sequences"):
-        sequence = (
-            rain.sequence(**size, index=index)
-            if drawn_from is None
-            else digits.sequence(drawn_from, **size, index=index)
-        )
-        folder = DEMO / f"{index:03d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for time, frame in enumerate(sequence):
-            images.write(folder / f"{time:02d}.png", frame[None])
+    with files.replacing_folder(DEMO) as demo:
+        for index in tqdm(range(params.demo_sequences), "demo", unit=" sequences"):
+            sequence = (
+                rain.sequence(**size, index=index)
+                if drawn_from is None
+                else digits.sequence(drawn_from, **size, index=index)
+            )
+            folder = demo / f"{index:03d}"
+            folder.mkdir()
+            for time, frame in enumerate(sequence):
+                images.write(folder / f"{time:02d}.png", frame[None])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import files, store
+from convlstm import files, hdf5, store
 from convlstm.params import Evaluate
 from stages import start
 
@@ -14,7 +14,7 @@ METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 
 def main(params: Evaluate) -> None:
     """Score the model and the baselines on the test windows; keep the windows that are drawn."""
-    with store.reading(PATCHES) as file:
+    with hdf5.reading(PATCHES) as file:
         # here and not above: torch takes seconds to import, and no mistake should wait for it
         from convlstm import evaluation, model, samples, tables
         from convlstm.batches import Batches
@@ -35,9 +35,9 @@ def main(params: Evaluate) -> None:
         files.write_csv(METRICS / "by_scale.csv", list(tables.by_scale(scores, asked)))
         files.write_csv(METRICS / "spectrum.csv", list(tables.spectrum(scores, asked)))
         files.write_json(METRICS / "summary.json", tables.summary(scores, asked))
-        with store.create(FORECASTS) as drawn:
+        with hdf5.create(FORECASTS) as drawn:
             facts = evaluation.facts(trained, batches, params)
-            store.describe(drawn, value_range=trained.scaling.value_range, **facts)
+            hdf5.describe(drawn, value_range=trained.scaling.value_range, **facts)
             for sample in samples.samples(trained, batches, scores, params.sample_windows):
                 store.write_forecast(drawn, **vars(sample))
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from convlstm import frames, sources, store
+from convlstm import frames, hdf5, sources, store
 from convlstm.errors import Faults
 from convlstm.params import Ingest, Reading
 from stages import start
@@ -22,7 +22,7 @@ def main(params: Ingest) -> None:
     found = sources.find(raw, params, faults)
     single = all(source.part is None for source in found)
     total = sum(len(source.files) for source in found) if single else None
-    with store.create(FRAMES) as file, tqdm(total=total, desc="ingest", unit=" frames") as bar:
+    with hdf5.create(FRAMES) as file, tqdm(total=total, desc="ingest", unit=" frames") as bar:
         for source, sequence in frames.read(found, params, faults):
             store.append_sequence(
                 file,
@@ -32,7 +32,7 @@ def main(params: Ingest) -> None:
                 times=source.times,
             )
         faults.check()
-        store.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
+        hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
     others = sources.passed_over(raw)
     if others:
         names = ", ".join(path.name for path in others[:5])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import dataset, store
+from convlstm import dataset, hdf5, store
 from convlstm.params import Patch
 from stages import start
 
@@ -13,7 +13,7 @@ FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
 
 def main(params: Patch) -> None:
     """Build the dataset, and say how many windows each split has."""
-    with store.reading(FRAMES) as source, store.create(PATCHES) as target:
+    with hdf5.reading(FRAMES) as source, hdf5.create(PATCHES) as target:
         total = len(store.sequences(source))
         with tqdm(dataset.build(source, target, params), "patch", total, unit=" sequences") as bar:
             for windows in bar:

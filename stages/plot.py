@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convlstm import files, store
+from convlstm import files, hdf5, store
 from convlstm.params import Plot
 from stages import start
 
@@ -19,8 +19,8 @@ def main(params: Plot) -> None:
     from convlstm import figures, pictures, report
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
-    with store.reading(FORECASTS) as file:
-        facts, value_range = store.description(file), store.description(file)["value_range"]
+    with hdf5.reading(FORECASTS) as file:
+        facts, value_range = hdf5.description(file), hdf5.description(file)["value_range"]
         windows = [
             pictures.Window(value_range=value_range, **parts) for parts in store.forecasts(file)
         ]
@@ -29,19 +29,19 @@ def main(params: Plot) -> None:
         for number, window in enumerate(windows, start=1)
     }
     shown = [("forecast.gif", f"Film of {windows[0].label}")]
-    for name, (caption, chart) in (strips | figures.all_of(tables)).items():
-        with files.replacing(PLOTS / f"{name}.png") as path:
-            figures.save(path, chart)
-        shown.append((f"{name}.png", caption))
-    for name, frame in windows[0].numbered().items():
-        with files.replacing(PLOTS / f"{name}.png") as path:
-            pictures.save_frame(path, frame, value_range=value_range)
-    with files.replacing(PLOTS / "forecast.gif") as path:
-        pictures.save_comparison(path, windows[0], frames_per_second=params.gif_frames_per_second)
-    contents = [(name, caption, (PLOTS / name).read_bytes()) for name, caption in shown]
-    means = figures.means(tables["by_lead"], tables["baselines"])
-    with files.replacing(PLOTS / "report.html") as path:
-        path.write_text(report.page(facts, means, contents), encoding="utf-8")
+    with files.replacing_folder(PLOTS) as plots:
+        for name, (caption, chart) in (strips | figures.all_of(tables)).items():
+            figures.save(plots / f"{name}.png", chart)
+            shown.append((f"{name}.png", caption))
+        for name, frame in windows[0].numbered().items():
+            pictures.save_frame(plots / f"{name}.png", frame, value_range=value_range)
+        pictures.save_comparison(
+            plots / "forecast.gif", windows[0], frames_per_second=params.gif_frames_per_second
+        )
+        contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
+        means = figures.means(tables["by_lead"], tables["baselines"])
+        page = report.page(facts, means, contents)
+        (plots / "report.html").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,39 +1,56 @@
 """data/patches.h5 -> data/model.safetensors, data/metrics/training.csv."""
 
+import os
 from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import files, store
+from convlstm import files, hdf5, interrupts, locks
 from convlstm.params import Train
-from stages import start
+from stages import setting, start
 
 PATCHES = Path("data/patches.h5")
 MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.csv")
+CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
+"""Outside the outs, which DVC deletes; the same for the workspace, `--temp` and the queue."""
 
 
 def main(params: Train) -> None:
-    """Train, and write a row of training.csv after each epoch."""
-    with store.reading(PATCHES) as file:
+    """Train, from the last checkpoint if this very run was stopped; a row of the CSV an epoch."""
+    every_minutes = setting("CONVLSTM_CHECKPOINT_MINUTES", 5.0)
+    with hdf5.reading(PATCHES) as file:
         # here and not above: torch takes seconds to import, and no mistake should wait for it
-        from convlstm import model, training
+        from convlstm import checkpoint, model, training
         from convlstm.batches import Batches
         from convlstm.network import default_device
 
         learner = training.Training(Batches(file, repeated=True), params, default_device())
-        rows: list[dict[str, int | float]] = []
-        with tqdm(
-            total=learner.iterations, desc=f"train on {learner.device}", unit=" batches"
-        ) as bar:
+        saved = checkpoint.Checkpoints(CHECKPOINTS, learner.facts(), every_minutes)
+        with locks.locked(saved.lock), interrupts.held() as stop:
+            state, notes = saved.newest()
+            if state is not None:
+                learner.restore(state)
+            for note in notes:
+                print(f"train: {note}", flush=True)
+            with tqdm(
+                desc=f"train on {learner.device}",
+                initial=learner.iteration,
+                total=learner.iterations,
+                unit=" batches",
+            ) as bar:
 
-            def show(mse: float) -> None:
-                bar.set_postfix(epoch=len(rows) + 1, mse=f"{mse:.4g}", refresh=False)
-                bar.update()
+                def after_step(mse: float) -> None:
+                    number = len(learner.finished) + 1
+                    bar.set_postfix(epoch=number, mse=f"{mse:.4g}", refresh=False)
+                    bar.update()
+                    if saved.due() or stop.asked:
+                        saved.save(learner.iteration, learner.state())
+                    stop.check()
 
-            for epoch in learner.epochs(show):
-                rows.append(epoch.row())
-                files.write_csv(TRAINING, rows)
-    model.save(MODEL, learner.model)
+                for _ in learner.epochs(after_step):
+                    files.write_csv(TRAINING, [epoch.row() for epoch in learner.finished])
+            model.save(MODEL, learner.model)
+        saved.clear()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from convlstm import dataset, rain, store
+from convlstm import dataset, hdf5, rain, store
 from convlstm.batches import Batches
 from convlstm.model import Model
 from convlstm.network import Architecture, Network
@@ -57,23 +57,23 @@ def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) 
 def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve rain sequences of 6 frames, 18 x 18 padded to 20 x 20; windows of 3 to 2 frames."""
     folder = tmp_path_factory.mktemp("patches")
-    with store.create(folder / "frames.h5") as file:
+    with hdf5.create(folder / "frames.h5") as file:
         for index in range(12):
             frames = rain.sequence(frames=6, size=18, seed=1, index=index)
             store.append_sequence(file, f"rain{index}", frames[:, None])
-        store.describe(file, reading=reading_of().model_dump())
+        hdf5.describe(file, reading=reading_of().model_dump())
     path = folder / "patches.h5"
     params = params_of(
         Patch, context_frames=3, forecast_frames=2, stride=1, split=(0.5, 0.25, 0.25)
     )
-    with store.reading(folder / "frames.h5") as source, store.create(path) as target:
+    with hdf5.reading(folder / "frames.h5") as source, hdf5.create(path) as target:
         list(dataset.build(source, target, params))
     return path
 
 
 @pytest.fixture
 def batches(patches_path: Path) -> Iterator[Batches]:
-    with store.reading(patches_path) as file:
+    with hdf5.reading(patches_path) as file:
         yield Batches(file, repeated=True)
 
 

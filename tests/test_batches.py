@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from conftest import params_of, reading_of
 
-from convlstm import dataset, rain, store
+from convlstm import dataset, hdf5, rain, store
 from convlstm.batches import Batches
 from convlstm.params import Patch
 
@@ -51,9 +51,9 @@ def test_padding_is_not_valid_and_zero(batches: Batches) -> None:
 def test_missing_pixels_are_not_valid_and_zero(tmp_path: Path) -> None:
     frames = np.full((15, 1, 8, 8), 100, np.uint8)
     frames[:, :, 2, 3] = 255
-    with store.create(tmp_path / "frames.h5") as file:
+    with hdf5.create(tmp_path / "frames.h5") as file:
         store.append_sequence(file, "only", frames)
-        store.describe(file, reading=reading_of().model_dump())
+        hdf5.describe(file, reading=reading_of().model_dump())
     params = params_of(
         Patch,
         context_frames=3,
@@ -63,9 +63,9 @@ def test_missing_pixels_are_not_valid_and_zero(tmp_path: Path) -> None:
         value_range=(0.0, 200.0),
     )
     path = tmp_path / "patches.h5"
-    with store.reading(tmp_path / "frames.h5") as source, store.create(path) as target:
+    with hdf5.reading(tmp_path / "frames.h5") as source, hdf5.create(path) as target:
         list(dataset.build(source, target, params))
-    with store.reading(path) as file:
+    with hdf5.reading(path) as file:
         batches = Batches(file, repeated=True)
         batch = batches.take("train", [0])
     valid = batches.geometry.unfold(batch.valid.numpy())[0, 0, 0]
@@ -76,7 +76,7 @@ def test_missing_pixels_are_not_valid_and_zero(tmp_path: Path) -> None:
 
 
 def test_windows_are_the_same_from_memory_and_from_the_file(patches_path: Path) -> None:
-    with store.reading(patches_path) as file:
+    with hdf5.reading(patches_path) as file:
         kept, streamed = (Batches(file, repeated=repeated) for repeated in (True, False))
         for split in ("train", "valid", "test"):
             pairs = zip(kept.in_order(split, 5), streamed.in_order(split, 5), strict=True)

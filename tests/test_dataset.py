@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import params_of, reading_of
 
-from convlstm import dataset, store
+from convlstm import dataset, hdf5, store
 from convlstm.errors import BadInput
 from convlstm.params import Patch
 from convlstm.patches import Geometry
@@ -19,28 +19,28 @@ class Built:
     """A patches.h5 that is read again."""
 
     def __init__(self, path: Path) -> None:
-        with store.reading(path) as file:
-            self.facts: dict[str, Any] = store.description(file)
+        with hdf5.reading(path) as file:
+            self.facts: dict[str, Any] = hdf5.description(file)
             self.frames = Geometry(**self.facts["geometry"]).unfold(file["frames"][:])
             self.windows = {split: rows[:] for split, rows in file["windows"].items()}
-            self.sequences = file["sequences"].asstr()[:].tolist()
+            self.sequences = hdf5.texts(file["sequences"])
 
 
 def build(folder: Path, sequences: dict[str, np.ndarray], **changes: object) -> Built:
     """patches.h5 of sequences (time, channel, row, col); a name with `@` has frames 5 min apart."""
-    with store.create(folder / "frames.h5") as file:
+    with hdf5.create(folder / "frames.h5") as file:
         for name, frames in sequences.items():
             times = None
             if "@" in name:  # the minutes follow
                 times = tuple(int(minute) * MINUTE for minute in name.split("@")[1].split(","))
             labels = tuple(f"{time}.png" for time in range(len(frames)))
             store.append_sequence(file, name, frames, labels=labels, times=times)
-        store.describe(file, reading=reading_of().model_dump())
+        hdf5.describe(file, reading=reading_of().model_dump())
     usual: dict[str, object] = {"context_frames": 2, "forecast_frames": 1, "stride": 1}
     params = params_of(Patch, **{**usual, **changes})
     with (
-        store.reading(folder / "frames.h5") as source,
-        store.create(folder / "patches.h5") as target,
+        hdf5.reading(folder / "frames.h5") as source,
+        hdf5.create(folder / "patches.h5") as target,
     ):
         list(dataset.build(source, target, params))
     return Built(folder / "patches.h5")

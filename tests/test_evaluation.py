@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import params_of, reading_of
 
-from convlstm import baselines, dataset, rain, store
+from convlstm import baselines, dataset, hdf5, rain, store
 from convlstm.batches import Batches
 from convlstm.evaluation import Scores, Setting, mean_frame, score, setting
 from convlstm.metrics import COLUMNS
@@ -95,21 +95,22 @@ def test_a_forecaster_is_never_given_the_truth(model: Model, batches: Batches) -
     assert set(seen) == {3}
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
     peaks = []
     for count in (8, 80):
         path = tmp_path / f"{count}.h5"
-        with store.create(tmp_path / "frames.h5") as file:
+        with hdf5.create(tmp_path / "frames.h5") as file:
             for index in range(count + 2):
                 frames = rain.sequence(frames=5, size=16, seed=1, index=index)
                 store.append_sequence(file, f"{index:03d}", frames[:, None].repeat(9, axis=2))
-            store.describe(file, reading=reading_of().model_dump())
+            hdf5.describe(file, reading=reading_of().model_dump())
         names = {"valid_sequences": ("001",), "context_frames": 3, "forecast_frames": 2}
         tests = tuple(f"{index:03d}" for index in range(2, count + 2))
         params = params_of(Patch, **names, test_sequences=tests)
-        with store.reading(tmp_path / "frames.h5") as source, store.create(path) as target:
+        with hdf5.reading(tmp_path / "frames.h5") as source, hdf5.create(path) as target:
             list(dataset.build(source, target, params))
-        with store.reading(path) as file:
+        with hdf5.reading(path) as file:
             batches = Batches(file, repeated=False)
             untrained = Training(
                 batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")

@@ -7,21 +7,21 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    {"errors", "rules", "glossary"},
-    {"params", "files"},
-    {"loading"},
+    {"errors", "rules", "glossary", "interrupts"},
+    {"params", "files", "locks", "memory"},
+    {"loading", "hdf5", "checkpoint", "learning_rate"},
     {"store", "times", "images", "arrays", "video", "patches", "scaling", "windows", "spectra"},
     {"readers", "cells", "metrics", "verification", "baselines"},
     {"figures", "pictures", "rain", "digits", "report"},
     {"sources", "sampling", "network", "dataset", "batches"},
     {"frames", "writers", "model"},
-    {"training", "evaluation", "forecast"},
-    {"tables", "samples"},
+    {"validation", "evaluation", "forecast"},
+    {"training", "tables", "samples"},
 )
 DOORS = {
     "PIL": {"images", "video"},
     "av": {"video"},
-    "h5py": {"arrays", "store"},
+    "h5py": {"arrays", "hdf5"},
     "matplotlib": {"figures", "pictures"},
     "pandas": {"figures", "plot"},
     "pydantic": {"loading", "params"},
@@ -30,7 +30,17 @@ DOORS = {
     "safetensors": {"model"},
     "scipy": {"baselines", "metrics", "rain", "tables"},
     "skimage": {"baselines", "metrics"},
-    "torch": {"batches", "cells", "model", "network", "sampling", "training"},
+    "torch": {
+        "batches",
+        "cells",
+        "checkpoint",
+        "learning_rate",
+        "memory",
+        "model",
+        "network",
+        "sampling",
+        "training",
+    },
 }
 MODULES = sorted((ROOT / "convlstm").glob("[!_]*.py"))
 STAGE_MODULES = sorted((ROOT / "stages").glob("*.py"))

@@ -10,6 +10,7 @@ import pytest
 from conftest import SmallRun, run_stage
 from PIL import Image
 
+from convlstm import interrupts
 from stages import guard
 from stages.forecast import main, parsed
 
@@ -17,8 +18,9 @@ MODEL = "data/model.safetensors"
 
 
 @pytest.fixture
-def place(small_run: SmallRun, tmp_path: Path) -> Path:
+def place(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the small run's model (3 frames to 2) and five frames of its demo."""
+    monkeypatch.setattr(interrupts, "listen", lambda **_: None)  # the signals stay pytest's
     (tmp_path / "data").mkdir()
     shutil.copy(small_run.folder / MODEL, tmp_path / MODEL)
     (tmp_path / "in").mkdir()

@@ -16,7 +16,7 @@ import pytest
 from conftest import STAGES, run_stage, write_params
 from PIL import Image
 
-from convlstm import digits, store
+from convlstm import digits, hdf5, store
 
 DATA = Path(os.environ.get("CONVLSTM_TEST_DATA", "absent"))
 pytestmark = [
@@ -52,7 +52,7 @@ def test_meteoswiss_palette_gifs_run_to_the_plots(tmp_path: Path) -> None:
         time_format="AQC%y%j%H%M",
         tile_size=140,
     )
-    with store.reading(tmp_path / "data/frames.h5") as file:
+    with hdf5.reading(tmp_path / "data/frames.h5") as file:
         sequences = store.sequences(file)
         lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
         assert lengths == {"20150515": 40, "20160711": 40, "20170131": 40}
@@ -79,7 +79,7 @@ def test_knmi_hdf5_runs_to_the_plots_and_its_model_forecasts_meteoswiss(tmp_path
         split_by="time",
     )
     assert summary["persistence"]["mse"] < summary["zeros"]["mse"]
-    with store.reading(tmp_path / "data/frames.h5") as file:
+    with hdf5.reading(tmp_path / "data/frames.h5") as file:
         ((name, sequence),) = store.sequences(file).items()
         assert (name, len(sequence.frames)) == ("knmi", 92)
         with h5py.File(min(raw.iterdir())) as first:
@@ -107,7 +107,7 @@ def test_moving_mnist_is_made_and_runs_to_the_plots(tmp_path: Path) -> None:
     )
     assert run_stage(tmp_path, "-m", "stages.demo").returncode == 0
     summary = run_pipeline(tmp_path)
-    with store.reading(tmp_path / "data/frames.h5") as file:
+    with hdf5.reading(tmp_path / "data/frames.h5") as file:
         shapes = {sequence.frames.shape for sequence in store.sequences(file).values()}
     assert shapes == {(20, 1, 64, 64)}
     assert summary["zeros"]["mse"] < summary["persistence"]["mse"]  # digits leave where they were
@@ -119,6 +119,6 @@ def test_moving_mnists_own_array_is_read_by_its_axes(tmp_path: Path) -> None:
     sequences = [digits.sequence(made, frames=20, size=64, seed=0, index=n) for n in range(3)]
     np.save(tmp_path / "mnist_test_seq.npy", np.stack(sequences, axis=1))
     run_pipeline(tmp_path, raw="mnist_test_seq.npy", raw_axes="TNHW")
-    with store.reading(tmp_path / "data/frames.h5") as file:
+    with hdf5.reading(tmp_path / "data/frames.h5") as file:
         found = store.sequences(file)
         np.testing.assert_array_equal(found["mnist_test_seq[2]"].frames[:, 0], sequences[2])

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from convlstm import store
+from convlstm import hdf5, store
 from convlstm.errors import BadInput
 
 
@@ -19,9 +19,9 @@ def frames_of(count: int, dtype: str = "u1") -> np.ndarray:
 def test_a_sequence_comes_back_with_its_name_and_type(
     tmp_path: Path, dtype: str, name: str
 ) -> None:
-    with store.create(tmp_path / "frames.h5") as file:
+    with hdf5.create(tmp_path / "frames.h5") as file:
         store.append_sequence(file, name, frames_of(19, dtype))
-    with store.reading(tmp_path / "frames.h5") as file:
+    with hdf5.reading(tmp_path / "frames.h5") as file:
         ((found, sequence),) = store.sequences(file).items()
         assert found == name
         assert sequence.frames.dtype == dtype
@@ -31,9 +31,9 @@ def test_a_sequence_comes_back_with_its_name_and_type(
 
 
 def test_labels_and_times_come_back(tmp_path: Path) -> None:
-    with store.create(tmp_path / "frames.h5") as file:
+    with hdf5.create(tmp_path / "frames.h5") as file:
         store.append_sequence(file, "a", frames_of(2), labels=("ä.png", "b.png"), times=(-5, 2**60))
-    with store.reading(tmp_path / "frames.h5") as file:
+    with hdf5.reading(tmp_path / "frames.h5") as file:
         sequence = store.sequences(file)["a"]
         assert sequence.label(0) == "a/ä.png"
         assert sequence.times is not None
@@ -42,26 +42,26 @@ def test_labels_and_times_come_back(tmp_path: Path) -> None:
 
 def test_sequences_keep_their_order(tmp_path: Path) -> None:
     names = [f"s{number}" for number in reversed(range(12))]
-    with store.create(tmp_path / "frames.h5") as file:
+    with hdf5.create(tmp_path / "frames.h5") as file:
         for name in names:
             store.append_sequence(file, name, frames_of(1))
-    with store.reading(tmp_path / "frames.h5") as file:
+    with hdf5.reading(tmp_path / "frames.h5") as file:
         assert list(store.sequences(file)) == names
 
 
 def test_facts_windows_and_forecasts_come_back(tmp_path: Path) -> None:
     facts = {"value_range": (0.0, 1.5), "reading": {"raw_axes": None}}
     parts = {part: frames_of(3, "f4") for part in ("context", "truth", "forecast")}
-    with store.create(tmp_path / "all.h5") as file:
-        store.describe(file, **facts)
+    with hdf5.create(tmp_path / "all.h5") as file:
+        hdf5.describe(file, **facts)
         store.write_windows(file, ["a", "ü"], {"train": [(0, 1, 2, 3), (4, 0, 6, 7)]})
-    with store.create(tmp_path / "forecasts.h5") as file:
+    with hdf5.create(tmp_path / "forecasts.h5") as file:
         store.write_forecast(file, "a label", **parts)
-    with store.reading(tmp_path / "all.h5") as file:
-        assert store.description(file) == facts
+    with hdf5.reading(tmp_path / "all.h5") as file:
+        assert hdf5.description(file) == facts
         assert file["windows/train"][:].tolist() == [(0, 1, 2, 3), (4, 0, 6, 7)]
-        assert file["sequences"].asstr()[:].tolist() == ["a", "ü"]
-    with store.reading(tmp_path / "forecasts.h5") as file:
+        assert hdf5.texts(file["sequences"]) == ["a", "ü"]
+    with hdf5.reading(tmp_path / "forecasts.h5") as file:
         (window,) = store.forecasts(file)
         assert window["label"] == "a label"
         np.testing.assert_array_equal(window["truth"], parts["truth"])
@@ -69,9 +69,9 @@ def test_facts_windows_and_forecasts_come_back(tmp_path: Path) -> None:
 
 def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        with store.create(tmp_path / folder / "frames.h5") as file:
+        with hdf5.create(tmp_path / folder / "frames.h5") as file:
             store.append_sequence(file, "s", frames_of(9), labels=("x",) * 9, times=(1,) * 9)
-            store.describe(file, fact=1)
+            hdf5.describe(file, fact=1)
     first, second = (tmp_path / folder / "frames.h5" for folder in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 
@@ -81,7 +81,7 @@ def test_a_failed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_bytes(b"old")
 
     def fail() -> None:
-        with store.create(path) as file:
+        with hdf5.create(path) as file:
             store.append_sequence(file, "s", frames_of(9))
             raise BadInput("bad frame")
 
@@ -96,7 +96,7 @@ def test_a_file_without_its_complete_mark_is_refused(tmp_path: Path) -> None:
         file["sequences/000000"] = frames_of(2)
     with (
         pytest.raises(BadInput, match="did not finish"),
-        store.reading(tmp_path / "frames.h5"),
+        hdf5.reading(tmp_path / "frames.h5"),
     ):
         pass
 
@@ -105,20 +105,20 @@ def test_a_file_without_its_complete_mark_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_hdf5_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "frames.h5").write_bytes(content)
-    with pytest.raises(BadInput, match="dvc repro"), store.reading(tmp_path / "frames.h5"):
+    with pytest.raises(BadInput, match="dvc repro"), hdf5.reading(tmp_path / "frames.h5"):
         pass
 
 
 @pytest.mark.parametrize("place", range(0, 6, 2))
 def test_a_flipped_bit_raises_when_it_is_read(tmp_path: Path, place: int) -> None:
     path = tmp_path / "frames.h5"
-    with store.create(path) as file:
+    with hdf5.create(path) as file:
         store.append_sequence(file, "s", frames_of(9))
         offset = file["sequences/000000"].id.get_chunk_info(5).byte_offset
     content = bytearray(path.read_bytes())
     content[offset + place] ^= 1
     path.write_bytes(content)
-    with store.reading(path) as file:
+    with hdf5.reading(path) as file:
         frames = store.sequences(file)["s"].frames
         np.testing.assert_array_equal(frames[4], frames_of(9)[4])
         with pytest.raises(OSError, match="filter returned failure"):

@@ -8,8 +8,10 @@ import torch
 from conftest import params_of
 
 from convlstm.batches import Batches
+from convlstm.learning_rate import lr_schedule
 from convlstm.params import Train
-from convlstm.training import Epoch, Training, lr_schedule, masked_mse, validate
+from convlstm.training import Training, masked_mse
+from convlstm.validation import Epoch, validate
 
 LR, ITERATIONS = 0.01, 40
 

@@ -34,7 +34,7 @@ def on_event(event: str, args: tuple[Any, ...]) -> None:
     if event == "os.rename":
         note(written, args[1])
         read.discard(str(Path(args[0]).resolve().relative_to(HERE)))
-    elif event == "open" and isinstance(args[0], str):
+    elif event == "open" and isinstance(args[0], str) and not Path(args[0]).is_dir():
         is_reading = args[1] is None or "r" in args[1]
         note(read if is_reading else written, args[0])
 
@@ -50,12 +50,11 @@ def spied(original: Any, files: set[str]) -> Any:
 
 
 class File(h5py.File):  # type: ignore[misc] # h5py ships no types
-    """h5py's, that tells what it reads; what it writes is renamed afterwards."""
+    """h5py's, that tells what it reads and writes."""
 
-    def __init__(self, path: Any, mode: str) -> None:
-        if mode == "r":
-            note(read, path)
-        super().__init__(path, mode)
+    def __init__(self, path: Any, mode: str, **options: Any) -> None:
+        note(read if mode == "r" else written, path)
+        super().__init__(path, mode, **options)
 
 
 def load(path: Path, group: Any) -> Any:
@@ -71,7 +70,9 @@ safetensors.safe_open = spied(safetensors.safe_open, read)  # type: ignore[misc]
 sys.addaudithook(on_event)
 runpy.run_module(f"stages.{sys.argv[1]}", run_name="__main__")
 
-partial = {file for file in read | written if Path(file).name.startswith(".")}
+partial = {
+    file for file in read | written if any(part.startswith(".") for part in Path(file).parts)
+}
 modules = {
     str(Path(module.__file__).resolve().relative_to(ROOT))
     for name, module in list(sys.modules.items())
