@@ -48,7 +48,7 @@ class Tile(NamedTuple):
         return bool(measured.all() and self.wet[frames].sum() >= least_wet * measured.sum())
 
 
-def build(source: hdf5.File, target: hdf5.File, params: Patch) -> Iterator[dict[str, int]]:
+def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[str, int]]:
     """Fill patches.h5 from frames.h5, one block of frames in memory at a time.
 
     Yields:

@@ -7,6 +7,7 @@ length, because the heap for others has none.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,57 @@ Dataset = h5py.Dataset
 """For signatures elsewhere: few modules import h5py."""
 
 
+class _Target(FileIO):
+    """What HDF5 writes to. It crashes of a full disk, so that is kept from it and told later."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, as HDF5 expects."""
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.failure = self.failure or error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+
+class New(h5py.File):  # type: ignore[misc] # h5py ships no types
+    """A file that is being written."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder, self._target = path.parent, _Target(path, "w+")
+        super().__init__(self._target, "w", libver=("v110", "v110"))
+
+    def check(self) -> None:
+        """All that was written so far has found room; to be called from time to time.
+
+        Raises:
+            OSError: it has not.
+        """
+        if self._target.failure is not None:
+            raise self._target.failure
+
+    def close(self) -> None:
+        """Write what is left."""
+        super().close()
+        self._target.close()
+        self.check()
+
+
 @contextmanager
-def create(path: Path) -> Iterator[h5py.File]:
+def create(path: Path) -> Iterator[New]:
     """A new file, marked complete as the last thing that is written into it."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    with replacing(path) as temporary, New(temporary) as file:
         yield file
         file.attrs["complete"] = True
 
@@ -56,8 +104,12 @@ def reading(path: Path) -> Iterator[h5py.File]:
 
 def _check_whole(file: h5py.File, path: Path) -> None:
     """All that describes the data is sound, and its writer came to the end."""
+
+    def look(_: str, node: h5py.Group | h5py.Dataset) -> None:
+        dict(node.attrs)
+
     try:
-        file.visititems(lambda _, node: dict(node.attrs) and None)
+        file.visititems(look)
         complete = bool(file.attrs.get("complete", False))
     except Exception as error:  # h5py raises many kinds on what is damaged
         raise _refused(path, f"damaged: {error}") from None

@@ -17,7 +17,6 @@ import math
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +48,7 @@ class Sequence(NamedTuple):
 
 
 def append_sequence(
-    file: hdf5.File,
+    file: hdf5.New,
     name: str,
     frames: Iterable[Num[np.ndarray, "channel row col"]],
     *,
@@ -69,6 +68,7 @@ def append_sequence(
         block = np.stack([first, *more])
         dataset.resize(count + len(block), axis=0)
         dataset[count:] = block
+        file.check()
         count += len(block)
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
@@ -95,9 +95,10 @@ class PatchWriter:
     """
 
     def __init__(
-        self, file: hdf5.File, shape: tuple[int, ...], dtype: np.dtype[Any], count: int
+        self, file: hdf5.New, shape: tuple[int, ...], dtype: np.dtype[Any], count: int
     ) -> None:
-        check_room(Path(file.filename).parent, count * math.prod(shape) * dtype.itemsize)
+        check_room(file.folder, count * math.prod(shape) * dtype.itemsize)
+        self._file = file
         self._frames = hdf5.growing(file, "frames", shape, dtype, a_chunk=FRAMES_A_CHUNK)
         self._written = sha256(dtype.str.encode())
 
@@ -110,6 +111,7 @@ class PatchWriter:
     def write(self, first: int, frames: Num[np.ndarray, "time channel row col"]) -> None:
         """Write `frames` from row `first` on."""
         self._frames[first : first + len(frames)] = frames
+        self._file.check()
         self._written.update(np.ascontiguousarray(frames, self._frames.dtype).data)
 
     def fingerprint(self, more: str) -> str:
@@ -120,7 +122,7 @@ class PatchWriter:
 
 
 def write_windows(
-    file: hdf5.File, names: Iterable[str], windows: Mapping[str, list[tuple[int, int, int, int]]]
+    file: hdf5.New, names: Iterable[str], windows: Mapping[str, list[tuple[int, int, int, int]]]
 ) -> None:
     """The index of patches.h5: the sequences' names, and `WINDOW` rows for each split."""
     hdf5.write_texts(file, "sequences", names)
@@ -131,7 +133,7 @@ def write_windows(
 
 
 def write_steps(
-    file: hdf5.File,
+    file: hdf5.New,
     frames: Num[np.ndarray, "lead channel row col"],
     times: tuple[int, ...] | None,
 ) -> None:
@@ -153,7 +155,7 @@ def forecasts(file: hdf5.File) -> list[dict[str, Any]]:
 
 
 def write_forecast(
-    file: hdf5.File, label: str, **parts: Num[np.ndarray, "time channel row col"]
+    file: hdf5.New, label: str, **parts: Num[np.ndarray, "_ channel row col"]
 ) -> None:
     """One drawn window of forecasts.h5: its `context`, `truth` and `forecast` under `label`."""
     group = file.require_group("windows")

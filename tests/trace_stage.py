@@ -50,10 +50,11 @@ def spied(original: Any, files: set[str]) -> Any:
 
 
 class File(h5py.File):  # type: ignore[misc] # h5py ships no types
-    """h5py's, that tells what it reads and writes."""
+    """h5py's, that tells what it reads."""
 
     def __init__(self, path: Any, mode: str, **options: Any) -> None:
-        note(read if mode == "r" else written, path)
+        if mode == "r":  # what it writes passes through an object of Python's
+            note(read, path)
         super().__init__(path, mode, **options)
 
 

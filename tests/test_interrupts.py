@@ -1,0 +1,112 @@
+"""The first signal ends a run in order, the second one at once, the parent's end as a signal."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from conftest import ROOT
+
+BEGIN = "import os, time; from stages import guard; from convlstm import interrupts\n"
+WAIT = "print('ready', flush=True)\nwhile True: time.sleep(0.01)\n"
+FREE = "def main():\n    try:\n" + WAIT.replace("while", "        while").replace(
+    "print", "        print"
+)
+FREE += "    finally: print('tidy', flush=True)\nguard(main)"
+HELD = """
+def main():
+    with interrupts.held() as stop:
+        print('ready', flush=True)
+        while not stop.asked: time.sleep(0.01)
+        print('saved', flush=True)
+        {then}
+guard(main)
+"""
+
+
+@contextmanager
+def running(code: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has come to its waiting."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGIN + code],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_a_stage_tidily_with_its_own_status(number: int, status: int) -> None:
+    with running(FREE) as process:
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert process.returncode == status
+    assert out == "tidy\n"
+    assert err == f"error: stopped by {signal.Signals(number).name}\n"
+
+
+@pytest.mark.parametrize("then", ["stop.check()", "pass"])
+def test_held_back_a_signal_waits_and_is_not_forgotten(then: str) -> None:
+    with running(HELD.format(then=then)) as process:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate()
+    assert (process.returncode, out) == (143, "saved\n")
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    with running(HELD.format(then="time.sleep(60)")) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "saved\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
+
+
+def test_a_run_that_does_not_come_to_a_stop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    with running("interrupts.GRACE_SECONDS = 0.1\n" + HELD.format(then="time.sleep(60)")) as slow:
+        slow.send_signal(signal.SIGTERM)
+        slow.communicate()
+    assert slow.returncode == 143
+
+
+def test_under_dvc_a_stage_ends_with_its_parent() -> None:
+    child = BEGIN + FREE
+    parent = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent],
+        cwd=ROOT,
+        env={**os.environ, "DVC_ROOT": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+        assert process.stdout.readline() == "tidy\n"  # of the child, which would wait for ever
+        assert process.stderr.read() == "error: stopped by SIGTERM\n"
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored() -> None:
+    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    with running(ignore + FREE) as process:
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 143

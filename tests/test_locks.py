@@ -1,0 +1,51 @@
+"""One holder at a time; one that died holds nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from convlstm.errors import BadInput
+from convlstm.locks import locked
+
+HOLD = "import sys, pathlib; from convlstm.locks import locked\n"
+HOLD += "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+
+
+def test_the_second_one_is_told_who_the_first_one_is(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "new" / "lock"),
+        pytest.raises(BadInput, match=rf"process {os.getpid()} on "),
+        locked(tmp_path / "new" / "lock"),
+    ):
+        pass
+
+
+def test_nothing_stays_and_the_next_one_may_come(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path / "lock"):
+            assert (tmp_path / "lock").exists()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BadInput, match=f"process {other.pid} on "), locked(path):
+            pass
+        other.kill()
+    assert path.exists()
+    with locked(path):
+        pass
+    assert not path.exists()
