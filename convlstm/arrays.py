@@ -18,6 +18,7 @@ from convlstm.params import Reading
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nc", ".nc4")
 SUFFIXES = (".npy", ".npz", *HDF5_SUFFIXES)
 USUAL_AXES = {2: "HW", 3: "THW"}
+MOST_UNPACKED_BYTES = 2**32
 BLOCK_BYTES = 2**25  # read at once; a chunk with many frames is then unpacked once, not for each
 
 Frame = Num[np.ndarray, "channel row col"]
@@ -104,10 +105,20 @@ def _array(path: Path, reading: Reading) -> Iterator[Any]:
         case ".npz":
             # opened here, for NumPy leaves a broken file open
             with path.open("rb") as content, np.load(content, allow_pickle=False) as archive:
-                yield archive[_chosen(list(archive.files), path, reading)]
+                name = _chosen(list(archive.files), path, reading)
+                _check_size(archive, name)
+                yield archive[name]
         case _:
             with h5py.File(path, "r") as file:
                 yield file[_chosen(_datasets(file), path, reading)]
+
+
+def _check_size(archive: Any, name: str) -> None:
+    """An array that is unpacked as a whole fits into the memory of most machines."""
+    inside = archive.zip.namelist()
+    unpacked = archive.zip.getinfo(name if name in inside else f"{name}.npy").file_size
+    if unpacked > MOST_UNPACKED_BYTES:
+        raise ValueError(f"unpacks to {unpacked:,} bytes; save it as .npy, which is read in parts")
 
 
 def _datasets(file: h5py.File) -> list[str]:

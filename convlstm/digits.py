@@ -6,6 +6,7 @@ brighter pixel is seen.
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -19,6 +20,8 @@ STEP_LENGTH = 0.1  # a frame, in units of the free way: 3.6 pixels in 64 x 64, a
 IDX_BYTES_3D = b"\x00\x00\x08\x03"  # of an idx file: unsigned bytes, three axes
 
 Images = UInt8[np.ndarray, "digit row col"]
+
+MOST_BYTES = 2**28  # five times MNIST; a small file can unpack to one that fills the memory
 
 
 def load(path: Path) -> Images:
@@ -35,12 +38,13 @@ def load(path: Path) -> Images:
             )
         path = files[0]
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as file:
+            content = file.read(MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"demo_digits = '{path}': cannot be read ({error})") from None
-    shape = tuple(np.frombuffer(content[4:16], ">u4").tolist())
-    if content[:4] != IDX_BYTES_3D or len(content) != 16 + np.prod(shape) or 0 in shape:
+    shape = tuple(np.frombuffer(content[4:16].ljust(12, b"\0"), ">u4").tolist())
+    if content[:4] != IDX_BYTES_3D or 0 in shape or len(content) != 16 + math.prod(shape):
         raise BadInput(f"demo_digits = '{path}': is no idx file of images; give one like MNIST's")
     return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
 

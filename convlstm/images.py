@@ -22,7 +22,6 @@ HEADER_BYTES = 2**16
 
 # Class numbers stay class numbers in the later frames of a film, too.
 GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
-Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the cap, and it is an error instead of a warning
 
 Frame = Num[np.ndarray, "channel row col"]
 
@@ -43,6 +42,8 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
     with _opened(path, reading) as image:
         number = 0
         while True:
+            if image.width * image.height > reading.max_pixels:
+                raise _too_large(path, reading)
             largest = _largest_number(image)
             meant = _meaning(image, path, reading.pixel_values, largest)
             pixels = _as_stored(np.asarray(meant), meant, largest)
@@ -78,21 +79,27 @@ def suffix_for(dtype: np.dtype[Any]) -> str:
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
     """The image, its size checked before a pixel is decoded."""
+    # Pillow warns of more, and refuses double: a later frame of a film takes memory at once
+    Image.MAX_IMAGE_PIXELS = reading.max_pixels
     try:
         with Image.open(_unpacked(path, reading) if path.suffix == ".gz" else path) as image:
-            if image.width * image.height > reading.max_pixels:
-                raise BadInput(
-                    f"{path}: {image.width} x {image.height} pixels, more than max_pixels = "
-                    f"{reading.max_pixels}; raise it if the file is to be trusted"
-                )
             yield image
     except BadInput:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(path, reading) from None
     except Exception as error:  # a decoder may raise anything on what is no image
         reason = " ".join(str(error).split()).replace(f" '{path}'", "")
         raise BadInput(
             f"{path}: cannot be read as an image ({reason}); replace or remove it"
         ) from None
+
+
+def _too_large(path: Path, reading: Reading) -> BadInput:
+    return BadInput(
+        f"{path}: has more pixels than max_pixels = {reading.max_pixels}; "
+        f"raise it if the file is to be trusted"
+    )
 
 
 def _unpacked(path: Path, reading: Reading) -> BytesIO:

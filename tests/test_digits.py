@@ -31,7 +31,9 @@ def test_the_digits_of_an_idx_file_are_read(tmp_path: Path, images: np.ndarray, 
         np.testing.assert_array_equal(digits.load(given), images)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\0\0\x08\x01" + b"\0" * 12, idx(BLOCK)[:-1]])
+@pytest.mark.parametrize(
+    "content", [b"", b"text", b"\0\0\x08\x01" + b"\0" * 12, idx(BLOCK)[:-1], idx(BLOCK)[:9]]
+)
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x-idx3-ubyte").write_bytes(content)
     with pytest.raises(BadInput, match="is no idx file"):

@@ -260,3 +260,18 @@ def test_class_numbers_are_written_in_their_palette(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             np.asarray(image.convert("RGB")), np.array(PALETTE).reshape(-1, 3)[INDEX]
         )
+
+
+def test_a_film_that_grows_beyond_max_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "film.gif"
+    first, second = (Image.fromarray(np.full((20, 24), value, np.uint8)) for value in (0, 9))
+    first.save(path, save_all=True, append_images=[second])
+    content = bytearray(path.read_bytes())
+    descriptor = content.rindex(b"\x2c" + bytes(4) + struct.pack("<2H", 24, 20))
+    for side in (40, 300):
+        content[descriptor + 5 : descriptor + 9] = struct.pack("<2H", side, side)
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match="more pixels than max_pixels = 1000"):
+            list(images.frames(path, reading_of(max_pixels=1000)))

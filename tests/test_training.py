@@ -1,13 +1,16 @@
 """Schedules as their formulas, a loss that falls, the best epoch kept, the same run twice."""
 
 import math
+import re
 from typing import Any
 
 import pytest
 import torch
 from conftest import params_of
+from torch import Tensor
 
 from convlstm.batches import Batches
+from convlstm.errors import NonFinite, NoRoom
 from convlstm.learning_rate import lr_schedule
 from convlstm.params import Train
 from convlstm.training import Training, masked_mse
@@ -166,3 +169,129 @@ def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches
     batch = batches.take("train", list(range(batches.count("train"))))
     expected = batch.frames[:, 1:].square().sum(dim=(2, 3, 4)).mean().item()
     assert training._iterate(batch) == pytest.approx(expected, rel=1e-5)
+
+
+class Spoilt:
+    """Loss functions that are no number at some iterations."""
+
+    def __init__(self, *at: int) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self, forecast: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+        """As `masked_mse`."""
+        self.calls += 1
+        loss = masked_mse(forecast, truth, valid)
+        return loss * float("nan") if self.calls in self.at else loss
+
+
+def weights(learner: Training) -> list[float]:
+    return [w for weight in learner.model.network.parameters() for w in weight.flatten().tolist()]
+
+
+def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Training(batches, params_of(Train, epochs=3), torch.device("cpu"))
+    monkeypatch.setattr("convlstm.training.masked_mse", Spoilt(5))
+    seen = []
+    with pytest.raises(NonFinite) as told:
+        for _ in learner.epochs(lambda _: seen.append(weights(learner))):
+            pass
+    assert learner.steps_an_epoch == 3
+    assert str(told.value).startswith("epoch 2, batch 2: loss nan, norm of the gradient nan")
+    for remedy in ("learning rate of", "lower lr", "gradient_clip", "max_skipped_steps = 0"):
+        assert remedy in str(told.value)
+    assert len(seen) == 4
+    assert weights(learner) == seen[-1]
+    assert told.value.status == 3
+
+
+def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> None:
+    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    weight = next(learner.model.network.parameters())
+    weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call] # torch ships no type for it
+    with pytest.raises(NonFinite, match="epoch 1, batch 1: loss 0"):
+        list(learner.epochs(lambda _: None))
+
+
+def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = params_of(Train, epochs=2, max_skipped_steps=2)
+    monkeypatch.setattr("convlstm.training.masked_mse", Spoilt(1, 5))
+    learner = Training(batches, params, torch.device("cpu"))
+    first = weights(learner)
+    seen: list[list[float]] = []
+    epochs = list(learner.epochs(lambda _: seen.append(weights(learner))))
+    assert learner.skipped == 2
+    assert seen[0] == first
+    assert seen[4] == seen[3] != seen[2]
+    assert all(math.isfinite(epoch.train_mse) for epoch in epochs)
+    monkeypatch.setattr("convlstm.training.masked_mse", Spoilt(1, 3, 5))
+    with pytest.raises(NonFinite, match="epoch 2, batch 2"):
+        list(Training(batches, params, torch.device("cpu")).epochs(lambda _: None))
+
+
+def test_a_validation_that_is_no_number_is_never_the_best(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Training(batches, params_of(Train, epochs=2), torch.device("cpu"))
+    monkeypatch.setattr("convlstm.training.validate", lambda *_: {"mse": float("nan")})
+    with pytest.raises(NonFinite, match="epoch 1: the validation MSE is nan"):
+        list(learner.epochs(lambda _: None))
+    assert learner.finished == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_memory_names_what_to_lower(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("convlstm.training.masked_mse", full)
+    with pytest.raises(NoRoom) as told:
+        list(learner.epochs(lambda _: None))
+    line = str(told.value)
+    assert line.startswith("batch_size = 4 windows of 5 frames of 18 x 18 pixels do not fit into")
+    assert re.search(r"\([\d,]{6,} bytes were in use at most\)", line)
+    assert line.endswith("lower batch_size, tile_size or hidden_channels")
+    assert told.value.status == 4
+
+
+def test_another_error_is_not_taken_for_a_full_memory(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convlstm.training.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3))
+    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        list(learner.epochs(lambda _: None))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_deterministic_algorithms_are_asked_for_as_the_param_says(
+    batches: Batches, wanted: bool
+) -> None:
+    Training(batches, params_of(Train, deterministic=wanted), torch.device("cpu"))
+    assert torch.are_deterministic_algorithms_enabled() == wanted
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_bits_twice_if_deterministic(batches: Batches) -> None:
+    found = []
+    for _ in range(2):
+        learner = Training(batches, params_of(Train, epochs=2), torch.device("cuda"))
+        list(learner.epochs(lambda _: None))
+        found.append(weights(learner))
+    assert found[0] == found[1]
