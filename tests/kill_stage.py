@@ -24,7 +24,7 @@ LIBRARIES = {
     "demo": ("convlstm.rain", "convlstm.images"),
     "ingest": ("convlstm.frames", "convlstm.hdf5"),
     "patch": ("convlstm.dataset",),
-    "train": ("convlstm.training", "convlstm.checkpoint"),
+    "train": ("convlstm.training", "convlstm.checkpoint", "torch._dynamo"),
     "evaluate": ("convlstm.evaluation", "convlstm.samples", "convlstm.tables", "skimage.metrics"),
     "plot": ("convlstm.figures", "convlstm.pictures", "convlstm.report"),
 }

@@ -42,7 +42,7 @@ def test_of_20_kills_none_leaves_half_a_file_or_changes_a_byte(
 ) -> None:
     monkeypatch.setenv("CONVLSTM_CHECKPOINT_MINUTES", "0")  # most kills fall into or after a save
     if stage == "train":
-        write_params(place, **{**SMALL, "epochs": 30})
+        write_params(place, **{**SMALL, "epochs": 60})
     done = run_stage(place, str(ROOT / "tests/kill_stage.py"), stage, str(KILLS), *OUTS[stage])
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -5,17 +5,15 @@ All tests share one clone and go on from where the one before has left it, as a 
 
 import hashlib
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SMALL, STAGES, write_params
+from conftest import ROOT, STAGES
 from PIL import Image
+from repository import call, clone, commit, ran
 
 pytestmark = pytest.mark.slow
 
@@ -43,50 +41,6 @@ README_COMMANDS = [
     for line in block.splitlines()
     if line.startswith(("dvc", "python -m stages"))
 ]
-
-
-def clone(folder: Path) -> Path:
-    """What git tracks here, as it stands now, with small params, in a repository of its own."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, tracked.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    write_params(folder, **SMALL)
-    call(folder, "git", "init", "--quiet", "--initial-branch=main")
-    commit(folder)
-    return folder
-
-
-def commit(folder: Path) -> None:
-    identity = ("-c", "user.name=a stranger", "-c", "user.email=stranger@example.org")
-    call(folder, "git", "add", "--all")
-    call(folder, "git", *identity, "commit", "--quiet", "--allow-empty", "--message", "as it is")
-
-
-def call(folder: Path, *command: str, status: int = 0) -> str:
-    """A command as in an activated environment; returns all that it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        environment |= {f"{name}_NAME": "a stranger", f"{name}_EMAIL": "stranger@example.org"}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == status, done.stdout
-    return done.stdout
-
-
-def ran(output: str) -> list[str]:
-    """The stages that a `dvc` command has computed."""
-    return re.findall(r"Running stage '(\w+)'", output)
 
 
 def digests(folder: Path) -> dict[str, str]:
