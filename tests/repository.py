@@ -12,6 +12,7 @@ from conftest import ROOT, SMALL, write_params
 
 def clone(folder: Path, **changes: object) -> Path:
     """What git tracks here, as it stands now, with small params, in a repository of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -49,3 +49,12 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     with locked(path):
         pass
     assert not path.exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, not a folder")
+    with (
+        pytest.raises(BadInput, match=r"data/lock: cannot be written \(.+\)"),
+        locked(tmp_path / "data" / "lock"),
+    ):
+        pass

@@ -1,10 +1,13 @@
 """params.yaml is checked at birth: each fault is one line with key, value and what is allowed."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, params_of, write_params
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from convlstm import loading
@@ -175,3 +178,31 @@ def test_a_change_of_another_kind_is_refused(change: str) -> None:
     known |= {"value_range": (0.0, 255.0), "missing_value": (), "out_of_range": "error"}
     with pytest.raises(BadInput):
         loading.change(known, [change], Forecast, where="a model")
+
+
+KEYS = sorted(Params.model_fields)
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**9), 10**9),
+    st.floats(),
+    st.text(max_size=20),
+    st.lists(st.one_of(st.integers(-5, 5), st.floats(), st.text(max_size=3)), max_size=4),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(changes=st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=4))
+def test_any_value_of_any_key_is_taken_or_refused_in_a_line_that_names_a_key(
+    changes: dict[str, object],
+) -> None:
+    given_values = params_of(Params).model_dump() | changes
+    try:
+        params = loading.change(given_values, [], Params, where="params.yaml")
+    except BadInput as error:
+        for line in str(error).splitlines():
+            assert re.match(rf"params\.yaml: ({'|'.join(KEYS)})\b", line), line
+    else:
+        again = loading.change(params.model_dump(), [], Params, where="params.yaml")
+        assert repr(again) == repr(params)  # what was taken means the same when it is given again

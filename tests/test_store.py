@@ -5,6 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hypothesis_numpy
 
 from convlstm import hdf5, store
 from convlstm.errors import BadInput
@@ -123,3 +126,39 @@ def test_a_flipped_bit_raises_when_it_is_read(tmp_path: Path, place: int) -> Non
         np.testing.assert_array_equal(frames[4], frames_of(9)[4])
         with pytest.raises(OSError, match="filter returned failure"):
             frames[5]
+
+
+names = st.lists(
+    st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=40).filter(
+        str.isprintable
+    ),
+    min_size=1,
+    max_size=5,
+    unique=True,
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(names=names, data=st.data())
+def test_whatever_is_stored_comes_back_in_its_order(
+    tmp_path: Path, names: list[str], data: st.DataObject
+) -> None:
+    shapes = st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
+    kinds = st.sampled_from(["u1", "u2", "i4", "f4"])
+    stored = {
+        name: data.draw(hypothesis_numpy.arrays(data.draw(kinds), data.draw(shapes)))
+        for name in names
+    }
+    labels = {name: tuple(f"{name} {time}" for time in range(len(stored[name]))) for name in names}
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        for name, frames in stored.items():
+            store.append_sequence(file, name, frames, labels=labels[name])
+    with hdf5.reading(tmp_path / "frames.h5") as file:
+        found = store.sequences(file)
+        assert list(found) == names
+        for name, frames in stored.items():
+            np.testing.assert_array_equal(found[name].frames[:], frames)
+            last = len(frames) - 1
+            assert found[name].label(last) == f"{name}/{labels[name][last]}"
