@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from convlstm.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
+from convlstm.unrolled import unroll
 
 
 def default_device() -> torch.device:
@@ -63,7 +64,10 @@ class Network(nn.Module):
         )
 
     def forward(
-        self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
+        self,
+        frames: Float[Tensor, "batch known channel row col"],
+        fed: Bool[Tensor, "batch steps"],
+        dtype: torch.dtype = torch.float32,
     ) -> Float[Tensor, "batch steps channel row col"]:
         """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
 
@@ -72,7 +76,18 @@ class Network(nn.Module):
                 the context, and no later frame can reach the network.
             fed: where step t takes the true frame t. Elsewhere, and at all steps from `known` on,
                 it takes the output of step t - 1. The first step is always fed.
+            dtype: precision of the convolutions and matrix products, float32 or bfloat16.
         """
+        if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
+            with torch.autocast(frames.device.type, dtype, enabled=dtype != torch.float32):
+                return self.plain(frames, fed)
+        cells = [list(cell.parameters()) for cell in self.cells]
+        return unroll(frames, fed, cells, list(self.readout.parameters()), dtype)
+
+    def plain(
+        self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch steps channel row col"]:
+        """The same, cell by cell as the equations stand: what the fast path must equal."""
         states = [self._zero_state(frames, hidden) for hidden in self.architecture.hidden_channels]
         outputs: list[Tensor] = []
         for step in range(fed.shape[1]):
