@@ -17,6 +17,24 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def working_precision(
+    asked: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> torch.dtype:
+    """Of the convolutions in training, on this hardware.
+
+    auto leaves a CPU at float32: units for bfloat16 do not say how fast they are (AVX512-BF16 has
+    been measured at twice the rate of float32, and at half of it), and so a CPU's results do not
+    depend on its make.
+    """
+    if device.type == "cuda":
+        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+        takes = asked != "float32" and has_units
+    else:
+        has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        takes = asked == "bfloat16" and has_units
+    return torch.bfloat16 if takes else torch.float32
+
+
 @dataclass(frozen=True)
 class Architecture:
     """All that decides the shapes of the weights.
@@ -52,6 +70,7 @@ class Network(nn.Module):
         flat = a.cell == "lstm"
         frame_size = a.channels * a.rows * a.cols
         inputs = (frame_size if flat else a.channels, *a.hidden_channels)
+        self.spare: list[Tensor] = []
         self.grid = () if flat else (a.rows, a.cols)
         self.entry: nn.Module = nn.Flatten() if flat else nn.Identity()
         self.cells = nn.ModuleList(_cell(a, below, own) for below, own in pairwise(inputs))
@@ -67,7 +86,7 @@ class Network(nn.Module):
         self,
         frames: Float[Tensor, "batch known channel row col"],
         fed: Bool[Tensor, "batch steps"],
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "batch steps channel row col"]:
         """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
 
@@ -76,13 +95,16 @@ class Network(nn.Module):
                 the context, and no later frame can reach the network.
             fed: where step t takes the true frame t. Elsewhere, and at all steps from `known` on,
                 it takes the output of step t - 1. The first step is always fed.
-            dtype: precision of the convolutions and matrix products, float32 or bfloat16.
+            dtype: precision of the convolutions and matrix products, that of the weights if not
+                bfloat16.
         """
         if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
-            with torch.autocast(frames.device.type, dtype, enabled=dtype != torch.float32):
-                return self.plain(frames, fed)
+            with torch.autocast(frames.device.type, dtype, enabled=dtype == torch.bfloat16):
+                return self.plain(frames, fed).to(frames.dtype)
         cells = [list(cell.parameters()) for cell in self.cells]
-        return unroll(frames, fed, cells, list(self.readout.parameters()), dtype)
+        return unroll(
+            frames, fed, cells, list(self.readout.parameters()), dtype or frames.dtype, self.spare
+        )
 
     def plain(
         self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]

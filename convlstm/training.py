@@ -10,7 +10,7 @@ from torch.optim import Optimizer, lr_scheduler
 from convlstm.batches import Batch, Batches
 from convlstm.metrics import LeadMeans
 from convlstm.model import Model
-from convlstm.network import Architecture, Network
+from convlstm.network import Architecture, Network, working_precision
 from convlstm.params import Train
 from convlstm.sampling import draw, probability
 
@@ -62,6 +62,7 @@ class Training:
             cols=cols,
         )
         self.batches, self.params, self.device = batches, params, device
+        self.dtype = working_precision(params.precision, device)
         self.model = Model(
             Network(architecture).to(device),
             batches.geometry,
@@ -111,7 +112,8 @@ class Training:
             steps=frames.shape[1] - 1,
             generator=self.sampler,
         )
-        loss = masked_mse(self.model.network(frames, fed.to(self.device)), frames[:, 1:], valid)
+        forecast = self.model.network(frames, fed.to(self.device), self.dtype)
+        loss = masked_mse(forecast, frames[:, 1:], valid)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         if self.params.gradient_clip is not None:

@@ -10,8 +10,19 @@ FLOORS = (
     {"errors", "rules", "glossary"},
     {"params", "files"},
     {"loading"},
-    {"store", "times", "images", "arrays", "video", "patches", "scaling", "windows", "spectra"},
-    {"readers", "cells", "metrics", "verification", "baselines"},
+    {
+        "steps",
+        "store",
+        "times",
+        "images",
+        "arrays",
+        "video",
+        "patches",
+        "scaling",
+        "windows",
+        "spectra",
+    },
+    {"readers", "cells", "unrolled", "metrics", "verification", "baselines"},
     {"figures", "pictures", "rain", "digits", "report"},
     {"sources", "sampling", "network", "dataset", "batches"},
     {"frames", "writers", "model"},
@@ -30,7 +41,7 @@ DOORS = {
     "safetensors": {"model"},
     "scipy": {"baselines", "metrics", "rain", "tables"},
     "skimage": {"baselines", "metrics"},
-    "torch": {"batches", "cells", "model", "network", "sampling", "training"},
+    "torch": {"batches", "cells", "model", "network", "sampling", "steps", "training", "unrolled"},
 }
 MODULES = sorted((ROOT / "convlstm").glob("[!_]*.py"))
 STAGE_MODULES = sorted((ROOT / "stages").glob("*.py"))
