@@ -103,7 +103,7 @@ class Memory:
         if layer.peepholes and before is not None:
             z[..., :own].addcmul_(self.cell[before], layer.peepholes[0])
             z[..., own : 2 * own].addcmul_(self.cell[before], layer.peepholes[1])
-        i, f, o, g = a.split(own, dim=-1)
+        i, f, o, g = a.chunk(4, dim=-1)
         at_once = 2 * own if layer.peepholes else 3 * own
         torch.sigmoid(z[..., :at_once], out=a[..., :at_once])
         torch.tanh(z[..., 3 * own :], out=g)
@@ -124,7 +124,7 @@ class Memory:
         `dh` is the gradient of H; `dc`, that of C from the next step, becomes that of the last C.
         """
         a = self.gates[step].to(dc.dtype)
-        i, f, o, g = a.split(layer.hidden, dim=-1)
+        i, f, o, g = a.chunk(4, dim=-1)
         do = dh * self.cell[step].tanh()
         dc.addcmul_(dh, o).addcmul_(do, self.hidden[step], value=-1)  # 1 - tanh^2 from H = O tanh
         aten.sigmoid_backward.grad_input(do, o, grad_input=o)
@@ -149,7 +149,7 @@ class Memory:
         """Of the weights on C in I, F and O, from the gradients that `backward` has left."""
         if not layer.peepholes:
             return []
-        i, f, o, _ = self.gates.split(layer.hidden, dim=-1)
+        i, f, o, _ = self.gates.chunk(4, dim=-1)
         before, after = self.cell[:-1], self.cell
         pairs = ((i[1:], before), (f[1:], before), (o, after))
         return [(grad * cell).sum(dim=(0, 1)).permute(2, 0, 1) for grad, cell in pairs]

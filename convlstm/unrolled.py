@@ -113,7 +113,8 @@ class Stack:
                 if start == stop:
                     break
                 both = layer.gradient_of_input(grad, start, stop).to(self.state_dtype)
-                above, dh[number] = both.split((layer.inputs - start, stop - layer.inputs), dim=-1)
+                below = layer.inputs - start
+                above, dh[number] = both[..., :below], both[..., below:]
             if frames is not None and step < len(frames):
                 frames[step] = above if self.wholly_fed[step] else above * self.is_fed(step)
             if not self.wholly_fed[step]:
@@ -139,6 +140,7 @@ class Unroll(torch.autograd.Function):
     ) -> Tensor:
         """Outputs, (time, batch, row, col, channel)."""
         ctx.stack = Stack(weights, frames, fed, settings)
+        outputs: Tensor
         outputs, kept = ctx.stack.forward(keep=settings.keep)
         if settings.keep:
             ctx.save_for_backward(*kept)
@@ -176,5 +178,5 @@ def unroll(
     """
     weights = [weight for cell in cells for weight in cell] + [*readout]
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in (frames, *weights))
-    outputs = Unroll.apply(frames, fed, Settings(len(cells), dtype, keep, spare), *weights)  # type: ignore[no-untyped-call]
+    outputs: Tensor = Unroll.apply(frames, fed, Settings(len(cells), dtype, keep, spare), *weights)  # type: ignore[no-untyped-call]
     return outputs.permute(1, 0, 4, 2, 3)

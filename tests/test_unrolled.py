@@ -98,14 +98,16 @@ def test_gradients_are_those_of_finite_differences_in_float64(cell: str) -> None
     net, fed = network(cell, shape, torch.float64), mask("random", 2)
     names = [name for name, _ in net.named_parameters()]
 
-    def output(frames: Tensor, *weights: Tensor) -> Tensor:
+    def output(frames: Tensor, *weights: Tensor) -> Any:
         named = dict(zip(names, weights, strict=True))
         return torch.func.functional_call(net, named, (frames, fed)).square()
 
     inputs = [x.detach().requires_grad_() for x in net.parameters()]
     frames = sequence(shape, torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda *x: Again.apply(output, *x), (frames, *inputs), fast_mode=True
+        lambda *x: Again.apply(output, *x),  # type: ignore[no-untyped-call] # torch ships no type for it
+        (frames, *inputs),
+        fast_mode=True,
     )
 
 
@@ -165,9 +167,9 @@ def test_a_second_gradient_of_one_output_is_refused() -> None:
     shape = SHAPES[0]
     net = network("convlstm", shape, torch.float32)
     output = net(sequence(shape, torch.float32), mask("all", 2)).sum()
-    output.backward(retain_graph=True)  # type: ignore[no-untyped-call] # torch ships no type for it
+    output.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        output.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        output.backward()
 
 
 @pytest.mark.parametrize(
