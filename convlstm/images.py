@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,15 @@ HEADER_BYTES = 2**16
 
 # Class numbers stay class numbers in the later frames of a film, too.
 GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
+Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the cap, and it is an error instead of a warning
+_LIMITING = Lock()
 
 Frame = Num[np.ndarray, "channel row col"]
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
     """Sequences in the file, always 1, and frames in it."""
-    with _opened(path, reading) as image:
+    with _opened(path, reading) as image, _limited(reading):
         return 1, getattr(image, "n_frames", 1)
 
 
@@ -42,15 +45,15 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
     with _opened(path, reading) as image:
         number = 0
         while True:
-            if image.width * image.height > reading.max_pixels:
-                raise _too_large(path, reading)
+            _check_size(image, path, reading)
             largest = _largest_number(image)
             meant = _meaning(image, path, reading.pixel_values, largest)
             pixels = _as_stored(np.asarray(meant), meant, largest)
             yield pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
             number += 1
             try:
-                image.seek(number)
+                with _limited(reading):
+                    image.seek(number)
             except EOFError:
                 return
 
@@ -79,10 +82,9 @@ def suffix_for(dtype: np.dtype[Any]) -> str:
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
     """The image, its size checked before a pixel is decoded."""
-    # Pillow warns of more, and refuses double: a later frame of a film takes memory at once
-    Image.MAX_IMAGE_PIXELS = reading.max_pixels
     try:
         with Image.open(_unpacked(path, reading) if path.suffix == ".gz" else path) as image:
+            _check_size(image, path, reading)
             yield image
     except BadInput:
         raise
@@ -93,6 +95,25 @@ def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
         raise BadInput(
             f"{path}: cannot be read as an image ({reason}); replace or remove it"
         ) from None
+
+
+@contextmanager
+def _limited(reading: Reading) -> Iterator[None]:
+    """Let Pillow refuse, with its own limit for all the process, twice as many pixels.
+
+    A later frame of a film may be larger, and takes its memory while it is looked for.
+    """
+    with _LIMITING:
+        Image.MAX_IMAGE_PIXELS = reading.max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = None
+
+
+def _check_size(image: Image.Image, path: Path, reading: Reading) -> None:
+    if image.width * image.height > reading.max_pixels:
+        raise _too_large(path, reading)
 
 
 def _too_large(path: Path, reading: Reading) -> BadInput:

@@ -9,11 +9,30 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from convlstm.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
+from convlstm.unrolled import unroll
 
 
 def default_device() -> torch.device:
     """The GPU when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def working_precision(
+    asked: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> torch.dtype:
+    """Of the convolutions in training, on this hardware.
+
+    auto leaves a CPU at float32: units for bfloat16 do not say how fast they are (AVX512-BF16 has
+    been measured at twice the rate of float32, and at half of it), and so a CPU's results do not
+    depend on its make.
+    """
+    if device.type == "cuda":
+        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+        takes = asked != "float32" and has_units
+    else:
+        has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        takes = asked == "bfloat16" and has_units
+    return torch.bfloat16 if takes else torch.float32
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,7 @@ class Network(nn.Module):
         flat = a.cell == "lstm"
         frame_size = a.channels * a.rows * a.cols
         inputs = (frame_size if flat else a.channels, *a.hidden_channels)
+        self.spare: list[Tensor] = []
         self.grid = () if flat else (a.rows, a.cols)
         self.entry: nn.Module = nn.Flatten() if flat else nn.Identity()
         self.cells = nn.ModuleList(_cell(a, below, own) for below, own in pairwise(inputs))
@@ -63,7 +83,10 @@ class Network(nn.Module):
         )
 
     def forward(
-        self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
+        self,
+        frames: Float[Tensor, "batch known channel row col"],
+        fed: Bool[Tensor, "batch steps"],
+        dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "batch steps channel row col"]:
         """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
 
@@ -72,7 +95,21 @@ class Network(nn.Module):
                 the context, and no later frame can reach the network.
             fed: where step t takes the true frame t. Elsewhere, and at all steps from `known` on,
                 it takes the output of step t - 1. The first step is always fed.
+            dtype: precision of the convolutions and matrix products, that of the weights if not
+                bfloat16.
         """
+        if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
+            with torch.autocast(frames.device.type, dtype, enabled=dtype == torch.bfloat16):
+                return self.plain(frames, fed).to(frames.dtype)
+        cells = [list(cell.parameters()) for cell in self.cells]
+        return unroll(
+            frames, fed, cells, list(self.readout.parameters()), dtype or frames.dtype, self.spare
+        )
+
+    def plain(
+        self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch steps channel row col"]:
+        """The same, cell by cell as the equations stand: what the fast path must equal."""
         states = [self._zero_state(frames, hidden) for hidden in self.architecture.hidden_channels]
         outputs: list[Tensor] = []
         for step in range(fed.shape[1]):

@@ -129,6 +129,7 @@ class Train(Group):
     sampling_reverse_start_percent: Percent = 31.25
     sampling_reverse_end_percent: Percent = 62.5
     sampling_reverse_alpha_percent: Annotated[float, Field(gt=0, le=100)] = 6.25
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     deterministic: bool = True
 

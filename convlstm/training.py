@@ -14,7 +14,7 @@ from convlstm.batches import Batch, Batches
 from convlstm.errors import NonFinite
 from convlstm.learning_rate import lr_schedule
 from convlstm.model import Model
-from convlstm.network import Architecture, Network
+from convlstm.network import Architecture, Network, working_precision
 from convlstm.params import Train
 from convlstm.sampling import draw, probability
 from convlstm.validation import Epoch, validate
@@ -39,6 +39,7 @@ class Training:
             cols=cols,
         )
         self.batches, self.params, self.device = batches, params, device
+        self.dtype = working_precision(params.precision, device)
         self.model = Model(
             Network(architecture).to(device),
             batches.geometry,
@@ -130,7 +131,8 @@ class Training:
             steps=frames.shape[1] - 1,
             generator=self.sampler,
         )
-        loss = masked_mse(self.model.network(frames, fed.to(self.device)), frames[:, 1:], valid)
+        forecast = self.model.network(frames, fed.to(self.device), self.dtype)
+        loss = masked_mse(forecast, frames[:, 1:], valid)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         limit = self.params.gradient_clip or float("inf")

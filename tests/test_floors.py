@@ -9,9 +9,9 @@ from conftest import ROOT
 FLOORS = (
     {"errors", "rules", "glossary", "interrupts"},
     {"params", "files", "locks", "memory"},
-    {"loading", "hdf5", "checkpoint", "learning_rate"},
+    {"loading", "hdf5", "checkpoint", "learning_rate", "steps"},
     {"store", "times", "images", "arrays", "video", "patches", "scaling", "windows", "spectra"},
-    {"readers", "cells", "metrics", "verification", "baselines"},
+    {"readers", "cells", "unrolled", "metrics", "verification", "baselines"},
     {"figures", "pictures", "rain", "digits", "report"},
     {"sources", "sampling", "network", "dataset", "batches"},
     {"frames", "writers", "model"},
@@ -39,7 +39,9 @@ DOORS = {
         "model",
         "network",
         "sampling",
+        "steps",
         "training",
+        "unrolled",
     },
 }
 MODULES = sorted((ROOT / "convlstm").glob("[!_]*.py"))
