@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from convlstm import model as models
+from convlstm.device import default_device
 from convlstm.errors import BadInput
 from convlstm.model import Model
-from convlstm.network import default_device
 from convlstm.patches import tile_corners
 from convlstm.scaling import Scaling
 

@@ -12,29 +12,6 @@ from convlstm.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, S
 from convlstm.unrolled import unroll
 
 
-def default_device() -> torch.device:
-    """The GPU when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def working_precision(
-    asked: Literal["auto", "float32", "bfloat16"], device: torch.device
-) -> torch.dtype:
-    """Of the convolutions in training, on this hardware.
-
-    auto leaves a CPU at float32: units for bfloat16 do not say how fast they are (AVX512-BF16 has
-    been measured at twice the rate of float32, and at half of it), and so a CPU's results do not
-    depend on its make.
-    """
-    if device.type == "cuda":
-        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
-        takes = asked != "float32" and has_units
-    else:
-        has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        takes = asked == "bfloat16" and has_units
-    return torch.bfloat16 if takes else torch.float32
-
-
 @dataclass(frozen=True)
 class Architecture:
     """All that decides the shapes of the weights.

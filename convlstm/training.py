@@ -1,7 +1,6 @@
 """The loop: scheduled sampling, Adam, a learning rate schedule, free validation each epoch."""
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -11,10 +10,11 @@ from torch import Tensor
 
 from convlstm import memory
 from convlstm.batches import Batch, Batches
+from convlstm.device import use_deterministic_algorithms, working_precision
 from convlstm.errors import NonFinite
 from convlstm.learning_rate import lr_schedule
 from convlstm.model import Model
-from convlstm.network import Architecture, Network, working_precision
+from convlstm.network import Architecture, Network
 from convlstm.params import Train
 from convlstm.sampling import draw, probability
 from convlstm.validation import Epoch, validate
@@ -92,7 +92,16 @@ class Training:
 
     def facts(self) -> dict[str, Any]:
         """All that decides the weights, but for the code."""
-        return {"params": self.params.model_dump(), "data": self.batches.fingerprint}
+        return {
+            "params": self.params.model_dump(),
+            "precision": self.precision,
+            "data": self.batches.fingerprint,
+        }
+
+    @property
+    def precision(self) -> str:
+        """Of the convolutions: what `precision` in params has come to on this device."""
+        return str(self.dtype).removeprefix("torch.")
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on, in tensors and plain values."""
@@ -176,11 +185,10 @@ class Training:
         return epoch
 
     def _size(self) -> str:
-        geometry, batches = self.batches.geometry, self.batches
-        frames = batches.context_frames + batches.forecast_frames
+        of, frames = self.batches, self.batches.context_frames + self.batches.forecast_frames
         return (
             f"batch_size = {self.params.batch_size} windows of {frames} frames of "
-            f"{geometry.rows} x {geometry.cols} pixels"
+            f"{of.geometry.rows} x {of.geometry.cols} pixels"
         )
 
     def _weights(self) -> dict[str, Tensor]:
@@ -190,11 +198,3 @@ class Training:
 def masked_mse(forecast: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Mean squared error over the valid pixels; 0 if there are none."""
     return ((forecast - truth) ** 2 * valid).sum() / valid.sum().clamp(min=1)
-
-
-def use_deterministic_algorithms(wanted: bool) -> None:
-    """Whether an operation may give other bits from call to call; for the whole process."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS cannot
-    torch.use_deterministic_algorithms(wanted)
-    # it would fill all new memory with NaN; nothing here reads what it has not written
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ def main(params: Evaluate) -> None:
         # here and not above: torch takes seconds to import, and no mistake should wait for it
         from convlstm import evaluation, model, samples, tables
         from convlstm.batches import Batches
-        from convlstm.network import default_device
+        from convlstm.device import default_device
 
         batches, trained = Batches(file, repeated=False), model.load(MODEL, default_device())
         asked = evaluation.setting(batches, params)

@@ -22,7 +22,7 @@ def main(params: Train) -> None:
         # here and not above: torch takes seconds to import, and no mistake should wait for it
         from convlstm import checkpoint, model, training
         from convlstm.batches import Batches
-        from convlstm.network import default_device
+        from convlstm.device import default_device
 
         learner = training.Training(Batches(file, repeated=True), params, default_device())
         saved = checkpoint.Checkpoints(CHECKPOINTS, learner.facts(), every_minutes)
@@ -33,7 +33,7 @@ def main(params: Train) -> None:
             for note in notes:
                 print(f"train: {note}", flush=True)
             with tqdm(
-                desc=f"train on {learner.device}",
+                desc=f"train on {learner.device} in {learner.precision}",
                 initial=learner.iteration,
                 total=learner.iterations,
                 unit=" batches",

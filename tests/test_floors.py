@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    {"errors", "rules", "glossary", "interrupts"},
+    {"errors", "rules", "glossary", "interrupts", "device"},
     {"params", "files", "locks", "memory"},
     {"loading", "hdf5", "checkpoint", "learning_rate", "steps"},
     {"store", "times", "images", "arrays", "video", "patches", "scaling", "windows", "spectra"},
@@ -34,6 +34,7 @@ DOORS = {
         "batches",
         "cells",
         "checkpoint",
+        "device",
         "learning_rate",
         "memory",
         "model",

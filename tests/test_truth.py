@@ -6,6 +6,7 @@ run in a fresh interpreter that notes its modules, files and params (trace_stage
 
 import ast
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,11 @@ def test_only_train_and_evaluate_load_torch(small_run: SmallRun) -> None:
 def test_the_traced_run_uses_the_demo_as_its_raw_frames() -> None:
     assert {"raw", "demo_digits"}.isdisjoint(SMALL)
     assert DVC["ingest"]["deps"][0] == "${raw}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_opens_only_temporary_files_for_writing(small_run: SmallRun, stage: str) -> None:
+    opened = small_run.traces[stage]["opened for writing"]
+    assert opened
+    for name in opened:
+        assert re.search(r"/\.[^/]+\.(partial\b|lock$)", name), name

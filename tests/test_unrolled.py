@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convlstm.network import Architecture, Network, working_precision
+from convlstm.device import working_precision
+from convlstm.network import Architecture, Network
 
 CONTEXT, STEPS = 3, 6
 SHAPES = (  # batch, channels, rows, cols, hidden channels, kernel size

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 read: set[str] = set()
 written: set[str] = set()
+opened: set[str] = set()
 groups: set[str] = set()
 
 
@@ -34,9 +35,9 @@ def on_event(event: str, args: tuple[Any, ...]) -> None:
     if event == "os.rename":
         note(written, args[1])
         read.discard(str(Path(args[0]).resolve().relative_to(HERE)))
-    elif event == "open" and isinstance(args[0], str) and not Path(args[0]).is_dir():
+    elif event == "open" and isinstance(args[0], str | Path) and not Path(args[0]).is_dir():
         is_reading = args[1] is None or "r" in args[1]
-        note(read if is_reading else written, args[0])
+        note(read if is_reading else opened, args[0])
 
 
 def spied(original: Any, files: set[str]) -> Any:
@@ -72,7 +73,9 @@ sys.addaudithook(on_event)
 runpy.run_module(f"stages.{sys.argv[1]}", run_name="__main__")
 
 partial = {
-    file for file in read | written if any(part.startswith(".") for part in Path(file).parts)
+    file
+    for file in read | written | opened
+    if any(part.startswith(".") for part in Path(file).parts)
 }
 modules = {
     str(Path(module.__file__).resolve().relative_to(ROOT))
@@ -85,6 +88,7 @@ print(
             "modules": sorted(modules | {f"stages/{sys.argv[1]}.py"}),
             "read": sorted(read - written - partial),
             "written": sorted(written - partial),
+            "opened for writing": sorted(opened),
             "groups": sorted(groups),
             "torch": "torch" in sys.modules,
         }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from convlstm.network import default_device
+from convlstm.device import default_device
 from convlstm.training import masked_mse
 
 from .openstl import OpenSTL
