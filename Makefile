@@ -12,7 +12,7 @@ test: $(BIN)/.installed
 	python -m pytest
 
 slow: $(BIN)/.installed
-	python -m pytest -m slow
+	python -m pytest -m slow -n 0
 
 lint: $(BIN)/.installed
 	ruff check .

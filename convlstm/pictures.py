@@ -120,6 +120,8 @@ def save_film(
         if panel[0][1].shape[0] == 1:  # colours have no bar
             label = "forecast - truth" if number == 2 else "data units"
             figure.colorbar(images[-1], ax=axes, label=label, shrink=0.8)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # found once: nothing may move but what is shown
     writer = PillowWriter(fps=frames_per_second)
     with writer.saving(figure, path, DPI):
         for pictures in zip(*panels, strict=True):

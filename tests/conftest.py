@@ -111,6 +111,13 @@ def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that look at the small run go to one process, so that it is made once."""
+    for item in items:
+        if "small_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("small run"))
+
+
 @dataclass(frozen=True)
 class SmallRun:
     """All six stages once, on the small demo, without DVC."""

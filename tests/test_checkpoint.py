@@ -61,12 +61,13 @@ def halted(folder: Path, batches: Batches, at: int, **changes: object) -> Checkp
     return saved
 
 
-@pytest.mark.parametrize("at", [2, 3, 4, 5, 8, 9])  # a step after, at and before an epoch's end
 @pytest.mark.parametrize(
-    "changes",
+    ("at", "changes"),  # a step before, at and after an epoch's end, and the last of all
     [
-        {"sampling": "inverse_sigmoid", "lr_schedule": "onecycle"},
-        {"sampling": "reverse", "lr_schedule": "step", "cell": "peephole"},
+        (2, {"sampling": "inverse_sigmoid", "lr_schedule": "onecycle"}),
+        (3, {"sampling": "reverse", "lr_schedule": "step", "cell": "peephole"}),
+        (4, {"sampling": "exponential", "lr_schedule": "cosine", "cell": "lstm"}),
+        (9, {"sampling": "linear", "lr_schedule": "exponential", "cell": "peephole"}),
     ],
 )
 def test_a_halted_run_ends_with_the_weights_and_rows_of_one_that_was_not(

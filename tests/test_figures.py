@@ -174,6 +174,7 @@ def test_means_are_over_leads_and_undefined_where_one_is() -> None:
     assert set(means["zeros"]) == set(SCORES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw", [lead_times.__wrapped__, lambda: figures.training_curves(TRAINING)["loss"]]
 )

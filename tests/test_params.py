@@ -192,7 +192,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(changes=st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=4))
 def test_any_value_of_any_key_is_taken_or_refused_in_a_line_that_names_a_key(
     changes: dict[str, object],

@@ -60,6 +60,7 @@ def test_the_colours_mean_the_same_in_every_run() -> None:
             assert image.get_clim() == ((-100, 100) if error else (0, 200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_picture_is_the_same_bytes_twice(tmp_path: Path, channels: int) -> None:
     drawn = window(channels, context=1, leads=1)

@@ -82,7 +82,11 @@ def test_no_temporary_file_stays(small_run: SmallRun) -> None:
     assert [path for path in small_run.folder.rglob("*") if "partial" in path.name] == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
+SAME_WAY = [pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES if stage != "train"]
+"""All stages start in one way (stages.start); one of them shows it in each run of the tests."""
+
+
+@pytest.mark.parametrize("stage", ["train", *SAME_WAY])
 def test_bad_params_end_any_stage_before_any_work(tmp_path: Path, stage: str) -> None:
     write_params(tmp_path, lrr=0.1, lr="abc", kernel_size=4)
     done = run_stage(tmp_path, "-m", f"stages.{stage}")
@@ -95,7 +99,9 @@ def test_bad_params_end_any_stage_before_any_work(tmp_path: Path, stage: str) ->
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("stage", ["ingest", "patch", "train", "evaluate"])
+@pytest.mark.parametrize(
+    "stage", ["train", *(stage for stage in SAME_WAY if stage.values[0] not in ("demo", "plot"))]
+)
 def test_a_missing_input_is_named_in_one_line(tmp_path: Path, stage: str) -> None:
     write_params(tmp_path)
     done = run_stage(tmp_path, "-m", f"stages.{stage}")

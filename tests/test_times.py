@@ -22,7 +22,7 @@ def microseconds(*moment: int) -> int:
         ("AQC151351545F_00005.801.gif", "AQC%y%j%H%M", (2015, 5, 15, 15, 45)),
         ("2020-01-02T03:04:05.png", "%Y-%m-%dT%H:%M:%S.png", (2020, 1, 2, 3, 4, 5)),
         ("2020-01-02 03+0200.png", "%Y-%m-%d %H%z", (2020, 1, 2, 1)),
-        ("cloud_7.png", "cloud_%d", (1900, 1, 7)),
+        ("cloud_7.png", "cloud_%m", (1900, 7, 1)),
     ],
 )
 def test_the_time_with_which_a_name_begins_is_read(
