@@ -28,6 +28,8 @@ class Scaling:
 
     def is_missing(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Where nothing was measured."""
+        if not self.missing_value:
+            return np.zeros(values.shape, bool)
         marks = np.array(self.missing_value)
         if values.dtype.kind == "f":  # -999.9 is another number in float32 than in float64
             with np.errstate(over="ignore"):
@@ -43,11 +45,15 @@ class Scaling:
         What lies outside the range is clipped to it; what is missing becomes 0.
         """
         low, high = self.value_range
-        measured = ~self.is_missing(values)
+        missing = self.is_missing(values)
         if values.dtype == np.float64:  # what float32 cannot hold lies outside the range
             values = np.clip(values, low, high)
-        unit = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-        return np.where(measured, np.clip(unit, 0, 1), np.float32(0)), measured
+        unit = values.astype(np.float32)  # in place from here: this is done for every batch
+        unit -= np.float32(low)
+        unit /= np.float32(high - low)
+        np.clip(unit, 0, 1, out=unit)
+        unit[missing] = 0
+        return unit, ~missing
 
     def from_unit(self, unit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Float32 in [0, 1] to data units."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 
 aten = torch.ops.aten
 
@@ -20,10 +20,13 @@ aten = torch.ops.aten
 class Layer:
     """The weights of a cell as the convolutions take them, in the precision of the work.
 
-    `peepholes` are those of I, F and O, each (row, col, hidden), or there are none.
+    `turned` are they for the way back: the gradient of the input is a convolution forward with the
+    kernels turned by half a circle, and faster so. `peepholes` are those of I, F and O, each
+    (row, col, hidden), or there are none.
     """
 
     weight: Tensor
+    turned: Tensor
     bias: Tensor
     peepholes: tuple[Tensor, ...]
 
@@ -31,8 +34,11 @@ class Layer:
     def of(cls, weights: Sequence[Tensor], dtype: torch.dtype) -> "Layer":
         """From the parameters of a cell in their order: peepholes if any, then its gates'."""
         *peepholes, weight, bias = weights
+        weight = weight.to(dtype)
+        turned = weight.flip(2, 3).transpose(0, 1)
         return cls(
-            weight.to(dtype).contiguous(memory_format=torch.channels_last),
+            weight.contiguous(memory_format=torch.channels_last),
+            turned.contiguous(memory_format=torch.channels_last),
             bias.to(dtype),
             tuple(peephole.permute(1, 2, 0).contiguous() for peephole in peepholes),
         )
@@ -56,11 +62,8 @@ class Layer:
 
     def gradient_of_input(self, grad: Tensor, start: int, stop: int) -> Tensor:
         """What `grad` of the pre-activations is for channels start to stop of (X, H)."""
-        weight = self.weight[:, start:stop]
-        size = (len(grad), stop - start, *grad.shape[1:3])
-        return _nhwc(
-            conv2d_input(size, weight, _nchw(grad), padding=weight.shape[-1] // 2)  # type: ignore[no-untyped-call]
-        )
+        weight = self.turned[start:stop]
+        return _nhwc(torch.conv2d(_nchw(grad), weight, padding=weight.shape[-1] // 2))
 
     def gradient_of_weights(self, grad: Tensor, x: Tensor, hidden: Tensor) -> list[Tensor]:
         """Of weight and bias, from all steps at once; H before step 0 is zero and left out."""

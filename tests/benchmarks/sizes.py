@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 
 from convlstm.network import Architecture, Network
 
@@ -55,7 +55,8 @@ class Size:
         """The convolutions of a training step in free operation, and nothing else.
 
         Forward and the gradient of the inputs are a call a step, as they must be where a step
-        needs the last; the gradient of the weights is one call a layer. The frames need no
+        needs the last (the latter as a convolution forward, which is the fastest way to it); the
+        gradient of the weights is one call a layer. The frames need no
         gradient in the context, and H before the first step is zero.
         """
         calls = [
@@ -75,7 +76,7 @@ class Size:
             values = torch.randn(count, channels, side, side, device=device, dtype=dtype)
             return values.contiguous(memory_format=torch.channels_last)
 
-        weight = some(4 * h, x + h, self.kernel)
+        weight, turned = some(4 * h, x + h, self.kernel), some(x + h, 4 * h, self.kernel)
         inputs, grads = some(self.batch, x + h, self.grid), some(self.batch, 4 * h, self.grid)
         many = STEPS * self.batch
         all_inputs, all_grads = some(many, x + h, self.grid), some(many, 4 * h, self.grid)
@@ -89,8 +90,7 @@ class Size:
                 start = x if number == 0 and step < CONTEXT else 0
                 used = slice(start, x if step == 0 else x + h)
                 if used.start < used.stop:
-                    size = (self.batch, used.stop - used.start, self.grid, self.grid)
-                    conv2d_input(size, weight[:, used], grads, padding=pad)  # type: ignore[no-untyped-call] # torch ships no type for it
+                    torch.conv2d(grads, turned[used], padding=pad)
             pairs = (all_inputs[self.batch :], all_grads[self.batch :]), (inputs[:, :x], grads)
             for values, of in pairs:
                 shape = (4 * h, values.shape[1], self.kernel, self.kernel)
