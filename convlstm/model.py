@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from convlstm import memory
 from convlstm.errors import BadInput
 from convlstm.files import from_text, replacing, to_text
 from convlstm.network import Architecture, Network
@@ -49,10 +50,16 @@ class Model:
 
         The forecast is not clipped: FMAE is defined before clipping. Frames of another size than in
         training need an architecture that takes any size.
+
+        Raises:
+            NoRoom: the memory is too small.
         """
-        geometry = replace(self.geometry, rows=context.shape[-2], cols=context.shape[-1])
-        folded = torch.from_numpy(geometry.fold(context)).to(next(self.network.parameters()).device)
-        return geometry.unfold(self.network.rollout(folded, leads).cpu().numpy())
+        batch, rows, cols = (context.shape[axis] for axis in (0, -2, -1))
+        geometry = replace(self.geometry, rows=rows, cols=cols)
+        device = next(self.network.parameters()).device
+        with memory.told(device, f"{batch} windows of {rows} x {cols} pixels"):
+            folded = torch.from_numpy(geometry.fold(context)).to(device)
+            return geometry.unfold(self.network.rollout(folded, leads).cpu().numpy())
 
 
 def save(path: Path, model: Model) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convlstm import interrupts, locks
-from convlstm.errors import BadInput, NoRoom, Told
+from convlstm.errors import BadInput, Told
 from convlstm.loading import load
 from convlstm.params import GroupT
 
@@ -36,8 +36,6 @@ def guard(call: Callable[[], None]) -> None:
         call()
     except Told as error:
         _complain(str(error))
-        if error.status == NoRoom.status:
-            os._exit(error.status)  # HDF5 can crash at exit when it could not write
         sys.exit(error.status)
     except interrupts.Stopped as stopped:
         _complain(f"stopped by {stopped}")

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from convlstm import model
-from convlstm.errors import BadInput
+from convlstm.errors import BadInput, NoRoom
 from convlstm.files import from_text, to_text
 from convlstm.model import Model
 from convlstm.params import Train
@@ -144,3 +144,14 @@ def test_a_pickle_under_the_models_name_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no model of this project"):
         model.load(path, CPU)
     assert not proof.exists()
+
+
+def test_a_full_memory_says_what_was_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = model_of("convlstm", Geometry(1, 8, 8, 2))
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trained.network, "rollout", full)
+    with pytest.raises(NoRoom, match=r"^2 windows of 12 x 10 pixels do not fit into the memory"):
+        trained.rollout(np.zeros((2, 3, 1, 12, 10), np.float32), 2)
