@@ -1,6 +1,6 @@
 """Kills one stage at random moments and prints as JSON what came of it.
 
-Usage: python kill_stage.py STAGE TRIES OUT ..., in the folder that holds params.yaml and data/.
+Usage: python kill_stage.py STAGE KILLS OUT ..., in the folder that holds params.yaml and data/.
 
 The libraries are loaded once; each try runs in a fork of this process, so that most kills fall into
 the stage's own work and not into imports. Before each try the outs are removed, as DVC does.
@@ -28,7 +28,7 @@ LIBRARIES = {
     "evaluate": ("convlstm.evaluation", "convlstm.samples", "convlstm.tables", "skimage.metrics"),
     "plot": ("convlstm.figures", "convlstm.pictures", "convlstm.report"),
 }
-stage, tries, outs = sys.argv[1], int(sys.argv[2]), [Path(name) for name in sys.argv[3:]]
+stage, kills, outs = sys.argv[1], int(sys.argv[2]), [Path(name) for name in sys.argv[3:]]
 
 
 def forked() -> int:
@@ -80,12 +80,14 @@ expected = {path: digest(path) for path in outs}
 assert all(expected.values())
 found = {"killed": 0, "partial": 0, "different": 0, "leftovers": 0, "resumed": 0}
 chance = random.Random(0)
-for _ in range(tries):
+while found["killed"] < kills:
     clear()
     child = forked()
     time.sleep(chance.uniform(0, lasts))
     os.kill(child, signal.SIGKILL)
-    found["killed"] += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+        continue  # it came too late
+    found["killed"] += 1
     if stage != "train":  # whose table grows with the epochs
         found["partial"] += sum(digest(path) not in ("", expected[path]) for path in outs)
     found["resumed"] += any(Path(".checkpoints").glob("*/[0-9]*.pt"))
