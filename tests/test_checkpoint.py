@@ -97,6 +97,7 @@ def test_only_the_last_two_are_kept_and_none_of_a_finished_run(
     assert saved.newest() == (None, [])
 
 
+@pytest.mark.slow
 def test_of_200_flipped_bits_and_100_truncations_none_is_continued(
     batches: Batches, tmp_path: Path
 ) -> None:

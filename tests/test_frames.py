@@ -135,6 +135,7 @@ def test_a_bad_film_is_named(tmp_path: Path) -> None:
     assert "3.npy: cannot be read as an array file" in line
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
     for time in range(300):

@@ -95,6 +95,7 @@ def test_a_frame_is_a_picture_pixel_for_pixel(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_film_has_every_frame_even_if_nothing_moves(tmp_path: Path) -> None:
     # a GIF writer drops a frame that equals the one before; here the title changes
     known, next_two = (np.full((count, 1, 9, 9), 50, np.float32) for count in (3, 2))

@@ -41,6 +41,7 @@ def test_intensities_use_the_whole_range_of_a_byte() -> None:
     assert np.max(SEQUENCES) == 255
 
 
+@pytest.mark.slow
 def test_rain_does_not_die_out() -> None:
     # without new waves the longest would keep exp(-3 * 150 / 200) = 0.1 of itself: all dry
     late = [rain.sequence(frames=150, size=32, seed=0, index=index)[120:] for index in range(2)]

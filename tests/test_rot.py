@@ -113,7 +113,13 @@ def outcome(path: Path, read: Callable[[Path], object], whole: str) -> str:
         return "told" if re.fullmatch(rf"{re.escape(str(path))}: .+", str(error)) else str(error)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "model.safetensors" else pytest.mark.slow)
+        for name in KINDS
+    ],
+)
 def test_no_damage_is_silent(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     write, read = KINDS[name]

@@ -100,6 +100,7 @@ def test_a_difference_that_is_the_same_everywhere_is_certain() -> None:
         assert bound == pytest.approx(-256 * 0.03, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_difference_that_one_sequence_makes_is_not_sure() -> None:
     reference = scores_of(*[0.2] * 6, sequences=6)
     lucky = difference(scores_of(0.0, *[0.22] * 5, sequences=6), reference)
