@@ -73,9 +73,7 @@ def append_sequence(
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
     if times is not None:
-        file.create_dataset(
-            f"times/{key}", data=np.array(times, np.int64), chunks=True, fletcher32=True
-        )
+        _write(file, f"times/{key}", np.array(times, np.int64))
 
 
 def sequences(file: hdf5.File) -> dict[str, Sequence]:
@@ -91,7 +89,7 @@ class PatchWriter:
     """The `frames` of a new patches.h5, all `count` of them of `shape` (channel, row, col).
 
     Raises:
-        NoRoom: the disk is too small for them.
+        TooSmallError: the disk has no room for them; `hdf5.create` tells it.
     """
 
     def __init__(
@@ -127,9 +125,7 @@ def write_windows(
     """The index of patches.h5: the sequences' names, and `WINDOW` rows for each split."""
     hdf5.write_texts(file, "sequences", names)
     for split, rows in windows.items():
-        file.create_dataset(
-            f"windows/{split}", data=np.array(rows, WINDOW), chunks=True, fletcher32=True
-        )
+        _write(file, f"windows/{split}", np.array(rows, WINDOW))
 
 
 def write_steps(
@@ -138,9 +134,9 @@ def write_steps(
     times: tuple[int, ...] | None,
 ) -> None:
     """A forecast of stages.forecast: `frames` in data units, `times` in microseconds since 1970."""
-    file.create_dataset("frames", data=frames, chunks=(1, *frames.shape[1:]), fletcher32=True)
+    _write(file, "frames", frames, chunks=(1, *frames.shape[1:]))
     if times is not None:
-        file.create_dataset("times", data=np.array(times, np.int64), chunks=True, fletcher32=True)
+        _write(file, "times", np.array(times, np.int64))
 
 
 def forecasts(file: hdf5.File) -> list[dict[str, Any]]:
@@ -162,4 +158,11 @@ def write_forecast(
     window = group.create_group(f"{len(group):06d}")
     hdf5.set_text(window, "label", label)
     for part, frames in parts.items():
-        window.create_dataset(part, data=frames, chunks=(1, *frames.shape[1:]), fletcher32=True)
+        _write(window, part, frames, chunks=(1, *frames.shape[1:]))
+
+
+def _write(
+    group: Any, name: str, values: np.ndarray, chunks: tuple[int, ...] | bool = True
+) -> None:
+    """A dataset that is there as a whole; with a checksum, as all of ours."""
+    group.create_dataset(name, data=values, chunks=chunks, fletcher32=True)
