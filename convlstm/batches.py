@@ -74,6 +74,15 @@ class Batches:
         order = np.random.default_rng([seed, epoch]).permutation(self.count(split))
         yield from self._batches(split, order[done * batch_size :], batch_size)
 
+    def pixels(
+        self, batch: Batch
+    ) -> tuple[
+        Float[np.ndarray, "batch time channel row col"],
+        Bool[np.ndarray, "batch time channel row col"],
+    ]:
+        """The unfolded frames of a batch, and where they are measured."""
+        return self.geometry.unfold(batch.frames.numpy()), self.geometry.unfold(batch.valid.numpy())
+
     def _batches(
         self, split: str, order: Int[np.ndarray, " window"], batch_size: int
     ) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from convlstm import baselines
-from convlstm.batches import Batch, Batches
+from convlstm.batches import Batches
 from convlstm.metrics import COLUMNS, LeadMeans
 from convlstm.model import Model
 from convlstm.params import Evaluate
@@ -124,7 +124,7 @@ def mean_frame(batches: Batches) -> Float[np.ndarray, "channel row col"]:
     """The mean of the training windows at each pixel; 0 where none has measured."""
     total, count = np.zeros(2)
     for batch in batches.in_order("train", TEST_BATCH):
-        frames, valid = pixels(batch, batches.geometry)
+        frames, valid = batches.pixels(batch)
         total = total + np.where(valid, frames, 0).sum(axis=(0, 1), dtype=np.float64)
         count = count + valid.sum(axis=(0, 1))
     return np.asarray(total / np.maximum(count, 1), np.float32)
@@ -146,7 +146,7 @@ def score(model: Model, batches: Batches, asked: Setting) -> Iterator[dict[str, 
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
-            frames, valid = pixels(batch, batches.geometry)
+            frames, valid = batches.pixels(batch)
             sequences = [next(numbers) for _ in frames]
             for name, forecast in rivals.items():
                 leads = forecast(frames[:, :known], batches.forecast_frames)
@@ -154,10 +154,3 @@ def score(model: Model, batches: Batches, asked: Setting) -> Iterator[dict[str, 
                 for sequence, result in zip(sequences, pool.map(measured, windows), strict=True):
                     scores[name].add(sequence, *result)
             yield scores
-
-
-def pixels(
-    batch: Batch, geometry: Geometry
-) -> tuple[Frames, Bool[np.ndarray, "batch time channel row col"]]:
-    """The unfolded frames of a batch, and where they are measured."""
-    return geometry.unfold(batch.frames.numpy()), geometry.unfold(batch.valid.numpy())

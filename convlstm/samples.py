@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from convlstm.batches import Batches
-from convlstm.evaluation import Scores, pixels
+from convlstm.evaluation import Scores
 from convlstm.model import Model
 
 
@@ -35,7 +35,7 @@ def samples(
     ranks = sorted({int(place) for place in places}, key=lambda rank: abs(rank - middle))
     for rank in ranks:
         window = batches.index["test"][ranked[rank]]
-        frames, valid = pixels(batches.take("test", [ranked[rank]]), batches.geometry)
+        frames, valid = batches.pixels(batches.take("test", [ranked[rank]]))
         context = frames[:, : batches.context_frames]
         forecast = np.clip(model.rollout(context, batches.forecast_frames), 0, 1)
         seen = batches.scaling.from_unit(np.where(valid, frames, np.nan))[0]

@@ -44,8 +44,7 @@ def validate(model: Model, batches: Batches) -> dict[str, float]:
     means = LeadMeans()
     context = batches.context_frames
     for batch in batches.in_order("valid", VALIDATION_BATCH):
-        frames = batches.geometry.unfold(batch.frames.numpy())
-        valid = batches.geometry.unfold(batch.valid.numpy())
+        frames, valid = batches.pixels(batch)
         forecast = model.rollout(frames[:, :context], batches.forecast_frames)
         for window in zip(forecast, frames[:, context:], valid[:, context:], strict=True):
             means.add(*window)
