@@ -6,15 +6,18 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from repository import begin, call, clone, commit, ran
 
+from convlstm.interrupts import WATCH_SECONDS
+
 pytestmark = pytest.mark.slow
 
 MODEL, TABLE = "data/model.safetensors", "data/metrics/training.csv"
-EPOCHS = 40
+EPOCHS = 100  # a second of training, so that a signal finds it at work
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,16 @@ def saved(repository: Path, *, at_least: int = 5) -> int:
             return int(re.findall(r"process (\d+) on", locks[0].read_text())[0])
         time.sleep(0.05)
     raise AssertionError("no checkpoint in a minute")
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """Let a process do nothing in the block: a fast machine would be through with the training."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def killed(repository: Path, *command: str, number: signal.Signals = signal.SIGKILL) -> str:
@@ -106,7 +119,9 @@ def test_a_repro_that_is_told_to_stop_goes_on(
 def test_a_killed_dvc_leaves_no_second_writer(fresh: Path, uninterrupted: dict[str, bytes]) -> None:
     with begin(fresh, "dvc", "repro", "train") as process:
         child = saved(fresh)
-        process.kill()
+        with paused(child):
+            process.kill()
+            time.sleep(2 * WATCH_SECONDS)
         process.communicate()  # which ends when the orphan lets go of it
     for _ in range(100):
         if not Path(f"/proc/{child}").exists():
@@ -121,7 +136,8 @@ def test_a_killed_dvc_leaves_no_second_writer(fresh: Path, uninterrupted: dict[s
 def test_a_newcomer_is_told_who_is_at_work(fresh: Path) -> None:
     with begin(fresh, "python", "-m", "stages.train") as first:
         pid = saved(fresh)
-        output = call(fresh, "python", "-m", "stages.train", status=2)
+        with paused(pid):
+            output = call(fresh, "python", "-m", "stages.train", status=2)
         assert re.fullmatch(
             rf"error: data/\.train\.lock: process {pid} on \S+ is at the same work; "
             r"wait until it ends, or stop it\n",
