@@ -1,7 +1,7 @@
 """The test: free forecasts of the model and of what it must beat, scored against the same truth."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -138,19 +138,21 @@ def score(model: Model, batches: Batches, asked: Setting) -> Iterator[dict[str, 
     verifier = asked.verifier()
 
     def measured(
-        window: tuple[Window, Window, Bool[np.ndarray, "time _ _ _"]],
-    ) -> tuple[LeadMeans, Totals]:
-        means = LeadMeans()
-        means.add(*window)
-        return means, verifier.totals(*window)
+        forecasts: Sequence[Window], truth: Window, valid: Bool[np.ndarray, "time _ _ _"]
+    ) -> list[tuple[LeadMeans, Totals]]:
+        means = [LeadMeans() for _ in forecasts]
+        for own, leads in zip(means, forecasts, strict=True):
+            own.add(leads, truth, valid)
+        return list(zip(means, verifier.totals(forecasts, truth, valid), strict=True))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
             frames, valid = batches.pixels(batch)
-            sequences = [next(numbers) for _ in frames]
-            for name, forecast in rivals.items():
-                leads = forecast(frames[:, :known], batches.forecast_frames)
-                windows = zip(leads, frames[:, known:], valid[:, known:], strict=True)
-                for sequence, result in zip(sequences, pool.map(measured, windows), strict=True):
-                    scores[name].add(sequence, *result)
+            context, truth = frames[:, :known], frames[:, known:]
+            forecasts = [forecast(context, truth.shape[1]) for forecast in rivals.values()]
+            windows = zip(*forecasts, strict=True)  # of each window, its forecasts
+            for results in pool.map(measured, windows, truth, valid[:, known:]):
+                sequence = next(numbers)
+                for own, result in zip(scores.values(), results, strict=True):
+                    own.add(sequence, *result)
             yield scores

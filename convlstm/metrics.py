@@ -73,7 +73,8 @@ def sharpness(frame: Frame, valid: Valid) -> float:
     beside the truth's. NaN if no pixel counts.
     """
     cross = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
-    counted = binary_erosion(valid, cross, border_value=1)
+    # where nothing is missing there is nothing to erode, which takes longer than the Laplacian
+    counted = valid if valid.all() else binary_erosion(valid, cross, border_value=1)
     if not counted.any():
         return float("nan")
     edges = [laplace(channel.astype(np.int32), mode="mirror") for channel in as_bytes(frame)]

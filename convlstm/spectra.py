@@ -15,8 +15,13 @@ Power = Float[np.ndarray, "lead wavenumber"]
 
 def power(frames: Float[np.ndarray, "lead channel row col"]) -> Float[np.ndarray, "lead row col"]:
     """Power of every plane wave, summed over channels; its sum is the mean square of a pixel."""
-    waves = np.fft.fft2(frames) / (frames.shape[-2] * frames.shape[-1])
-    return np.asarray((waves.real**2 + waves.imag**2).sum(axis=1), np.float64)
+    rows, cols = frames.shape[-2:]
+    # in float64: of small waves there may be a millionth of the mean
+    waves = np.fft.rfft2(frames.astype(np.float64), norm="forward")
+    half = (waves.real**2 + waves.imag**2).sum(axis=1)
+    # of real frames a wave and the one in the opposite direction have the same power
+    mirrored = half[:, -np.arange(rows) % rows, (cols - 1) // 2 : 0 : -1]
+    return np.concatenate([half, mirrored], axis=2)
 
 
 def radial(waves: Float[np.ndarray, "lead row col"]) -> Power:

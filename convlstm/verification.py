@@ -4,18 +4,25 @@ A mean of ratios is decided by the windows with hardly any rain; a ratio of sums
 up, so a test set of any size takes constant memory, and two halves give what one pass gives.
 """
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from convlstm import spectra
+from convlstm import neighbourhoods, spectra
 
 MOMENTS = ("count", "forecast", "truth", "forecast^2", "truth^2", "product")
 EVENTS = ("hits", "misses", "false_alarms", "correct_negatives")
 
 Frames = Float[np.ndarray, "lead channel row col"]
 Valid = Bool[np.ndarray, "lead channel row col"]
+Every = Float[np.ndarray, "which channel row col"]
+"""All forecasts of a lead and, last, its truth."""
+Tables = tuple[
+    Float[np.ndarray, "forecast threshold event"],
+    Float[np.ndarray, "forecast threshold scale part"],
+]
 
 
 @dataclass(frozen=True)
@@ -49,24 +56,42 @@ class Verifier:
     scales: tuple[int, ...]
     patch_size: int
 
-    def totals(self, forecast: Frames, truth: Frames, valid: Valid) -> Totals:
-        """The sums of one window; what is not valid counts nowhere, and forecasts are clipped."""
-        both = np.where(valid, np.stack([np.clip(forecast, 0, 1), truth]), 0)
-        waves = np.stack([spectra.power(frames) for frames in both], axis=1)
-        areas = _rectangles(valid)
+    def totals(self, forecasts: Sequence[Frames], truth: Frames, valid: Valid) -> list[Totals]:
+        """The sums of one window for each of its forecasts, which are clipped.
+
+        What is not valid counts nowhere. The forecasts come together because the truth's share of
+        the work is then done once.
+        """
+        clipped = [np.clip(frames, 0, 1) for frames in forecasts]
+        every = np.where(valid, np.stack([*clipped, truth]), 0)
+        # lead by lead, for what a lead needs stays in the processor's cache
+        by_lead = [self._tables(every[:, lead], valid[lead]) for lead in range(len(truth))]
+        events, fractions = (np.stack(parts, axis=1) for parts in zip(*by_lead, strict=True))
+        *waves, its_waves = (self._waves(frames) for frames in every)
+        return [
+            Totals(
+                _moments(frames, every[-1], valid),
+                events[number],
+                fractions[number],
+                *(np.stack(pair, axis=1) for pair in zip(waves[number], its_waves, strict=True)),
+            )
+            for number, frames in enumerate(every[:-1])
+        ]
+
+    def _tables(self, every: Every, valid: Bool[np.ndarray, "channel row col"]) -> Tables:
+        """Events and fractions of one lead, of which `every` holds all forecasts and the truth."""
+        squares = [neighbourhoods.squares(valid, side) for side in self.scales]
         events, fractions = [], []
         for limit in self.thresholds:
-            happens = (both >= np.float32(limit)) & valid
-            sums = _rectangles(happens)
-            events.append(_events(happens[0], happens[1], valid))
-            fractions.append(np.stack([_fractions(sums, areas, side) for side in self.scales], 1))
-        return Totals(
-            _moments(both[0], both[1], valid),
-            np.stack(events, axis=1),
-            np.stack(fractions, axis=1),
-            np.stack([spectra.radial(waves[:, which]) for which in (0, 1)], axis=1),
-            np.stack([spectra.dot_grid(waves[:, which], self.patch_size) for which in (0, 1)], 1),
-        )
+            happens = (every >= np.float32(limit)) & valid
+            events.append(_events(happens, valid))
+            fractions.append(neighbourhoods.fractions(happens, squares))
+        return np.stack(events, axis=1), np.stack(fractions, axis=1)
+
+    def _waves(self, frames: Frames) -> tuple[spectra.Power, Float[np.ndarray, " lead"]]:
+        """Power by wavenumber, and of the dot grid."""
+        waves = spectra.power(frames)
+        return spectra.radial(waves), spectra.dot_grid(waves, self.patch_size)
 
 
 def _moments(forecast: Frames, truth: Frames, valid: Valid) -> Float[np.ndarray, "lead moment"]:
@@ -74,39 +99,18 @@ def _moments(forecast: Frames, truth: Frames, valid: Valid) -> Float[np.ndarray,
     return np.stack([part.sum(axis=(1, 2, 3), dtype=np.float64) for part in parts], axis=1)
 
 
-def _events(forecast: Valid, truth: Valid, valid: Valid) -> Float[np.ndarray, "lead event"]:
+def _events(
+    happens: Bool[np.ndarray, "which channel row col"], valid: Bool[np.ndarray, "channel row col"]
+) -> Float[np.ndarray, "forecast event"]:
     """Of pixels where the event was forecast, and where it came; neither at missing pixels."""
-    hits, forecasts, truths, count = (
-        part.sum(axis=(1, 2, 3)) for part in (forecast & truth, forecast, truth, valid)
-    )
-    parts = (hits, truths - hits, forecasts - hits, count - forecasts - truths + hits)
-    return np.stack(parts, axis=1).astype(np.float64)
-
-
-def _fractions(
-    sums: Int[np.ndarray, "2 lead channel edge_row edge_col"],
-    areas: Int[np.ndarray, "lead channel edge_row edge_col"],
-    side: int,
-) -> Float[np.ndarray, "lead part"]:
-    """Of all squares of `side` x `side` that lie inside the frame and miss no pixel."""
-    if side >= min(areas.shape[-2:]):
-        return np.zeros((len(areas), 3))
-    whole = _in_squares(areas, side) == side**2
-    forecast, truth = np.where(whole, _in_squares(sums, side), 0).astype(np.float64) / side**2
-    parts = ((forecast - truth) ** 2, forecast**2, truth**2)
-    return np.stack([part.sum(axis=(1, 2, 3)) for part in parts], axis=1)
-
-
-def _rectangles(events: Bool[np.ndarray, "*lead row col"]) -> Int[np.ndarray, "*lead _ _"]:
-    """How many events lie above and to the left of each corner between pixels."""
-    edges = [(0, 0)] * (events.ndim - 2) + [(1, 0), (1, 0)]
-    return np.pad(events.astype(np.int32), edges).cumsum(-2, np.int32).cumsum(-1, np.int32)
-
-
-def _in_squares(sums: Int[np.ndarray, "*lead _ _"], side: int) -> Int[np.ndarray, "*lead _ _"]:
-    """How many events lie in each square, from `_rectangles`."""
-    rows = sums[..., side:, :] - sums[..., :-side, :]
-    return np.asarray(rows[..., side:] - rows[..., :-side])
+    *forecasts, truths = happens.sum(axis=(1, 2, 3))
+    *hits, _ = (happens & happens[-1]).sum(axis=(1, 2, 3))
+    count = valid.sum()
+    parts = [
+        (hit, truths - hit, forecast - hit, count - forecast - truths + hit)
+        for hit, forecast in zip(hits, forecasts, strict=True)
+    ]
+    return np.array(parts, np.float64)
 
 
 def moments_scores(totals: Totals, value_width: float) -> dict[str, Float[np.ndarray, " lead"]]:

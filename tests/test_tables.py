@@ -21,7 +21,7 @@ def scores_of(*errors: float, sequences: int = 1) -> Scores:
         forecast = truth + np.float32(error)
         means = LeadMeans()
         means.add(forecast, truth, np.ones(SHAPE, bool))
-        totals = ASKED.verifier().totals(forecast, truth, np.ones(SHAPE, bool))
+        (totals,) = ASKED.verifier().totals([forecast], truth, np.ones(SHAPE, bool))
         scores.add(number % sequences, means, totals)
     return scores
 

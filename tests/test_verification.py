@@ -27,14 +27,18 @@ def field(seed: int, leads: int = 2) -> np.ndarray:
 
 
 def totals(forecast: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> Totals:
-    return VERIFIER.totals(forecast, truth, np.ones(truth.shape, bool) if valid is None else valid)
+    (one,) = VERIFIER.totals(
+        [forecast], truth, np.ones(truth.shape, bool) if valid is None else valid
+    )
+    return one
 
 
 def test_the_table_is_counted_by_hand() -> None:
     forecast = np.array([[[[0.9, 0.9, 0.1, 0.1, 0.8]]]], np.float32)
     truth = np.array([[[[0.9, 0.1, 0.9, 0.1, 0.7]]]], np.float32)
     # at 0.7: hit, false alarm, miss, correct negative, hit (0.7 is an event)
-    events = Verifier((0.7,), (1,), 1).totals(forecast, truth, np.ones(truth.shape, bool)).events
+    (one,) = Verifier((0.7,), (1,), 1).totals([forecast], truth, np.ones(truth.shape, bool))
+    events = one.events
     assert events[0, 0].tolist() == [2, 1, 1, 1]
     scored = {name: float(value[0, 0]) for name, value in event_scores(events).items()}
     # csi 2/4, pod 2/3, far 1/3, bias 3/3; chance (3*3 + 2*2)/5 = 2.6, hss (3 - 2.6)/(5 - 2.6)
@@ -154,8 +158,8 @@ def test_missing_pixels_count_nowhere() -> None:
 def test_a_square_with_a_missing_pixel_is_left_out() -> None:
     forecast, truth, valid = field(1), field(2), np.ones((2, 1, SIDE, SIDE), bool)
     valid[..., 10:] = False
-    half = VERIFIER.totals(forecast, truth, valid).fractions
-    alone = VERIFIER.totals(*(part[..., :10] for part in (forecast, truth, valid))).fractions
+    half = totals(forecast, truth, valid).fractions
+    alone = totals(*(part[..., :10] for part in (forecast, truth, valid))).fractions
     np.testing.assert_allclose(half, alone)
 
 
@@ -166,3 +170,18 @@ def test_totals_of_two_halves_add_up_to_those_of_one_pass() -> None:
     joined = totals(*(np.concatenate(side, axis=1) for side in zip(*windows, strict=True)))
     for name in ("moments", "events", "fractions"):
         np.testing.assert_allclose(getattr(together, name), getattr(joined, name), rtol=1e-9)
+
+
+def test_forecasts_of_one_window_are_scored_as_if_each_came_alone() -> None:
+    first, second, truth = (field(seed) for seed in range(3))
+    valid = field(3) > 0.1
+    together = VERIFIER.totals([first, second], truth, valid)
+    for forecast, one in zip((first, second), together, strict=True):
+        for name, mine in vars(totals(forecast, truth, valid)).items():
+            np.testing.assert_array_equal(mine, getattr(one, name), err_msg=name)
+
+
+@pytest.mark.parametrize("side", [SIDE, SIDE + 1, SIDE + 2, 3 * SIDE])
+def test_a_square_that_is_larger_than_the_frame_counts_nothing(side: int) -> None:
+    (one,) = Verifier((0.3,), (side,), 1).totals([field(1)], field(2), field(3) > -1)
+    assert (one.fractions != 0).any() == (side == SIDE)

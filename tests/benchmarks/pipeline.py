@@ -107,9 +107,17 @@ def print_evaluation(batches: Batches) -> None:
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
     before = high_water_bytes()
     took = seconds(lambda: exhaust(evaluation.score(model, batches, asked)))
+    context = [
+        batches.pixels(batch)[0][:, : batches.context_frames]
+        for batch in batches.in_order("test", evaluation.TEST_BATCH)
+    ]
+    network = seconds(
+        lambda: exhaust(model.rollout(frames, batches.forecast_frames) for frames in context)
+    )
     count = batches.count("test") * batches.forecast_frames
     peak = (high_water_bytes() - before) / 1e6
     print(f"evaluate  {count / took:.0f} frames/s of each of 5 forecasters, {peak:.0f} MB")
+    print(f"          {took:.2f} s, of which the network's own forecasts {network:.2f} s")
 
 
 def main() -> None:
