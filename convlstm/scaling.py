@@ -5,7 +5,7 @@ memory of float32, and no rounding). `Scaling` travels with them and is applied 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
@@ -49,11 +49,20 @@ class Scaling:
         if values.dtype == np.float64:  # what float32 cannot hold lies outside the range
             values = np.clip(values, low, high)
         unit = values.astype(np.float32)  # in place from here: this is done for every batch
-        unit -= np.float32(low)
+        if low != 0:
+            unit -= np.float32(low)
         unit /= np.float32(high - low)
-        np.clip(unit, 0, 1, out=unit)
+        if not self._is_range_of(values.dtype):
+            np.clip(unit, 0, 1, out=unit)
         unit[missing] = 0
         return unit, ~missing
+
+    def _is_range_of(self, dtype: np.dtype[Any]) -> bool:
+        """Whether `value_range` is all that a type of short whole numbers can hold."""
+        if dtype.kind not in "iu" or dtype.itemsize > 2:
+            return False
+        limits = np.iinfo(dtype)
+        return self.value_range == (limits.min, limits.max)
 
     def from_unit(self, unit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Float32 in [0, 1] to data units."""

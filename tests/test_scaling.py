@@ -16,6 +16,23 @@ def test_the_ends_of_the_range_become_0_and_1() -> None:
     assert measured.all()
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+def test_all_that_a_type_can_hold_is_from_0_to_1(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    values = np.arange(limits.min, limits.max + 1).astype(dtype)
+    unit, _ = Scaling((float(limits.min), float(limits.max))).to_unit(values)
+    np.testing.assert_allclose(unit, np.linspace(0, 1, len(values)), atol=1e-7)
+    assert unit.min() == 0
+    assert unit.max() == 1
+
+
+@pytest.mark.parametrize("span", [(0.0, 254.0), (1.0, 255.0), (-1.0, 255.0), (0.0, 256.0)])
+def test_near_the_range_of_a_type_values_are_clipped_too(span: tuple[float, float]) -> None:
+    values = np.arange(256).astype(np.uint8)
+    unit, _ = Scaling(span).to_unit(values)
+    np.testing.assert_allclose(unit, np.interp(values, span, (0, 1)), atol=1e-7)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     low=st.floats(-1000, 1000, width=32),
