@@ -154,9 +154,5 @@ def _axes(array: Any, path: Path, reading: Reading) -> str:
     if array.dtype.kind not in "buif":
         raise BadInput(f"{path}: holds {array.dtype}, which are no real numbers")
     rows, cols = _size(array, axes)
-    if rows * cols > reading.max_pixels:
-        raise BadInput(
-            f"{path}: {cols} x {rows} pixels, more than max_pixels = {reading.max_pixels}; "
-            f"raise it if the file is to be trusted"
-        )
+    reading.check_pixels(path, rows * cols)
     return axes

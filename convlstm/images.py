@@ -45,7 +45,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
     with _opened(path, reading) as image:
         number = 0
         while True:
-            _check_size(image, path, reading)
+            reading.check_pixels(path, image.width * image.height)
             largest = _largest_number(image)
             meant = _meaning(image, path, reading.pixel_values, largest)
             pixels = _as_stored(np.asarray(meant), meant, largest)
@@ -84,12 +84,12 @@ def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
     """The image, its size checked before a pixel is decoded."""
     try:
         with Image.open(_unpacked(path, reading) if path.suffix == ".gz" else path) as image:
-            _check_size(image, path, reading)
+            reading.check_pixels(path, image.width * image.height)
             yield image
     except BadInput:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(path, reading) from None
+        raise reading.too_large(path) from None
     except Exception as error:  # a decoder may raise anything on what is no image
         reason = " ".join(str(error).split()).replace(f" '{path}'", "")
         raise BadInput(
@@ -109,18 +109,6 @@ def _limited(reading: Reading) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = None
-
-
-def _check_size(image: Image.Image, path: Path, reading: Reading) -> None:
-    if image.width * image.height > reading.max_pixels:
-        raise _too_large(path, reading)
-
-
-def _too_large(path: Path, reading: Reading) -> BadInput:
-    return BadInput(
-        f"{path}: has more pixels than max_pixels = {reading.max_pixels}; "
-        f"raise it if the file is to be trusted"
-    )
 
 
 def _unpacked(path: Path, reading: Reading) -> BytesIO:

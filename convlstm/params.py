@@ -4,10 +4,12 @@ The values here are those of the params.yaml as it is shipped: what a report nam
 changed against them. A params.yaml must give every key all the same.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from convlstm.errors import BadInput
 from convlstm.rules import broken
 
 
@@ -61,6 +63,22 @@ class Reading(Group):
     raw_dataset: str | None = None
     time_format: str | None = None
     max_pixels: Count = 100000000
+
+    def check_pixels(self, path: Path, count: int) -> None:
+        """A frame of the file has no more pixels than `max_pixels`.
+
+        Raises:
+            BadInput: it has.
+        """
+        if count > self.max_pixels:
+            raise self.too_large(path)
+
+    def too_large(self, path: Path) -> BadInput:
+        """The same of a frame of which a decoder has told no more than that."""
+        return BadInput(
+            f"{path}: has more pixels than max_pixels = {self.max_pixels}; "
+            f"raise it if the file is to be trusted"
+        )
 
 
 class Ingest(Reading):

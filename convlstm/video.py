@@ -37,6 +37,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
     with _opened(path, reading) as container:
         container.streams.video[0].thread_type = "AUTO"
         for picture in container.decode(video=0):
+            reading.check_pixels(path, picture.width * picture.height)
             pixels = picture.to_ndarray(format="rgb24")
             if reading.pixel_values == "luminance":  # by the same weights as of an image
                 yield np.asarray(Image.fromarray(pixels).convert("L"))[None]
@@ -55,11 +56,7 @@ def _opened(path: Path, reading: Reading) -> Iterator[Any]:
             if not container.streams.video:
                 raise BadInput(f"{path}: holds no video stream; remove it")
             stream = container.streams.video[0]
-            if stream.width * stream.height > reading.max_pixels:
-                raise BadInput(
-                    f"{path}: {stream.width} x {stream.height} pixels, more than max_pixels = "
-                    f"{reading.max_pixels}; raise it if the file is to be trusted"
-                )
+            reading.check_pixels(path, stream.width * stream.height)
             yield container
     except BadInput:
         raise

@@ -105,7 +105,7 @@ def test_the_only_dataset_needs_no_name(tmp_path: Path) -> None:
         (array_of("THW"), {"raw_axes": "HW"}, "its array has 3 axes"),
         (np.array([["a", "b"]]), {}, "which are no real numbers"),
         (np.zeros((2, 2), complex), {}, "which are no real numbers"),
-        (np.zeros((50, 50), "u1"), {"max_pixels": 100}, "more than max_pixels = 100"),
+        (np.zeros((50, 50), "u1"), {"max_pixels": 100}, "more pixels than max_pixels = 100"),
         (np.array([[None, 1]]), {}, "cannot be read as an array file"),
     ],
 )

@@ -1,5 +1,6 @@
 """A video gives its pictures, as colours or as luminance."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -66,6 +67,29 @@ def test_too_large_a_film_is_refused(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", "mpeg4")
     with pytest.raises(BadInput, match="max_pixels = 100"):
         video.extent(tmp_path / "a.mp4", reading_of(max_pixels=100))
+
+
+def test_a_film_whose_pictures_grow_beyond_max_pixels_is_refused(tmp_path: Path) -> None:
+    packets = []
+    for side in (32, 512):
+        encoder = av.CodecContext.create("mjpeg", "w")
+        encoder.width = encoder.height = side
+        encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 10)
+        picture = av.VideoFrame.from_ndarray(np.zeros((side, side, 3), np.uint8), format="rgb24")
+        packets += [bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode())]
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuvj420p"
+        for time, content in enumerate(packets):
+            packet = av.Packet(content)
+            packet.stream, packet.pts, packet.dts = stream, time, time
+            container.mux(packet)
+    reading = reading_of(pixel_values="rgb", max_pixels=2000)
+    shown = video.frames(tmp_path / "a.avi", reading)
+    assert next(shown).shape == (3, 32, 32)
+    with pytest.raises(BadInput, match="more pixels than max_pixels = 2000"):
+        list(shown)
 
 
 def test_without_pyav_the_error_says_how_to_get_it(
