@@ -18,10 +18,9 @@ from convlstm.errors import BadInput
 DIGITS_A_SEQUENCE = 2
 STEP_LENGTH = 0.1  # a frame, in units of the free way: 3.6 pixels in 64 x 64, as in the first code
 IDX_BYTES_3D = b"\x00\x00\x08\x03"  # of an idx file: unsigned bytes, three axes
+MOST_BYTES = 2**28  # five times MNIST; a small file can unpack to one that fills the memory
 
 Images = UInt8[np.ndarray, "digit row col"]
-
-MOST_BYTES = 2**28  # five times MNIST; a small file can unpack to one that fills the memory
 
 
 def load(path: Path) -> Images:

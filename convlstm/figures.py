@@ -1,4 +1,4 @@
-"""Tables in, charts out. Nothing here knows a model or computes a score."""
+"""Tables in, charts out. Nothing here knows a model or defines a score."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from convlstm.verification import EVENTS, event_scores
 
 # colours of Okabe and Ito, told apart by the colour-blind; in grey, the lines tell
 STYLES: Mapping[str, Mapping[str, Any]] = {
@@ -116,21 +118,19 @@ def performance(by_threshold: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    success, detection = np.meshgrid(np.linspace(0.01, 1, 100), np.linspace(0.01, 1, 100))
-    csi = 1 / (1 / success + 1 / detection - 1)
-    lines = axes.contour(
-        success, detection, csi, np.arange(0.1, 1, 0.1), colors="0.8", linewidths=1
-    )
+    ratio, found = np.meshgrid(np.linspace(0.01, 1, 100), np.linspace(0.01, 1, 100))
+    csi = 1 / (1 / ratio + 1 / found - 1)
+    lines = axes.contour(ratio, found, csi, np.arange(0.1, 1, 0.1), colors="0.8", linewidths=1)
     axes.clabel(lines, fmt="CSI %.1f", fontsize=7)
     for name, table in by_threshold.groupby("forecaster", sort=False):
-        sums = table.groupby("threshold")[["hits", "misses", "false_alarms"]].sum()
-        ratio = sums["hits"] / (sums["hits"] + sums["false_alarms"]).where(lambda count: count > 0)
-        found = sums["hits"] / (sums["hits"] + sums["misses"]).where(lambda count: count > 0)
+        sums = table.groupby("threshold")[list(EVENTS)].sum()
+        scores = event_scores(sums.to_numpy(float))
+        ratio, found = 1 - scores["far"], scores["pod"]
         style: dict[str, Any] = {"color": STYLES[str(name)]["color"], "marker": MARKERS[str(name)]}
         axes.plot(ratio, found, label=name, linewidth=0.8, **style)
-        for threshold in sums.index[np.isfinite(ratio) & np.isfinite(found)]:
-            place = (ratio[threshold], found[threshold])
-            axes.annotate(f"{threshold:g}", place, (4, 4), textcoords="offset points", fontsize=7)
+        for limit, x, y in zip(sums.index, ratio, found, strict=True):
+            if np.isfinite(x + y):
+                axes.annotate(f"{limit:g}", (x, y), (4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     _finish(axes, "success ratio (1 - FAR)", "probability of detection")
     return figure

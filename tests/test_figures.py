@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from convlstm import figures
+from convlstm import figures, verification
 
 TRAINING = pd.DataFrame(
     {
@@ -112,13 +112,13 @@ def test_the_switch_of_the_sampling_is_marked() -> None:
 EVENTS = pd.DataFrame(
     [
         # at 1: hits 6 of 8 events, 2 of 8 alarms false; the second lead counts too
-        ("model", 1.0, 1, 4, 1, 2),
-        ("model", 1.0, 2, 2, 1, 0),
-        ("model", 5.0, 1, 1, 3, 1),
-        ("zeros", 1.0, 1, 0, 8, 0),
-        ("zeros", 5.0, 1, 0, 4, 0),
+        ("model", 1.0, 1, 4, 1, 2, 9),
+        ("model", 1.0, 2, 2, 1, 0, 9),
+        ("model", 5.0, 1, 1, 3, 1, 9),
+        ("zeros", 1.0, 1, 0, 8, 0, 9),
+        ("zeros", 5.0, 1, 0, 4, 0, 9),
     ],
-    columns=["forecaster", "threshold", "lead", "hits", "misses", "false_alarms"],
+    columns=["forecaster", "threshold", "lead", *verification.EVENTS],
 )
 
 
