@@ -40,12 +40,8 @@ class Stack:
         ]
         self.readout = readout.flatten(1)
         self.frames = frames.permute(1, 0, 3, 4, 2).to(dtype).contiguous()
-        self.fed, self.dtype, self.state_dtype, self.spare = (
-            fed,
-            dtype,
-            frames.dtype,
-            settings.spare,
-        )
+        self.fed, self.spare = fed, settings.spare
+        self.dtype, self.state_dtype = dtype, frames.dtype
         known, own = len(self.frames), fed.all(dim=0).tolist()
         self.wholly_fed = [step == 0 or (step < known and own[step]) for step in range(len(own))]
 
