@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from convlstm import interrupts
 from convlstm.errors import BadInput
 from convlstm.files import from_text, replacing, to_text
 
@@ -45,12 +46,17 @@ class _Target(FileIO):
             self.failure = self.failure or error
             return size or 0
 
+    def check(self) -> None:
+        """Tell what was kept from HDF5."""
+        if self.failure is not None:
+            raise self.failure
+
 
 class New(h5py.File):  # type: ignore[misc] # h5py ships no types
     """A file that is being written."""
 
-    def __init__(self, path: Path) -> None:
-        self.folder, self._target = path.parent, _Target(path, "w+")
+    def __init__(self, path: Path, stop: interrupts.Ear) -> None:
+        self.folder, self._target, self._stop = path.parent, _Target(path, "w+"), stop
         super().__init__(self._target, "w", libver=("v110", "v110"))
 
     def check(self) -> None:
@@ -58,21 +64,25 @@ class New(h5py.File):  # type: ignore[misc] # h5py ships no types
 
         Raises:
             OSError: it has not.
+            Stopped: somebody wants the run to end.
         """
-        if self._target.failure is not None:
-            raise self._target.failure
+        self._target.check()
+        self._stop.check()
 
     def close(self) -> None:
         """Write what is left."""
         super().close()
         self._target.close()
-        self.check()
+        self._target.check()
 
 
 @contextmanager
 def create(path: Path) -> Iterator[New]:
-    """A new file, marked complete as the last thing that is written into it."""
-    with replacing(path) as temporary, New(temporary) as file:
+    """A new file, marked complete as the last thing that is written into it.
+
+    Signals are held back, because HDF5 calls `_Target` and cannot bear an exception out of it.
+    """
+    with replacing(path) as temporary, interrupts.held() as stop, New(temporary, stop) as file:
         yield file
         file.attrs["complete"] = True
 

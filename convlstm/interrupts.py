@@ -74,15 +74,16 @@ def held() -> Iterator[Ear]:
 
     The end of the block checks as well.
     """
-    _ear.holding = True
+    outer, _ear.holding = _ear.holding, True
     try:
         yield _ear
         _ear.check()
     finally:
-        _ear.holding = False
+        _ear.holding = outer
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not _ear.asked:  # a signal to the whole group, whose end of the parent is no second one
+        os.kill(os.getpid(), signal.SIGTERM)

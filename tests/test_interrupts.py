@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -29,12 +30,15 @@ guard(main)
 
 
 @contextmanager
-def running(code: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def running(
+    code: str, *arguments: str, start_new_session: bool = False, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """A process that has come to its waiting."""
     with subprocess.Popen(
-        [sys.executable, "-c", BEGIN + code],
+        [sys.executable, "-c", BEGIN + code, *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
+        start_new_session=start_new_session,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,7 +80,9 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
 
 def test_a_run_that_does_not_come_to_a_stop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONWARNINGS", "default")
-    with running("interrupts.GRACE_SECONDS = 0.1\n" + HELD.format(then="time.sleep(60)")) as slow:
+    with running(
+        "interrupts.GRACE_SECONDS = 0.1\n" + HELD.format(then="time.sleep(60); os._exit(7)")
+    ) as slow:
         slow.send_signal(signal.SIGTERM)
         slow.communicate()
     assert slow.returncode == 143
@@ -110,3 +116,37 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored() -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate()
     assert process.returncode == 143
+
+
+STORED = """
+import numpy as np, pathlib, signal, sys
+from convlstm import hdf5, store
+plain, told = hdf5._Target.write, []
+def write(target, data):  # HDF5 calls it
+    if not told:
+        told.append(os.kill(os.getpid(), signal.SIGTERM))
+    return plain(target, data)
+hdf5._Target.write = write
+def main():
+    with hdf5.create(pathlib.Path(sys.argv[1])) as file:
+        print('ready', flush=True)
+        store.append_sequence(file, 's', (np.ones((1, 300, 300)) for _ in range(100)))
+guard(main)
+"""
+
+
+def test_a_signal_while_hdf5_writes_leaves_nothing(tmp_path: Path) -> None:
+    with running(STORED, str(tmp_path / "frames.h5")) as process:
+        _, err = process.communicate()
+    assert (process.returncode, err) == (143, "error: stopped by SIGTERM\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_of_a_parent_that_heard_the_same_signal_is_no_second_one() -> None:
+    # as a scheduler or a closed terminal does it, which tell the whole group
+    child = BEGIN + HELD.format(then="time.sleep(1); print('through', flush=True)")
+    parent = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+    with running(parent, DVC_ROOT=str(ROOT), start_new_session=True) as process:
+        assert process.stdout is not None
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stdout.read() == "saved\nthrough\n"
