@@ -73,11 +73,15 @@ def _decode(path: Path, reading: Reading) -> Frame | BadInput:
 
 
 def _streamed(path: Path, part: int, reading: Reading) -> Iterator[tuple[Path, Frame | BadInput]]:
+    frame: Frame | None = None
     try:
         for frame in readers.frames(path, reading, part):
             yield path, frame
     except BadInput as error:
         yield path, error
+    else:
+        if frame is None:
+            yield path, BadInput(f"{path}: holds no frame; remove it")
 
 
 def _alike(

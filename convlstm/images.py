@@ -16,6 +16,7 @@ from convlstm.errors import BadInput
 from convlstm.params import Reading
 
 SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pgm.gz")
+PALETTE_SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".bmp")
 GRAY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of TIFF 6.0
 LARGEST_PIXEL_BYTES = 8  # of a gzip-ed image; what unpacks to more is a bomb
@@ -35,7 +36,7 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return 1, getattr(image, "n_frames", 1)
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see frames.Kind
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
     """The frames of an image file, as its decoder gives them: no scaling, no cast.
 
     Raises:
@@ -64,10 +65,10 @@ def write(path: Path, frame: Frame, *, like: Path | None = None) -> None:
     Args:
         path: its suffix chooses the format; `suffix_for` says which one can hold the frame.
         frame: 1 channel, or 3 of bytes for RGB.
-        like: a raw image file of the same sequence.
+        like: a raw file of the same sequence.
     """
     image = Image.fromarray(frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1))
-    if like is not None and image.mode == "L":
+    if like is not None and like.suffix.lower() in PALETTE_SUFFIXES and image.mode == "L":
         with Image.open(like) as model:
             if model.mode == "P":
                 image.putpalette(model.getpalette("RGB") or [])
@@ -163,7 +164,7 @@ def _as_stored(pixels: np.ndarray, image: Image.Image, largest: int | None) -> n
         return pixels.view(np.uint32)
     if image.format == "TIFF" and image.mode == "L" and signed:
         return pixels.view(np.int8)
-    if largest is None or image.mode not in GRAY_MODES:
+    if largest is None:
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     white, dtype = (255, np.uint8) if largest <= 255 else (65535, np.uint16)
     return np.rint(pixels * (largest / white)).astype(dtype)

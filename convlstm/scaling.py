@@ -94,7 +94,7 @@ class Scaling:
                 return np.where(outside, mark, values)
         remedy = {
             "error": "widen value_range, list the value under missing_value, or set out_of_range",
-            "clip": "NaN cannot be clipped; list .nan under missing_value",
+            "clip": "NaN cannot be clipped; list nan under missing_value",
             "missing": f"to mark it, list a missing_value first that {values.dtype} can hold",
         }[self.out_of_range]
         seen = values[outside].flat[np.isnan(values[outside]).argmax()]  # a NaN, if there is one

@@ -115,6 +115,11 @@ def _from_files(
     for path in files:
         with faults.collected():
             sources += _from_file(path, prefix + readers.stem(path), reading)
+    known: set[str] = set()
+    for source in sources:  # x.npy of two sequences has an x[0], and so has x[0].npy
+        if source.name in known:
+            faults.add(f"{source.files[0]}: a second sequence of the name {source.name}; rename it")
+        known.add(source.name)
     return sources
 
 

@@ -70,6 +70,8 @@ def append_sequence(
         dataset[count:] = block
         file.check()
         count += len(block)
+    if dataset is None:  # each of its frames was at fault
+        return
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
     if times is not None:
@@ -96,6 +98,7 @@ class PatchWriter:
         self, file: hdf5.New, shape: tuple[int, ...], dtype: np.dtype[Any], count: int
     ) -> None:
         check_room(file.folder, count * math.prod(shape) * dtype.itemsize)
+        self.dtype = dtype
         self._file = file
         self._frames = hdf5.growing(file, "frames", shape, dtype, a_chunk=FRAMES_A_CHUNK)
         self._written = sha256(dtype.str.encode())
@@ -110,7 +113,7 @@ class PatchWriter:
         """Write `frames` from row `first` on."""
         self._frames[first : first + len(frames)] = frames
         self._file.check()
-        self._written.update(np.ascontiguousarray(frames, self._frames.dtype).data)
+        self._written.update(np.ascontiguousarray(frames, self.dtype).data)
 
     def fingerprint(self, more: str) -> str:
         """What stands for all frames in the order in which they were written, and for a text."""
@@ -159,6 +162,7 @@ def write_forecast(
     hdf5.set_text(window, "label", label)
     for part, frames in parts.items():
         _write(window, part, frames, chunks=(1, *frames.shape[1:]))
+    file.check()
 
 
 def _write(

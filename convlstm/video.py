@@ -23,7 +23,7 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return 1, max(2, container.streams.video[0].frames)
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see frames.Kind
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
     """The decoded frames, as RGB or luminance.
 
     Raises:

@@ -194,3 +194,12 @@ def test_sequences_of_several_sizes_can_be_cut_to_tiles(tmp_path: Path) -> None:
     assert {(row, col) for _, _, row, col in large} == {
         (row, col) for row in (0, 8) for col in (0, 8, 16)
     }
+
+
+def test_what_is_missing_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
+    raw = {name: np.ones((5, 1, 10, 11)) for name in "abc"}
+    raw["a"] = raw["a"].astype(np.float32)
+    raw["a"][0, 0, 0, 0] = -999.9
+    built = build(tmp_path, dict(raw), missing_value=(-999.9,), value_range=(0.0, 2.0))
+    assert built.frames.dtype == np.float64
+    assert built.frames[0, 0, 0, 0] == -999.9

@@ -151,3 +151,9 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     # all frames are 12 MB of 40 kB each
     in_flight = frames.FILES_A_TASK * (frames.TASKS_AHEAD * (os.cpu_count() or 1) + 2)
     assert peak < in_flight * frame.nbytes + 1_000_000
+
+
+def test_a_film_without_frames_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    np.save(tmp_path / "b.npy", np.zeros((0, 8, 8)))
+    assert lines(tmp_path) == [f"{tmp_path}/b.npy: holds no frame; remove it"]

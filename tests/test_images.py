@@ -84,6 +84,12 @@ def test_a_pgm_keeps_its_numbers_whatever_it_calls_white(
     assert frame.dtype == ("u2" if largest > 255 else "u1")
 
 
+def test_a_ppm_keeps_its_numbers_whatever_it_calls_white(tmp_path: Path) -> None:
+    (tmp_path / "a.ppm").write_bytes(b"P3 1 1 100\n0 50 100")
+    frame = only_frame(tmp_path / "a.ppm", pixel_values="rgb")
+    np.testing.assert_array_equal(frame.ravel(), [0, 50, 100])
+
+
 def test_colours_of_a_wide_ppm_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.ppm").write_bytes(b"P3 1 1 4095\n1 2 4095")
     with pytest.raises(BadInput, match="colours of 16 bits"):

@@ -169,3 +169,10 @@ def test_a_pipe_is_no_frame(tmp_path: Path) -> None:
     np.save(tmp_path / "2.npy", np.zeros((3, 8, 8)))
     with pytest.raises(BadInput, match=r"1\.npy: no regular file"):
         find(tmp_path)
+
+
+def test_two_sequences_of_one_name_are_a_fault(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 8, 8)))
+    np.save(tmp_path / "a[0].npy", np.zeros((1, 3, 8, 8)))
+    with pytest.raises(BadInput, match=r"a second sequence of the name a\[0\]; rename it"):
+        find(tmp_path, raw_axes="NTHW")

@@ -162,3 +162,11 @@ def test_whatever_is_stored_comes_back_in_its_order(
             np.testing.assert_array_equal(found[name].frames[:], frames)
             last = len(frames) - 1
             assert found[name].label(last) == f"{name}/{labels[name][last]}"
+
+
+def test_a_sequence_whose_frames_are_all_at_fault_leaves_nothing(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        store.append_sequence(file, "bad", [], labels=("x",), times=(1,))
+        store.append_sequence(file, "good", frames_of(1), labels=("x",), times=(1,))
+    with hdf5.reading(tmp_path / "frames.h5") as file:
+        assert list(store.sequences(file)) == ["good"]

@@ -54,6 +54,14 @@ def test_images_are_answered_with_images(tmp_path: Path, dtype: str, suffix: str
     ]
 
 
+@pytest.mark.parametrize("name", ["raw.pgm.gz", "raw.mp4"])
+def test_what_has_no_palette_is_not_asked_for_one(tmp_path: Path, name: str) -> None:
+    raw = tmp_path / name
+    raw.write_bytes(b"what Pillow cannot open")
+    writers.write(tmp_path / "out", Source("s", (raw,)), context("u1"), FORECAST, params())
+    assert (tmp_path / "out/001.png").exists()
+
+
 def test_colours_are_answered_with_colours(tmp_path: Path) -> None:
     raw = tmp_path / "raw.png"
     three = np.repeat(context("u1"), 3, axis=1)
