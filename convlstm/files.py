@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong above says more
+            temporary.unlink()
 
 
 @contextmanager
@@ -56,11 +57,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(rest, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
-            for inner in temporary.rglob("*"):
+            for inner in (temporary, *temporary.rglob("*")):
                 _sync(inner)
             if path.exists():
                 path.replace(old)
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except BaseException:
+                if old.exists():
+                    old.replace(path)
+                raise
             _sync(path.parent)
     finally:
         for rest in (temporary, old):

@@ -23,8 +23,9 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror})") from None
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with suppress(OSError):  # a full disk has no room for a name, but the lock holds
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)

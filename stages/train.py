@@ -26,7 +26,7 @@ def main(params: Train) -> None:
 
         learner = training.Training(Batches(file, repeated=True), params, default_device())
         saved = checkpoint.Checkpoints(CHECKPOINTS, learner.facts(), every_minutes)
-        with locks.locked(saved.lock), interrupts.held() as stop:
+        with interrupts.held() as stop, locks.locked(saved.lock):
             state, notes = saved.newest()
             if state is not None:
                 learner.restore(state)
@@ -50,7 +50,8 @@ def main(params: Train) -> None:
                 for _ in learner.epochs(after_step):
                     files.write_csv(TRAINING, [epoch.row() for epoch in learner.finished])
             model.save(MODEL, learner.model)
-        saved.clear()
+            stop.check()  # with the checkpoint, or all would be trained again
+            saved.clear()
 
 
 if __name__ == "__main__":

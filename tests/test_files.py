@@ -12,6 +12,7 @@ from convlstm.files import (
     check_new_folder,
     from_text,
     replacing,
+    replacing_folder,
     to_text,
     write_csv,
     write_json,
@@ -98,3 +99,27 @@ def test_a_folder_for_new_files_is_new_or_empty_and_elsewhere(tmp_path: Path) ->
     for bad in ("frames", "frames/out", "full", "full/file"):
         with pytest.raises(BadInput):
             check_new_folder(tmp_path / bad, beside=tmp_path / "frames")
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(BadInput, match="cannot be written"), replacing(tmp_path / "data/new/x"):
+        pass
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/old").touch()
+    plain = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if "partial" in path.name:
+            raise OSError("stopped")
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OSError, match="stopped"), replacing_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]

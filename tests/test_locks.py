@@ -1,5 +1,6 @@
 """One holder at a time; one that died holds nothing."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -56,5 +57,20 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(BadInput, match=r"data/lock: cannot be written \(.+\)"),
         locked(tmp_path / "data" / "lock"),
+    ):
+        pass
+
+
+def test_a_full_disk_is_no_reason_not_to_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        locked(tmp_path / "lock"),
+        pytest.raises(BadInput, match="another process is at the same work"),
+        locked(tmp_path / "lock"),
     ):
         pass
