@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from convlstm import baselines
 from convlstm.batches import Batches
+from convlstm.errors import BadInput
 from convlstm.metrics import COLUMNS, LeadMeans
 from convlstm.model import Model
 from convlstm.params import Evaluate
@@ -66,7 +68,7 @@ class Scores:
         mse = means.sums[:, COLUMNS.index("mse")].sum()
         frames = means.counts[:, COLUMNS.index("mse")].sum()
         self.window_mse.append(float(mse / frames))
-        sums = SequenceSums(float(mse), float(frames), totals.events.sum(axis=0))
+        sums = SequenceSums(float(mse), float(frames), totals.events)
         known = self.by_sequence.get(sequence)
         self.by_sequence[sequence] = sums if known is None else known + sums
 
@@ -77,7 +79,7 @@ class SequenceSums:
 
     mse: float
     frames: float
-    events: Float[np.ndarray, "threshold event"]
+    events: Float[np.ndarray, "lead threshold event"]
 
     def __add__(self, other: "SequenceSums") -> "SequenceSums":
         return SequenceSums(
@@ -91,6 +93,19 @@ def setting(batches: Batches, params: Evaluate) -> Setting:
     parts = tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS)
     thresholds = parts if params.thresholds is None else params.thresholds
     return Setting(batches.geometry, batches.scaling, thresholds, params.fss_scales)
+
+
+def check_same_data(model: Model, batches: Batches, where: Path) -> None:
+    """The windows are cut and scaled as those that the model was trained on.
+
+    Raises:
+        BadInput: they are not, and its forecasts would be in other units; `where` holds the model.
+    """
+    data = (batches.geometry, batches.scaling.value_range)
+    if (model.geometry, model.scaling.value_range) != data:
+        raise BadInput(
+            f"{where}: trained on frames of another size or value_range; run `dvc repro` to train"
+        )
 
 
 def facts(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _means(scores: Scores, asked: Setting) -> dict[str, float]:
 
 
 def _differences(model: Scores, reference: Scores) -> dict[str, dict[str, float]]:
-    """MSE and CSI (mean over thresholds) with an interval from resampled sequences."""
+    """MSE and CSI (mean over leads and thresholds) with an interval from resampled sequences."""
     pairs = [(sums, reference.by_sequence[key]) for key, sums in model.by_sequence.items()]
 
     def differences(picked: Int[np.ndarray, " sequence"]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ def main(params: Evaluate) -> None:
         from convlstm.device import default_device
 
         batches, trained = Batches(file, repeated=False), model.load(MODEL, default_device())
+        evaluation.check_same_data(trained, batches, MODEL)
         asked = evaluation.setting(batches, params)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
             for scores in evaluation.score(trained, batches, asked):

@@ -123,3 +123,12 @@ def test_one_sequence_has_no_interval() -> None:
     found = difference(scores_of(0.1, 0.1), scores_of(0.2, 0.2))
     assert np.isnan(found["low"])
     assert np.isnan(found["high"])
+
+
+def test_the_difference_is_that_of_the_means() -> None:
+    results = {"model": scores_of(0.1, -0.1), "persistence": scores_of(-0.2, 0.15)}
+    facts = tables.summary(results, ASKED)
+    means = [facts[name]["csi"] for name in ("model", "persistence")]
+    assert all(isinstance(mean, float) for mean in means)
+    found = difference(results["model"], results["persistence"], "csi")["value"]
+    assert found == pytest.approx(float(str(means[0])) - float(str(means[1])), rel=1e-9)
