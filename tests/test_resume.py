@@ -123,12 +123,6 @@ def test_a_killed_dvc_leaves_no_second_writer(fresh: Path, uninterrupted: dict[s
             process.kill()
             time.sleep(2 * WATCH_SECONDS)
         process.communicate()  # which ends when the orphan lets go of it
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists():
-            break
-        time.sleep(0.1)
-    else:
-        raise AssertionError("the orphan goes on")
     assert "goes on after batch" in call(fresh, "dvc", "repro", "train")
     assert result(fresh) == uninterrupted
 
@@ -162,11 +156,10 @@ def test_a_killed_experiment_of_the_queue_goes_on_in_the_next_one(
     for name in ("first", "second"):
         call(fresh, "dvc", "exp", "run", "--queue", "--name", name, "train")
         with begin(fresh, "dvc", "queue", "start") as process:
-            process.wait()  # its worker keeps the pipe, so there would be no end of it to wait for
-        if name == "first":
-            os.kill(saved(fresh), signal.SIGKILL)
-        log = call(fresh, "dvc", "queue", "logs", name, "--follow")
-    assert "goes on after batch" in log
+            if name == "first":
+                os.kill(saved(fresh), signal.SIGKILL)
+            process.communicate()  # its worker keeps the pipe until it has nothing more to do
+    assert "goes on after batch" in call(fresh, "dvc", "queue", "logs", "second")
     call(fresh, "dvc", "queue", "stop")
     check_experiment(fresh, "second", uninterrupted)
 
