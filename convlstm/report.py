@@ -66,11 +66,11 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 
 def _changes(used: Mapping[str, Any]) -> str:
-    """The params that are not those of the repository as it is shipped."""
+    """The params, from the patches on, that are not those of the repository as it is shipped."""
     shipped = Params().model_dump()
     changed = {key: value for key, value in used.items() if repr(value) != repr(shipped[key])}
     if not changed:
-        return "<p>Nothing: all params are as shipped.</p>"
+        return "<p>Nothing: all params from the patches on are as shipped.</p>"
     rows = "".join(
         f"<tr><td>{escape(key)}</td><td>{escape(_shown(value))}</td>"
         f"<td>{escape(_shown(shipped[key]))}</td></tr>"
