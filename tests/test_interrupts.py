@@ -29,6 +29,12 @@ guard(main)
 """
 
 
+def parent_of(code: str) -> str:
+    """What starts that code in a process of its own, as DVC starts a stage."""
+    child = BEGIN + code
+    return f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+
+
 @contextmanager
 def running(
     code: str, *arguments: str, start_new_session: bool = False, **environment: str
@@ -89,20 +95,9 @@ def test_a_run_that_does_not_come_to_a_stop_is_ended(monkeypatch: pytest.MonkeyP
 
 
 def test_under_dvc_a_stage_ends_with_its_parent() -> None:
-    child = BEGIN + FREE
-    parent = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", parent],
-        cwd=ROOT,
-        env={**os.environ, "DVC_ROOT": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with running(parent_of(FREE), DVC_ROOT=str(ROOT)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline() == "ready\n"
         process.kill()
         assert process.stdout.readline() == "tidy\n"  # of the child, which would wait for ever
         assert process.stderr.read() == "error: stopped by SIGTERM\n"
@@ -144,9 +139,8 @@ def test_a_signal_while_hdf5_writes_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_end_of_a_parent_that_heard_the_same_signal_is_no_second_one() -> None:
     # as a scheduler or a closed terminal does it, which tell the whole group
-    child = BEGIN + HELD.format(then="time.sleep(1); print('through', flush=True)")
-    parent = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
-    with running(parent, DVC_ROOT=str(ROOT), start_new_session=True) as process:
+    child = HELD.format(then="time.sleep(1); print('through', flush=True)")
+    with running(parent_of(child), DVC_ROOT=str(ROOT), start_new_session=True) as process:
         assert process.stdout is not None
         os.killpg(process.pid, signal.SIGTERM)
         assert process.stdout.read() == "saved\nthrough\n"
