@@ -167,9 +167,9 @@ def _append_tiles(
         stop = start + len(block)
         measured = ~scaling.is_missing(block)
         wet = measured & (block > params.wet_threshold)
-        if block.dtype != frames.dtype and frames.dtype.kind == "f":
+        if not measured.all() and block.dtype != frames.dtype and frames.dtype.kind == "f":
             block = block.astype(frames.dtype)  # in which -999.9 is another number
-            block[~measured] = (*scaling.missing_value, 0)[0]
+            block[~measured] = scaling.missing_value[0]
         for row, col, first, measured_pixels, wet_pixels in tiles:
             area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
             measured_pixels[start:stop] = measured[area].sum(axis=(1, 2, 3))
