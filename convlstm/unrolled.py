@@ -61,16 +61,18 @@ class Stack:
     def forward(self, *, keep: bool) -> tuple[Tensor, list[Tensor]]:
         """Outputs of all steps, and what is kept: X of layer 0, then gates, C and H by layer."""
         steps, channels = len(self.wholly_fed), self.frames.shape[-1]
-        kept = steps if keep else 1
-        entered = self.empty(kept, channels, self.dtype)
-        memories = [
-            Memory(
-                self.empty(kept, 4 * layer.hidden, self.dtype),
-                self.empty(kept, layer.hidden, self.state_dtype),
-                self.empty(kept, layer.hidden, self.dtype),
-            )
+        count = steps if keep else 1
+        entered = self.empty(count, channels, self.dtype)
+        parts = [
+            self.empty(count, channels, dtype)
             for layer in self.layers
+            for channels, dtype in (
+                (4 * layer.hidden, self.dtype),
+                (layer.hidden, self.state_dtype),
+                (layer.hidden, self.dtype),
+            )
         ]
+        memories = self._memories(parts)
         outputs = self.frames.new_empty((steps, *self.frames.shape[1:]), dtype=self.state_dtype)
         for step in range(steps):
             now = step if keep else 0
@@ -81,7 +83,20 @@ class Stack:
             outputs[step] = torch.nn.functional.linear(
                 x.to(self.state_dtype), self.readout, self.bias
             )
-        return outputs, [entered, *(part for m in memories for part in (m.gates, m.cell, m.hidden))]
+        return outputs, [entered, *parts]
+
+    def _memories(self, parts: Sequence[Tensor]) -> list[Memory]:
+        """Of each layer, its gates, C and H among `parts`; layers of one size share the scratch."""
+        grid = self.frames.shape[1:4]
+        scratch = {
+            hidden: self.frames.new_empty((3, *grid, hidden), dtype=self.state_dtype)
+            for hidden in {layer.hidden for layer in self.layers}
+        }
+        memories = []
+        for number, layer in enumerate(self.layers):
+            gates, cell, hidden = parts[3 * number : 3 * number + 3]
+            memories.append(Memory(gates, cell, hidden, scratch[layer.hidden]))
+        return memories
 
     def _input(self, step: int, outputs: Tensor) -> Tensor:
         if self.wholly_fed[step]:
@@ -95,7 +110,7 @@ class Stack:
     ) -> list[Tensor | None]:
         """Gradients of frames and weights; `kept` and `grads`, of the outputs, are used up."""
         entered, *parts = kept
-        memories = [Memory(*parts[start : start + 3]) for start in range(0, len(parts), 3)]
+        memories = self._memories(parts)
         frames = torch.zeros_like(self.frames) if of_frames else None
         dh = [torch.zeros_like(m.cell[0]) for m in memories]
         dc = [torch.zeros_like(m.cell[0]) for m in memories]

@@ -120,10 +120,12 @@ def test_bfloat16_stays_within_a_few_of_its_roundings(cell: str) -> None:
         sequence(shape, torch.float32),
         mask("context", 2),
     )
+    list(net.readout.parameters())[-1].data.zero_()  # a bias would hide what becomes of H
     half = results(net, net(frames, fed, torch.bfloat16))
     full = results(net, net(frames, fed))
     assert all(result.dtype == torch.float32 for result in half)
-    assert 0 < distance(half[0], full[0]) <= 2 * 2**-8  # a rounding is 2^-8 at most
+    for step in range(STEPS):  # a rounding is 2^-8 at most
+        assert 0 < distance(half[0][:, step], full[0][:, step]) <= 2 * 2**-8
     assert max(map(distance, half[1:], full[1:])) <= 10 * 2**-8
 
 
