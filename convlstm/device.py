@@ -29,6 +29,11 @@ def working_precision(
     return torch.bfloat16 if takes else torch.float32
 
 
+def rollout_precision(asked: str | None, device: torch.device) -> torch.dtype:
+    """The same of forecasts: float32 under auto, so that scores do not depend on the hardware."""
+    return working_precision("bfloat16" if asked == "bfloat16" else "float32", device)
+
+
 def use_deterministic_algorithms(wanted: bool) -> None:
     """Whether an operation may give other bits from call to call; for the whole process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS cannot

@@ -14,6 +14,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from convlstm import memory
+from convlstm.device import rollout_precision
 from convlstm.errors import BadInput
 from convlstm.files import from_text, replacing, to_text
 from convlstm.network import Architecture, Network
@@ -49,7 +50,8 @@ class Model:
         """The next `leads` frames after the context, in free operation; values in [0, 1].
 
         The forecast is not clipped: FMAE is defined before clipping. Frames of another size than in
-        training need an architecture that takes any size.
+        training need an architecture that takes any size. The convolutions are in float32, or in
+        bfloat16 if that is the `precision` in `params`.
 
         Raises:
             NoRoom: the memory is too small.
@@ -59,7 +61,8 @@ class Model:
         device = next(self.network.parameters()).device
         with memory.told(device, f"{batch} windows of {rows} x {cols} pixels"):
             folded = torch.from_numpy(geometry.fold(context)).to(device)
-            return geometry.unfold(self.network.rollout(folded, leads).cpu().numpy())
+            dtype = rollout_precision(self.params.get("precision"), device)
+            return geometry.unfold(self.network.rollout(folded, leads, dtype).cpu().numpy())
 
 
 def save(path: Path, model: Model) -> None:
@@ -111,6 +114,8 @@ def load(path: Path, device: torch.device) -> Model:
             raise ValueError(f"{geometry} does not fit {a}")
         Values.model_validate(facts["scaling"])
         Reading.model_validate(facts["reading"])
+        if not isinstance(facts["params"], dict):
+            raise ValueError("params that are no mapping")
         return Model(
             network,
             geometry,

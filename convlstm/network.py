@@ -104,12 +104,15 @@ class Network(nn.Module):
         return torch.stack(outputs, dim=1)
 
     def rollout(
-        self, context: Float[Tensor, "batch known channel row col"], leads: int
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        leads: int,
+        dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "batch leads channel row col"]:
         """The `leads` frames that follow the context, in free operation (mask 0)."""
         batch, known = context.shape[:2]
         fed = torch.ones(batch, known + leads - 1, dtype=torch.bool, device=context.device)
-        return self.forward(context, fed)[:, known - 1 :]
+        return self.forward(context, fed, dtype)[:, known - 1 :]
 
     def _zero_state(self, frames: Tensor, hidden: int) -> State:
         grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size

@@ -1,6 +1,7 @@
 """A model file describes itself, forecasts the same when loaded, and nothing else is loaded."""
 
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,23 @@ def test_a_saved_model_forecasts_the_same_when_loaded(tmp_path: Path) -> None:
 def test_a_forecast_has_the_size_of_the_frames_not_of_the_padded_patches() -> None:
     context = np.zeros((1, 3, 2, 10, 9), np.float32)
     assert peephole_model().rollout(context, 5).shape == (1, 5, 2, 10, 9)
+
+
+@pytest.mark.parametrize(
+    ("precision", "rounded"), [("auto", False), ("float32", False), ("bfloat16", True)]
+)
+def test_a_forecast_is_in_float32_unless_bfloat16_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, precision: str, rounded: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    trained = model_of("convlstm", Geometry(1, 8, 8, 2))
+    context = np.random.default_rng(0).random((2, 3, 1, 8, 8), np.float32)
+    folded = torch.from_numpy(trained.geometry.fold(context))
+    exact = trained.geometry.unfold(trained.network.rollout(folded, 2).detach().numpy())
+    asked = replace(trained, params={**trained.params, "precision": precision})
+    difference = np.abs(asked.rollout(context, 2) - exact).max()
+    assert (difference > 0) == rounded
+    assert difference <= 2 * 2**-8 * np.abs(exact).max()  # a rounding is 2^-8 at most
 
 
 def test_the_metadata_tell_architecture_scaling_and_params(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def ours(size: Size, dtype: torch.dtype) -> Work:
 
     def forecast() -> None:
         with torch.no_grad():
-            net.rollout(frames[:1, :CONTEXT], FRAMES - CONTEXT)
+            net.rollout(frames[:1, :CONTEXT], FRAMES - CONTEXT, dtype)
 
     return {"step": step, "forward": forward, "forecast": forecast}
 
