@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch import Tensor
 
 from convlstm import hdf5
@@ -14,9 +14,15 @@ from convlstm.scaling import Scaling
 
 KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
 
+FRAMES_READ_AT_ONCE = 256
+
 
 class Batch(NamedTuple):
-    """Windows in [0, 1], and where they hold a measured pixel: not missing, not padding."""
+    """Windows in [0, 1], and where they hold a measured pixel: not missing, not padding.
+
+    They lie in memory as (time, batch, row, col, channel), which the network works in: to turn them
+    around in each step would cost more than the gates of a small network.
+    """
 
     frames: Float[Tensor, "batch time channel row col"]
     valid: Bool[Tensor, "batch time channel row col"]
@@ -44,8 +50,8 @@ class Batches:
         self.sequences: list[str] = hdf5.texts(file["sequences"])
         frames = file["frames"]
         fits = frames.nbytes <= KEPT_IN_MEMORY_BYTES
-        self._frames = frames[:] if repeated and fits else frames
-        self._real = self.geometry.real_pixels()
+        self._frames = _kept(frames) if repeated and fits else frames
+        self._real = _turned(self.geometry.real_pixels())
 
     def count(self, split: str) -> int:
         """Windows in `split`."""
@@ -53,12 +59,16 @@ class Batches:
 
     def take(self, split: str, numbers: Sequence[int] | Int[np.ndarray, " batch"]) -> Batch:
         """The windows of `split` with these numbers, on the CPU."""
-        length = self.context_frames + self.forecast_frames
-        starts = self.index[split]["start"][numbers]
+        starts = self.index[split]["start"][numbers].tolist()
         unit, measured = self.scaling.to_unit(
-            np.stack([self._frames[start : start + length] for start in starts])
+            np.stack([self._window(start) for start in starts], axis=1)
         )
-        return Batch(torch.from_numpy(unit), torch.from_numpy(measured & self._real))
+        frames, valid = torch.from_numpy(unit), torch.from_numpy(measured & self._real)
+        return Batch(frames.permute(1, 0, 4, 2, 3), valid.permute(1, 0, 4, 2, 3))
+
+    def _window(self, start: int) -> Num[np.ndarray, "time row col channel"]:
+        length = self.context_frames + self.forecast_frames
+        return np.ascontiguousarray(_turned(self._frames[start : start + length]))
 
     def in_order(self, split: str, batch_size: int) -> Iterator[Batch]:
         """All windows of `split`, as they stand in the index; the last batch may be smaller."""
@@ -88,3 +98,23 @@ class Batches:
     ) -> Iterator[Batch]:
         for start in range(0, len(order), batch_size):
             yield self.take(split, order[start : start + batch_size])
+
+
+def _turned(
+    frames: Shaped[np.ndarray, "*lead channel row col"],
+) -> Shaped[np.ndarray, "*lead row col channel"]:
+    """The same with its channels last; nothing is copied."""
+    return np.moveaxis(frames, -3, -1)
+
+
+def _kept(frames: hdf5.Dataset) -> Num[np.ndarray, "frame channel row col"]:
+    """All frames in memory, where their channels come last, so that `_turned` finds them in order.
+
+    Block by block, for two copies of all might be too much.
+    """
+    count, channels, rows, cols = frames.shape
+    kept = np.empty((count, rows, cols, channels), frames.dtype)
+    for start in range(0, count, FRAMES_READ_AT_ONCE):
+        block = slice(start, start + FRAMES_READ_AT_ONCE)
+        kept[block] = _turned(frames[block])
+    return np.moveaxis(kept, -1, -3)

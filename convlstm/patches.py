@@ -55,6 +55,11 @@ class Geometry:
             raise ValueError(f"an impossible geometry: {self}")
 
     @property
+    def pixels(self) -> int:
+        """Numbers in a frame, without padding."""
+        return self.channels * self.rows * self.cols
+
+    @property
     def folded_shape(self) -> tuple[int, int, int]:
         """(channel, row, col) after padding and folding."""
         p = self.patch_size

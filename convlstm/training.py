@@ -153,9 +153,7 @@ class Training:
         self.optimizer.step()
         self.scheduler.step()
         self.iteration += 1
-        geometry = self.batches.geometry
-        pixels = geometry.channels * geometry.rows * geometry.cols
-        return loss.item() * pixels if finite else float("nan")
+        return loss.item() * self.batches.geometry.pixels if finite else float("nan")
 
     def _skip(self, loss: float, norm: float) -> None:
         """Leave the gradient out, if params allow it; one NaN would make all weights NaN."""
@@ -197,4 +195,5 @@ class Training:
 
 def masked_mse(forecast: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Mean squared error over the valid pixels; 0 if there are none."""
-    return ((forecast - truth) ** 2 * valid).sum() / valid.sum().clamp(min=1)
+    weights = valid.to(forecast.dtype)  # once, for the way back multiplies by it too
+    return ((forecast - truth) ** 2 * weights).sum() / valid.sum().clamp(min=1)

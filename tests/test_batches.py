@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from conftest import params_of, reading_of
 
@@ -37,6 +38,15 @@ def test_a_window_is_its_sequences_frames_scaled_and_folded(batches: Batches) ->
     np.testing.assert_allclose(
         batches.geometry.unfold(batch.frames.numpy())[0], expected, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_a_batch_lies_in_memory_as_the_network_works(patches_path: Path, repeated: bool) -> None:
+    with hdf5.reading(patches_path) as file:
+        batch = Batches(file, repeated=repeated).take("train", [0, 3])
+    for part in batch:
+        assert part.shape == (2, 5, 16, 5, 5)
+        assert part.permute(1, 0, 3, 4, 2).is_contiguous()
 
 
 def test_padding_is_not_valid_and_zero(batches: Batches) -> None:

@@ -43,7 +43,7 @@ Work = dict[str, Callable[[], None]]
 
 def ours(size: Size, dtype: torch.dtype) -> Work:
     """A step of our training, its forward half, and a forecast of one window."""
-    frames = windows(size)
+    frames = as_batches_are(windows(size))
     fed = (torch.arange(STEPS, device=DEVICE) < CONTEXT).repeat(size.batch, 1)
     valid = torch.ones_like(frames[:, 1:], dtype=torch.bool)
     net = size.network().to(DEVICE)
@@ -92,6 +92,11 @@ def windows(size: Size) -> torch.Tensor:
     """A batch of them, on the device."""
     shape = size.batch, FRAMES, size.channels, size.grid, size.grid
     return torch.rand(shape, device=DEVICE)
+
+
+def as_batches_are(frames: torch.Tensor) -> torch.Tensor:
+    """The same in the order in memory that our `Batches` have."""
+    return frames.permute(1, 0, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
 
 
 def seconds(work: Callable[[], None]) -> float:
