@@ -13,8 +13,7 @@ from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
 
 KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
-
-FRAMES_READ_AT_ONCE = 256
+FRAMES_READ_AT_ONCE = 256  # of those: a second copy of all need not fit beside the first
 
 
 class Batch(NamedTuple):
@@ -108,10 +107,7 @@ def _turned(
 
 
 def _kept(frames: hdf5.Dataset) -> Num[np.ndarray, "frame channel row col"]:
-    """All frames in memory, where their channels come last, so that `_turned` finds them in order.
-
-    Block by block, for two copies of all might be too much.
-    """
+    """All frames in memory, where their channels come last: there `_turned` finds them in order."""
     count, channels, rows, cols = frames.shape
     kept = np.empty((count, rows, cols, channels), frames.dtype)
     for start in range(0, count, FRAMES_READ_AT_ONCE):

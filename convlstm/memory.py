@@ -13,12 +13,13 @@ FULL = re.compile("out of memory|can't allocate memory|not enough memory")
 
 
 @contextmanager
-def told(device: torch.device, size: str) -> Iterator[None]:
+def told(device: torch.device, size: str, *, lower: str) -> Iterator[None]:
     """Watch the block.
 
     Args:
         device: whose memory it fills.
         size: what the block works on, by the names of the params that decide it.
+        lower: those that would help if they were lower.
 
     Raises:
         NoRoom: the memory was too small for it.
@@ -30,8 +31,7 @@ def told(device: torch.device, size: str) -> Iterator[None]:
             raise
         raise NoRoom(
             f"{size} do not fit into the memory of the {device.type} "
-            f"({_peak_bytes(device):,} bytes were in use at most); "
-            f"lower batch_size, tile_size or hidden_channels"
+            f"({_peak_bytes(device):,} bytes were in use at most); lower {lower}"
         ) from None
 
 

@@ -59,7 +59,8 @@ class Model:
         batch, rows, cols = (context.shape[axis] for axis in (0, -2, -1))
         geometry = replace(self.geometry, rows=rows, cols=cols)
         device = next(self.network.parameters()).device
-        with memory.told(device, f"{batch} windows of {rows} x {cols} pixels"):
+        size = f"{batch} windows of {rows} x {cols} pixels"
+        with memory.told(device, size, lower="tile_size or hidden_channels"):
             folded = torch.from_numpy(geometry.fold(context)).to(device)
             dtype = rollout_precision(self.params.get("precision"), device)
             return geometry.unfold(self.network.rollout(folded, leads, dtype).cpu().numpy())

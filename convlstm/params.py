@@ -138,7 +138,7 @@ class Train(Group):
     gradient_clip: Positive | None = 1.0
     max_skipped_steps: Annotated[int, Field(ge=0)] = 0
     batch_size: Count = 4
-    epochs: Count = 24
+    epochs: Count = 48
     sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse"] = "step"
     sampling_step_percent: Percent = 37.5
     sampling_linear_percent: Annotated[float, Field(gt=0, le=100)] = 62.5

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 aten = torch.ops.aten
-ONE = torch.ones(())  # torch subtracts from no plain number without new memory
+ONE = torch.ones(())  # from a plain number torch subtracts into new memory only
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _nhwc(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor, out: Tensor) -> Tensor:
-    """Its tanh, as said above; a GPU has a kernel for it."""
+    """The tanh of `x`, as this module takes it; a GPU has a kernel for it."""
     if x.is_cuda:
         return torch.tanh(x, out=out)
     return torch.sub(ONE, torch.mul(x, -2, out=out).sigmoid_(), alpha=2, out=out)

@@ -19,6 +19,7 @@ from convlstm.params import Train
 from convlstm.sampling import draw, probability
 from convlstm.validation import Epoch, validate
 
+MEMORY_PARAMS = "batch_size, tile_size or hidden_channels"
 COUNTERS = ("iteration", "skipped", "_losses", "_last", "_best_mse")
 """Of `Training`: what of its state is plain numbers."""
 
@@ -82,7 +83,7 @@ class Training:
                 done=self.iteration - (number - 1) * self.steps_an_epoch,
             )
             for batch in order:
-                with memory.told(self.device, self._size()):
+                with memory.told(self.device, self._size(), lower=MEMORY_PARAMS):
                     mse = self._iterate(batch)
                 if math.isfinite(mse):
                     self._losses.append(mse)

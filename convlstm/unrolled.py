@@ -60,9 +60,9 @@ class Stack:
 
     def forward(self, *, keep: bool) -> tuple[Tensor, list[Tensor]]:
         """Outputs of all steps, and what is kept: X of layer 0, then gates, C and H by layer."""
-        steps, channels = len(self.wholly_fed), self.frames.shape[-1]
+        steps = len(self.wholly_fed)
         count = steps if keep else 1
-        entered = self.empty(count, channels, self.dtype)
+        entered = self.empty(count, self.frames.shape[-1], self.dtype)
         parts = [
             self.empty(count, channels, dtype)
             for layer in self.layers
