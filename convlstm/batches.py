@@ -1,6 +1,7 @@
 """The windows of one split of patches.h5 as batches of tensors, shuffled by epoch."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,8 +96,16 @@ class Batches:
     def _batches(
         self, split: str, order: Int[np.ndarray, " window"], batch_size: int
     ) -> Iterator[Batch]:
-        for start in range(0, len(order), batch_size):
-            yield self.take(split, order[start : start + batch_size])
+        """The next batch is read while the last one is worked on."""
+        coming: Future[Batch] | None = None
+        with ThreadPoolExecutor(1) as reader:
+            for start in range(0, len(order), batch_size):
+                after = reader.submit(self.take, split, order[start : start + batch_size])
+                if coming is not None:
+                    yield coming.result()
+                coming = after
+            if coming is not None:
+                yield coming.result()
 
 
 def _turned(

@@ -1,6 +1,8 @@
 """Every window once an epoch, in an order that seed and epoch decide, missing pixels marked."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from conftest import params_of, reading_of
 
 from convlstm import dataset, hdf5, rain, store
-from convlstm.batches import Batches
+from convlstm.batches import Batch, Batches
 from convlstm.params import Patch
 
 
@@ -29,6 +31,36 @@ def test_seed_and_epoch_alone_decide_the_order(batches: Batches) -> None:
     assert torch.equal(first, order_of(batches, seed=0, epoch=1))
     assert not torch.equal(first, order_of(batches, seed=0, epoch=2))
     assert not torch.equal(first, order_of(batches, seed=1, epoch=1))
+
+
+def test_the_next_batch_is_read_while_the_last_one_is_worked_on(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, plain, second = [], batches.take, Event()
+
+    def take(split: str, numbers: Sequence[int]) -> Batch:
+        read.append(list(numbers))
+        if len(read) == 2:
+            second.set()
+        return plain(split, numbers)
+
+    monkeypatch.setattr(batches, "take", take)
+    working = batches.in_order("train", 5)
+    next(working)
+    assert second.wait(60)
+    assert read == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]  # and no more: memory is for two
+    assert len(list(working)) == 2
+
+
+def test_what_goes_wrong_in_reading_is_told_where_the_batch_is_asked_for(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(*_: object) -> Batch:
+        raise OSError("damaged")
+
+    monkeypatch.setattr(batches, "take", take)
+    with pytest.raises(OSError, match="damaged"):
+        next(batches.in_order("train", 5))
 
 
 def test_a_window_is_its_sequences_frames_scaled_and_folded(batches: Batches) -> None:
