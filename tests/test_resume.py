@@ -17,7 +17,7 @@ from convlstm.interrupts import WATCH_SECONDS
 pytestmark = pytest.mark.slow
 
 MODEL, TABLE = "data/model.safetensors", "data/metrics/training.csv"
-EPOCHS = 300  # some seconds of training, so that a signal, or a look around, finds it at work
+EPOCHS = 100  # some seconds of training, so that a signal, or a look around, finds it at work
 
 
 @pytest.fixture(scope="module")
