@@ -116,13 +116,23 @@ def test_a_repro_that_is_told_to_stop_goes_on(
     assert result(fresh) == uninterrupted
 
 
-def test_a_killed_dvc_leaves_no_second_writer(fresh: Path, uninterrupted: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # DVC runs a stage in the user's
+def test_a_killed_dvc_leaves_no_second_writer(
+    fresh: Path,
+    uninterrupted: dict[str, bytes],
+    shell: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not Path(shell).exists():
+        pytest.skip(f"no {shell}")
+    monkeypatch.setenv("SHELL", shell)
     with begin(fresh, "dvc", "repro", "train") as process:
         child = saved(fresh)
         with paused(child):
             process.kill()
             time.sleep(2 * WATCH_SECONDS)
-        process.communicate()  # which ends when the orphan lets go of it
+        output, _ = process.communicate()  # which ends when the orphan lets go of it
+    assert "error: stopped by SIGTERM" in output
     assert "goes on after batch" in call(fresh, "dvc", "repro", "train")
     assert result(fresh) == uninterrupted
 
