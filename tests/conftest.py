@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from convlstm import dataset, hdf5, rain, store
+from convlstm import dataset, hdf5, interrupts, rain, store
 from convlstm.batches import Batches
 from convlstm.model import Model
 from convlstm.network import Architecture, Network
@@ -53,6 +54,17 @@ def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) 
         forecast_frames=2,
         params=params_of(Train).model_dump(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard() -> None:
+    """What nohup or a script's `&` lets these tests ignore, the stages that they start still hear.
+
+    A process inherits that a signal is ignored, but not that a handler passes it over.
+    """
+    for number in interrupts.SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

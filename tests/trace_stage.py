@@ -23,28 +23,27 @@ opened: set[str] = set()
 groups: set[str] = set()
 
 
-def note(files: set[str], path: Any) -> None:
-    """Remember a file of the pipeline, by its path from here."""
+def named(path: Any) -> set[str]:
+    """The path from here, if it is a file of the pipeline; bytecode, for one, is none."""
     resolved = Path(path).resolve()
-    if resolved.is_relative_to(HERE / "data"):
-        files.add(str(resolved.relative_to(HERE)))
+    return {str(resolved.relative_to(HERE))} if resolved.is_relative_to(HERE / "data") else set()
 
 
 def on_event(event: str, args: tuple[Any, ...]) -> None:
     """Python's own opens and renames; what is renamed into its place was written."""
     if event == "os.rename":
-        note(written, args[1])
-        read.discard(str(Path(args[0]).resolve().relative_to(HERE)))
+        written.update(named(args[1]))
+        read.difference_update(named(args[0]))
     elif event == "open" and isinstance(args[0], str | Path) and not Path(args[0]).is_dir():
         is_reading = args[1] is None or "r" in args[1]
-        note(read if is_reading else opened, args[0])
+        (read if is_reading else opened).update(named(args[0]))
 
 
 def spied(original: Any, files: set[str]) -> Any:
     """A file opener of compiled code, which raises no event of its own."""
 
     def opener(path: Any, *args: Any, **kwargs: Any) -> Any:
-        note(files, path)
+        files.update(named(path))
         return original(path, *args, **kwargs)
 
     return opener
@@ -55,7 +54,7 @@ class File(h5py.File):  # type: ignore[misc] # h5py ships no types
 
     def __init__(self, path: Any, mode: str, **options: Any) -> None:
         if mode == "r":  # what it writes passes through an object of Python's
-            note(read, path)
+            read.update(named(path))
         super().__init__(path, mode, **options)
 
 
