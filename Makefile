@@ -12,7 +12,7 @@ test: $(BIN)/.installed
 	python -m pytest
 
 slow: $(BIN)/.installed
-	python -m pytest -m slow -n 0
+	python -m pytest -m slow --dist loadfile
 
 lint: $(BIN)/.installed
 	ruff check .

@@ -37,6 +37,7 @@ def begin(folder: Path, *command: str) -> subprocess.Popen[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
     environment.pop("OMP_NUM_THREADS", None)  # as a user runs it
+    environment["OMP_WAIT_POLICY"] = "passive"  # but two tests at once share the cores
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         environment |= {f"{name}_NAME": "a stranger", f"{name}_EMAIL": "stranger@example.org"}
     return subprocess.Popen(
