@@ -21,6 +21,9 @@ USUAL_AXES = {2: "HW", 3: "THW"}
 MOST_UNPACKED_BYTES = 2**32
 BLOCK_BYTES = 2**25  # read at once; a chunk with many frames is then unpacked once, not for each
 
+_LAST: dict[tuple[Any, ...], np.ndarray] = {}
+"""The last .npz with several sequences: it is asked for each, and would be unpacked each time."""
+
 Frame = Num[np.ndarray, "channel row col"]
 
 
@@ -107,10 +110,22 @@ def _array(path: Path, reading: Reading) -> Iterator[Any]:
             with path.open("rb") as content, np.load(content, allow_pickle=False) as archive:
                 name = _chosen(list(archive.files), path, reading)
                 _check_size(archive, name)
-                yield archive[name]
+                several = "N" in (reading.raw_axes or "")
+                yield _unpacked(archive, name, path) if several else archive[name]
         case _:
             with h5py.File(path, "r") as file:
                 yield file[_chosen(_datasets(file), path, reading)]
+
+
+def _unpacked(archive: Any, name: str, path: Path) -> np.ndarray:
+    """An array of the archive, unpacked if it is not the last one."""
+    state = path.stat()
+    key = (path.resolve(), state.st_mtime_ns, state.st_size, name)
+    array = _LAST.get(key)
+    if array is None:
+        _LAST.clear()  # first, or there would be two of them in memory
+        array = _LAST[key] = archive[name]
+    return array
 
 
 def _check_size(archive: Any, name: str) -> None:

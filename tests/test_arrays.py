@@ -1,6 +1,7 @@
 """Array files of any axes give the frames that plain indexing gives."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -47,6 +48,28 @@ def test_a_frame_is_what_its_axes_say(tmp_path: Path, suffix: str, axes: str) ->
     expected = np.einsum(f"{axes}->NTCHW".lower(), array)[last]
     np.testing.assert_array_equal(frames, expected)
     assert frames.dtype == np.uint16
+
+
+def test_an_npz_of_several_sequences_is_unpacked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, unpacked = np.lib.npyio.NpzFile, []
+    plain = archive.__getitem__
+
+    def counted(self: Any, name: str) -> Any:
+        unpacked.append(name)
+        return plain(self, name)
+
+    monkeypatch.setattr(archive, "__getitem__", counted)
+    array = array_of("NTHW")
+    path = saved(tmp_path / "x.npz", array)
+    other = saved(tmp_path / "y.npz", array + 1)
+    for number in range(SIZES["N"]):
+        np.testing.assert_array_equal(read(path, number, raw_axes="NTHW")[:, 0], array[number])
+    assert len(unpacked) == 1
+    np.testing.assert_array_equal(read(other, 1, raw_axes="NTHW")[:, 0], array[1] + 1)
+    saved(path, array[:, :3] + 2)
+    np.testing.assert_array_equal(read(path, 1, raw_axes="NTHW")[:, 0], array[1, :3] + 2)
 
 
 def test_moving_mnist_is_time_first(tmp_path: Path) -> None:
