@@ -6,6 +6,7 @@ Numbers are taken as stored: scale_factor and add_offset of NetCDF are not appli
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import h5py
@@ -23,6 +24,7 @@ BLOCK_BYTES = 2**25  # read at once; a chunk with many frames is then unpacked o
 
 _LAST: dict[tuple[Any, ...], np.ndarray] = {}
 """The last .npz with several sequences: it is asked for each, and would be unpacked each time."""
+_UNPACKING = Lock()
 
 Frame = Num[np.ndarray, "channel row col"]
 
@@ -121,11 +123,11 @@ def _unpacked(archive: Any, name: str, path: Path) -> np.ndarray:
     """An array of the archive, unpacked if it is not the last one."""
     state = path.stat()
     key = (path.resolve(), state.st_mtime_ns, state.st_size, name)
-    array = _LAST.get(key)
-    if array is None:
-        _LAST.clear()  # first, or there would be two of them in memory
-        array = _LAST[key] = archive[name]
-    return array
+    with _UNPACKING:
+        if key not in _LAST:
+            _LAST.clear()  # first, or there would be two of them in memory
+            _LAST[key] = archive[name]
+        return _LAST[key]
 
 
 def _check_size(archive: Any, name: str) -> None:

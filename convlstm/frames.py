@@ -2,9 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from convlstm.params import Reading
 from convlstm.sources import Source
 
 FILES_A_TASK = 4  # handing over a small image takes as long as a tenth of decoding it
+BYTES_A_TASK = 2**22  # of a file of several frames; those after them are decoded when asked for
 TASKS_AHEAD = 2  # for each core: enough to keep it busy, and memory small
 
 Frame = Num[np.ndarray, "channel row col"]
+Decoded = tuple[Path, Frame | BadInput]
 
 
 def read(
@@ -30,34 +33,36 @@ def read(
     `faults`; check them at the end.
     """
     sources = list(sources)
-    single = (path for source in sources if source.part is None for path in source.files)
-    decoded = _decoded_ahead(single, reading)
+    done = _ahead(task for source in sources for task in _tasks(source, reading))
     for source in sources:
-        frames = (
-            islice(decoded, len(source.files))
-            if source.part is None
-            else _streamed(source.files[0], source.part, reading)
-        )
-        yield source, _alike(source, frames, faults)
+        own = islice(done, sum(1 for _ in _tasks(source, reading)))
+        yield source, _alike(source, chain.from_iterable(own), faults)
 
 
-def _decoded_ahead(
-    files: Iterable[Path], reading: Reading
-) -> Iterator[tuple[Path, Frame | BadInput]]:
-    """Files of one frame each, decoded on all cores, in order."""
+def _ahead(tasks: Iterable[Callable[[], Iterable[Decoded]]]) -> Iterator[Iterable[Decoded]]:
+    """What the tasks return, done on all cores, in order."""
     cores = os.cpu_count() or 1
-    waiting: deque[Future[list[tuple[Path, Frame | BadInput]]]] = deque()
-    files = iter(files)
+    waiting: deque[Future[Iterable[Decoded]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(files, FILES_A_TASK)):
-            waiting.append(pool.submit(_decode_some, some, reading))
+        for task in tasks:
+            waiting.append(pool.submit(task))
             if len(waiting) > TASKS_AHEAD * cores:
-                yield from waiting.popleft().result()
-        for task in waiting:
-            yield from task.result()
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _decode_some(files: Iterable[Path], reading: Reading) -> list[tuple[Path, Frame | BadInput]]:
+def _tasks(source: Source, reading: Reading) -> Iterator[Callable[[], Iterable[Decoded]]]:
+    """What gives the frames of one sequence."""
+    if source.part is not None:
+        yield partial(_begin, source.files[0], source.part, reading)
+    else:
+        for start in range(0, len(source.files), FILES_A_TASK):
+            some = source.files[start : start + FILES_A_TASK]
+            yield partial(_decode_some, some, reading)
+
+
+def _decode_some(files: Iterable[Path], reading: Reading) -> list[Decoded]:
     return [(path, _decode(path, reading)) for path in files]
 
 
@@ -72,7 +77,18 @@ def _decode(path: Path, reading: Reading) -> Frame | BadInput:
     return found[0]
 
 
-def _streamed(path: Path, part: int, reading: Reading) -> Iterator[tuple[Path, Frame | BadInput]]:
+def _begin(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
+    """The frames of one part of a file, the first of them decoded in the call."""
+    stream = _streamed(path, part, reading)
+    first: list[Decoded] = []
+    size = 0
+    while size < BYTES_A_TASK and (decoded := next(stream, None)) is not None:
+        first.append(decoded)
+        size += getattr(decoded[1], "nbytes", 0)
+    return chain(first, stream)
+
+
+def _streamed(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
     frame: Frame | None = None
     try:
         for frame in readers.frames(path, reading, part):
@@ -84,9 +100,7 @@ def _streamed(path: Path, part: int, reading: Reading) -> Iterator[tuple[Path, F
             yield path, BadInput(f"{path}: holds no frame; remove it")
 
 
-def _alike(
-    source: Source, decoded: Iterator[tuple[Path, Frame | BadInput]], faults: Faults
-) -> Iterator[Frame]:
+def _alike(source: Source, decoded: Iterator[Decoded], faults: Faults) -> Iterator[Frame]:
     """The frames that are like the first one; the others are faults."""
     first: Frame | None = None
     for path, frame in decoded:

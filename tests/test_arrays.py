@@ -1,5 +1,8 @@
 """Array files of any axes give the frames that plain indexing gives."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +61,16 @@ def test_an_npz_of_several_sequences_is_unpacked_once(
 
     def counted(self: Any, name: str) -> Any:
         unpacked.append(name)
+        time.sleep(0.05)  # so that all threads are there before the first one is through
         return plain(self, name)
 
     monkeypatch.setattr(archive, "__getitem__", counted)
     array = array_of("NTHW")
     path = saved(tmp_path / "x.npz", array)
     other = saved(tmp_path / "y.npz", array + 1)
-    for number in range(SIZES["N"]):
-        np.testing.assert_array_equal(read(path, number, raw_axes="NTHW")[:, 0], array[number])
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(partial(read, path, raw_axes="NTHW"), range(SIZES["N"])))
+    np.testing.assert_array_equal(np.stack(found)[:, :, 0], array)
     assert len(unpacked) == 1
     np.testing.assert_array_equal(read(other, 1, raw_axes="NTHW")[:, 0], array[1] + 1)
     saved(path, array[:, :3] + 2)

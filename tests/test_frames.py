@@ -1,7 +1,9 @@
 """Frames come in order, from all cores, unchanged; every bad file is named with its reason."""
 
 import os
+import threading
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from conftest import reading_of
 from PIL import Image
 
-from convlstm import frames, sources
+from convlstm import frames, readers, sources
 from convlstm.errors import BadInput, Faults
 
 
@@ -151,6 +153,43 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     # all frames are 12 MB of 40 kB each
     in_flight = frames.FILES_A_TASK * (frames.TASKS_AHEAD * (os.cpu_count() or 1) + 2)
     assert peak < in_flight * frame.nbytes + 1_000_000
+
+
+def films(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[sources.Source]:
+    """Files of several frames, which two cores decode."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for number in range(count):
+        np.save(folder / f"{number}.npy", np.zeros((2, 8, 8)))
+    return sources.find(folder, reading_of(), Faults())
+
+
+def test_two_films_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = films(tmp_path, 4, monkeypatch)
+    together = threading.Barrier(2, timeout=20)
+
+    def met(*_: object) -> Iterator[np.ndarray]:
+        together.wait()  # until the other core is at its film, too
+        yield np.zeros((1, 8, 8))
+
+    monkeypatch.setattr(readers, "frames", met)
+    assert sum(1 for _, film in frames.read(found, reading_of(), Faults()) for _ in film) == 4
+
+
+def test_of_a_long_film_only_the_beginning_is_decoded_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = films(tmp_path, 20, monkeypatch)
+    decoded = 0
+
+    def long(*_: object) -> Iterator[np.ndarray]:
+        nonlocal decoded
+        while decoded < 1000:
+            decoded += 1
+            yield np.zeros((1, 512, 256))  # a MB: four of them are a task
+
+    monkeypatch.setattr(readers, "frames", long)
+    next(next(frames.read(found, reading_of(), Faults()))[1])
+    assert decoded <= 4 * (2 * 2 + 1)  # of the film at hand, and of two more for each core
 
 
 def test_a_film_without_frames_is_named(tmp_path: Path) -> None:
