@@ -20,7 +20,8 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nc", ".nc4")
 SUFFIXES = (".npy", ".npz", *HDF5_SUFFIXES)
 USUAL_AXES = {2: "HW", 3: "THW"}
 MOST_UNPACKED_BYTES = 2**32
-BLOCK_BYTES = 2**25  # read at once; a chunk with many frames is then unpacked once, not for each
+BLOCK_BYTES = 2**22  # read at once; but of a chunk with more frames all of them, or it would be
+MOST_BLOCK_BYTES = 2**25  # unpacked several times, unless they are more than this
 
 _LAST: dict[tuple[Any, ...], np.ndarray] = {}
 """The last .npz with several sequences: it is asked for each, and would be unpacked each time."""
@@ -46,7 +47,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
         order = [kept.index(axis) for axis in "TCHW" if axis in kept]
         count = _length(array, axes, "T")
         frame_bytes = array.dtype.itemsize * array.size // max(1, count * _length(array, axes, "N"))
-        step = max(1, BLOCK_BYTES // max(1, frame_bytes))
+        step = _frames_at_once(array, axes, max(1, frame_bytes))
         for start in range(0, count, step):
             picks: dict[str, Any] = {"N": sequence, "T": slice(start, min(start + step, count))}
             block = np.asarray(array[tuple(picks.get(axis, slice(None)) for axis in axes)])
@@ -80,6 +81,13 @@ def _length(array: Any, axes: str, axis: str) -> int:
 
 def _size(array: Any, axes: str) -> tuple[int, int]:
     return _length(array, axes, "H"), _length(array, axes, "W")
+
+
+def _frames_at_once(array: Any, axes: str, frame_bytes: int) -> int:
+    chunks = getattr(array, "chunks", None)  # only HDF5 has them
+    of_a_chunk = chunks[axes.index("T")] if chunks and "T" in axes else 1
+    most = MOST_BLOCK_BYTES // frame_bytes
+    return max(1, min(max(BLOCK_BYTES // frame_bytes, of_a_chunk), most))
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:

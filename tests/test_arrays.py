@@ -89,10 +89,38 @@ def test_two_and_three_axes_need_no_name(
     assert arrays.extent(saved(tmp_path / "x.npy", array_of(axes)), reading_of()) == extent
 
 
-def test_long_arrays_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "BLOCK_BYTES", 100)  # two frames of 48 bytes
-    path = saved(tmp_path / "x.h5", array_of("THW"))
-    np.testing.assert_array_equal(read(path)[:, 0], array_of("THW"))
+@pytest.mark.parametrize(
+    ("chunk", "block_bytes", "most", "reads"),
+    [
+        (None, 100, 1000, 3),  # frames have 48 bytes: 2, 2 and 1 of the five
+        (1, 100, 1000, 3),
+        (3, 100, 1000, 2),  # a chunk at a time
+        (3, 100, 100, 3),
+        (3, 10, 10, 5),
+    ],
+)
+def test_long_arrays_are_read_in_blocks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int | None,
+    block_bytes: int,
+    most: int,
+    reads: int,
+) -> None:
+    array = array_of("THW")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=array, chunks=chunk and (chunk, 4, 6))
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(arrays, "MOST_BLOCK_BYTES", most)
+    plain, asked = h5py.Dataset.__getitem__, []
+
+    def noted(self: Any, place: Any, *options: Any) -> Any:
+        asked.append(place)
+        return plain(self, place, *options)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", noted)
+    np.testing.assert_array_equal(read(tmp_path / "x.h5")[:, 0], array)
+    assert len(asked) == reads
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u4", "i8", "f2", "f8", ">u2", ">f4", "?"])
