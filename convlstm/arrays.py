@@ -20,8 +20,8 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nc", ".nc4")
 SUFFIXES = (".npy", ".npz", *HDF5_SUFFIXES)
 USUAL_AXES = {2: "HW", 3: "THW"}
 MOST_UNPACKED_BYTES = 2**32
-BLOCK_BYTES = 2**22  # read at once; but of a chunk with more frames all of them, or it would be
-MOST_BLOCK_BYTES = 2**25  # unpacked several times, unless they are more than this
+BLOCK_BYTES = 2**22  # read at once; if a chunk has more frames all of those, to unpack it once
+MOST_BLOCK_BYTES = 2**25  # but no more than this
 
 _LAST: dict[tuple[Any, ...], np.ndarray] = {}
 """The last .npz with several sequences: it is asked for each, and would be unpacked each time."""

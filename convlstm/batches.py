@@ -1,7 +1,7 @@
 """The windows of one split of patches.h5 as batches of tensors, shuffled by epoch."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch import Tensor
 
 from convlstm import hdf5
+from convlstm.ahead import ahead
 from convlstm.patches import Geometry
 from convlstm.scaling import Scaling
 
@@ -97,15 +98,9 @@ class Batches:
         self, split: str, order: Int[np.ndarray, " window"], batch_size: int
     ) -> Iterator[Batch]:
         """The next batch is read while the last one is worked on."""
-        coming: Future[Batch] | None = None
-        with ThreadPoolExecutor(1) as reader:
-            for start in range(0, len(order), batch_size):
-                after = reader.submit(self.take, split, order[start : start + batch_size])
-                if coming is not None:
-                    yield coming.result()
-                coming = after
-            if coming is not None:
-                yield coming.result()
+        parts = (order[at : at + batch_size] for at in range(0, len(order), batch_size))
+        calls = (partial(self.take, split, numbers) for numbers in parts)
+        yield from ahead(calls, threads=1, most=1)
 
 
 def _turned(

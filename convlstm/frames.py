@@ -1,9 +1,7 @@
 """Sequences to frames: decoded on all cores, in order, each checked against its first."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 from jaxtyping import Num
 
 from convlstm import readers
+from convlstm.ahead import ahead
 from convlstm.errors import BadInput, Faults
 from convlstm.params import Reading
 from convlstm.sources import Source
@@ -33,23 +32,12 @@ def read(
     `faults`; check them at the end.
     """
     sources = list(sources)
-    done = _ahead(task for source in sources for task in _tasks(source, reading))
+    tasks = (task for source in sources for task in _tasks(source, reading))
+    cores = os.cpu_count() or 1
+    done = ahead(tasks, threads=cores, most=TASKS_AHEAD * cores)
     for source in sources:
         own = islice(done, sum(1 for _ in _tasks(source, reading)))
         yield source, _alike(source, chain.from_iterable(own), faults)
-
-
-def _ahead(tasks: Iterable[Callable[[], Iterable[Decoded]]]) -> Iterator[Iterable[Decoded]]:
-    """What the tasks return, done on all cores, in order."""
-    cores = os.cpu_count() or 1
-    waiting: deque[Future[Iterable[Decoded]]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
-        for task in tasks:
-            waiting.append(pool.submit(task))
-            if len(waiting) > TASKS_AHEAD * cores:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _tasks(source: Source, reading: Reading) -> Iterator[Callable[[], Iterable[Decoded]]]:

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    {"errors", "rules", "glossary", "interrupts", "device"},
+    {"ahead", "errors", "rules", "glossary", "interrupts", "device"},
     {"params", "files", "locks", "memory"},
     {"loading", "hdf5", "checkpoint", "learning_rate", "steps"},
     {"store", "times", "images", "arrays", "video", "patches", "scaling", "windows"},
