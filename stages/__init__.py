@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from convlstm import interrupts, locks
-from convlstm.errors import BadInput, Told
-from convlstm.loading import load
-from convlstm.params import GroupT
+from convlstm.params.groups import GroupT
+from convlstm.params.loading import load
+from convlstm.runtime import locks, signals
+from convlstm.runtime.errors import BadInput, Told
 
 PARAMS, DATA = Path("params.yaml"), Path("data")
 
@@ -31,13 +31,13 @@ def start(main: Callable[[GroupT], None], group: type[GroupT]) -> None:
 def guard(call: Callable[[], None]) -> None:
     """Make a call; if it cannot come to its end, plain words and the status that says why."""
     # under DVC a stage is a child that should not outlive its parent
-    interrupts.listen(to_parent="DVC_ROOT" in os.environ)
+    signals.listen(to_parent="DVC_ROOT" in os.environ)
     try:
         call()
     except Told as error:
         _complain(str(error))
         sys.exit(error.status)
-    except interrupts.Stopped as stopped:
+    except signals.Stopped as stopped:
         _complain(f"stopped by {stopped}")
         sys.exit(stopped.status)
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import digits, files, images, rain
-from convlstm.params import Demo
+from convlstm.demo import digits, rain
+from convlstm.ingest import images
+from convlstm.params.groups import Demo
+from convlstm.runtime import files
 from stages import start
 
 DEMO = Path("data/demo")

@@ -1,11 +1,12 @@
-"""data/model.safetensors, data/patches.h5 -> data/metrics/ (CSVs, summary), data/forecasts.h5."""
+"""data/model.safetensors, data/patches.h5 -> data/metrics/, data/forecasts.h5."""
 
 from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import files, hdf5, store
-from convlstm.params import Evaluate
+from convlstm.params.groups import Evaluate
+from convlstm.runtime import files
+from convlstm.storage import hdf5, store
 from stages import start
 
 PATCHES, MODEL = Path("data/patches.h5"), Path("data/model.safetensors")
@@ -16,15 +17,16 @@ def main(params: Evaluate) -> None:
     """Score the model and the baselines on the test windows; keep the windows that are drawn."""
     with hdf5.reading(PATCHES) as file:
         # here and not above: torch takes seconds to import, and no mistake should wait for it
-        from convlstm import evaluation, model, samples, tables
-        from convlstm.batches import Batches
-        from convlstm.device import default_device
+        from convlstm.evaluate import scoring, selection, tables
+        from convlstm.model import model_file
+        from convlstm.model.batches import Batches
+        from convlstm.model.device import default_device
 
-        batches, trained = Batches(file, repeated=False), model.load(MODEL, default_device())
-        evaluation.check_same_data(trained, batches, MODEL)
-        asked = evaluation.setting(batches, params)
+        batches, trained = Batches(file, repeated=False), model_file.load(MODEL, default_device())
+        scoring.check_same_data(trained, batches, MODEL)
+        asked = scoring.setting(batches, params)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
-            for scores in evaluation.score(trained, batches, asked):
+            for scores in scoring.score(trained, batches, asked):
                 bar.update(len(scores["model"].window_mse) - bar.n)
         rows = {name: tables.by_lead(of, asked) for name, of in scores.items()}
         files.write_csv(METRICS / "by_lead.csv", rows.pop("model"))
@@ -37,9 +39,9 @@ def main(params: Evaluate) -> None:
         files.write_csv(METRICS / "spectrum.csv", list(tables.spectrum(scores, asked)))
         files.write_json(METRICS / "summary.json", tables.summary(scores, asked))
         with hdf5.create(FORECASTS) as drawn:
-            facts = evaluation.facts(trained, batches, params)
+            facts = scoring.facts(trained, batches, params)
             hdf5.describe(drawn, value_range=trained.scaling.value_range, **facts)
-            for sample in samples.samples(trained, batches, scores, params.sample_windows):
+            for sample in selection.samples(trained, batches, scores, params.sample_windows):
                 store.write_forecast(drawn, **vars(sample))
 
 

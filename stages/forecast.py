@@ -7,28 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from convlstm import files, frames, loading, sources
-from convlstm.errors import Faults
-from convlstm.params import Forecast, Values
-from convlstm.scaling import Scaling
+from convlstm.ingest import decoding, sources
+from convlstm.params import loading
+from convlstm.params.groups import Forecast, Values
+from convlstm.patch.scaling import Scaling
+from convlstm.runtime import files
+from convlstm.runtime.errors import Faults
 from stages import guard
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Forecast each sequence of FRAMES; if there are several, each into a folder of its own."""
     # here and not above: they take seconds to import, and a typo should not wait for them
-    from convlstm import forecast, writers
+    from convlstm.forecast import writers
+    from convlstm.forecast.forecaster import load
 
     raw, out = Path(arguments.frames), Path(arguments.out)
     files.check_new_folder(out, beside=raw)
-    forecaster = forecast.load(arguments.model)
+    forecaster = load(arguments.model)
     known = {**forecaster.model.reading, **asdict(forecaster.scaling)}
     params = loading.change(known, arguments.changes, Forecast, where=arguments.model)
     scaling = Scaling(**params.model_dump(include=set(Values.model_fields)))
     forecaster, faults = replace(forecaster, scaling=scaling), Faults()
     found = sources.find(raw, params, faults)
     found = [source.last(forecaster.context_frames) for source in found]
-    for source, sequence in frames.read(found, params, faults):
+    for source, sequence in decoding.read(found, params, faults):
         context = deque(sequence, maxlen=forecaster.context_frames)
         faults.check()
         seen = np.stack(context)

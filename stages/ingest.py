@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from convlstm import frames, hdf5, sources, store
-from convlstm.errors import Faults
-from convlstm.params import Ingest, Reading
+from convlstm.ingest import decoding, sources
+from convlstm.params.groups import Ingest, Reading
+from convlstm.runtime.errors import Faults
+from convlstm.storage import hdf5, store
 from stages import start
 
 FRAMES = Path("data/frames.h5")
@@ -23,7 +24,7 @@ def main(params: Ingest) -> None:
     single = all(source.part is None for source in found)
     total = sum(len(source.files) for source in found) if single else None
     with hdf5.create(FRAMES) as file, tqdm(total=total, desc="ingest", unit=" frames") as bar:
-        for source, sequence in frames.read(found, params, faults):
+        for source, sequence in decoding.read(found, params, faults):
             store.append_sequence(
                 file,
                 source.name,

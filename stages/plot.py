@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from convlstm import files, hdf5, store
-from convlstm.params import Plot
+from convlstm.params.groups import Plot
+from convlstm.runtime import files
+from convlstm.storage import hdf5, store
 from stages import start
 
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
@@ -16,7 +17,7 @@ def main(params: Plot) -> None:
     # here and not above: they take a second to import, and a typo in params.yaml should not wait
     import pandas as pd
 
-    from convlstm import figures, pictures, report
+    from convlstm.plot import figures, page, pictures
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
     with hdf5.reading(FORECASTS) as file:
@@ -40,8 +41,8 @@ def main(params: Plot) -> None:
         )
         contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
         means = figures.means(tables["by_lead"], tables["baselines"])
-        page = report.page(facts, means, contents)
-        (plots / "report.html").write_text(page, encoding="utf-8")
+        text = page.page(facts, means, contents)
+        (plots / "report.html").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

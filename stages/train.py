@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm import files, hdf5, interrupts, locks
-from convlstm.params import Train
+from convlstm.params.groups import Train
+from convlstm.runtime import files, locks, signals
+from convlstm.storage import hdf5
 from stages import setting, start
 
 PATCHES = Path("data/patches.h5")
@@ -20,13 +21,14 @@ def main(params: Train) -> None:
     every_minutes = setting("CONVLSTM_CHECKPOINT_MINUTES", 5.0)
     with hdf5.reading(PATCHES) as file:
         # here and not above: torch takes seconds to import, and no mistake should wait for it
-        from convlstm import checkpoint, model, training
-        from convlstm.batches import Batches
-        from convlstm.device import default_device
+        from convlstm.model import model_file
+        from convlstm.model.batches import Batches
+        from convlstm.model.device import default_device
+        from convlstm.train import checkpoint, loop
 
-        learner = training.Training(Batches(file, repeated=True), params, default_device())
+        learner = loop.Training(Batches(file, repeated=True), params, default_device())
         saved = checkpoint.Checkpoints(CHECKPOINTS, learner.facts(), every_minutes)
-        with interrupts.held() as stop, locks.locked(saved.lock):
+        with signals.held() as stop, locks.locked(saved.lock):
             state, notes = saved.newest()
             if state is not None:
                 learner.restore(state)
@@ -49,7 +51,7 @@ def main(params: Train) -> None:
 
                 for _ in learner.epochs(after_step):
                     files.write_csv(TRAINING, [epoch.row() for epoch in learner.finished])
-            model.save(MODEL, learner.model)
+            model_file.save(MODEL, learner.model)
             stop.check()  # with the checkpoint, or all would be trained again
             saved.clear()
 

@@ -1,59 +1,21 @@
-"""What several tests need: changed params, a small patches.h5, a small run of all stages."""
+"""Fixtures that several tests share, and what holds for the whole session."""
 
-import json
 import os
-import shutil
 import signal
-import struct
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads gain nothing on nets as small as here
 
 import pytest
-import torch
-from ruamel.yaml import YAML
 
-from convlstm import dataset, hdf5, interrupts, rain, store
-from convlstm.batches import Batches
-from convlstm.model import Model
-from convlstm.network import Architecture, Network
-from convlstm.params import GroupT, Patch, Reading, Train
-from convlstm.patches import Geometry
-from convlstm.scaling import Scaling
-
-ROOT = Path(__file__).parent.parent
-
-
-def params_of(group: type[GroupT], **changes: object) -> GroupT:
-    """One group of the shipped params.yaml, with changes."""
-    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    return group.model_validate({key: values[key] for key in group.model_fields} | changes)
-
-
-def reading_of(**changes: object) -> Reading:
-    """How raw files are read by the shipped params.yaml, with changes."""
-    return params_of(Reading, **changes)
-
-
-def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) -> Model:
-    """An untrained network of one layer that forecasts 2 frames from 3; -32 to 64 become 0 to 1."""
-    torch.manual_seed(0)
-    channels, rows, cols = geometry.folded_shape
-    architecture = Architecture(cell, (3,), 3, channels=channels, rows=rows, cols=cols)
-    return Model(
-        Network(architecture),
-        geometry,
-        Scaling((-32.0, 64.0), (255.0, float("nan"))),
-        reading_of().model_dump(),
-        context_frames=3,
-        forecast_frames=2,
-        params=params_of(Train).model_dump(),
-    )
+from convlstm.demo import rain
+from convlstm.model.batches import Batches
+from convlstm.params.groups import Patch
+from convlstm.patch import building
+from convlstm.runtime import signals
+from convlstm.storage import hdf5, store
+from tests.builders import SmallRun, params_of, reading_of, run_all_stages
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +24,7 @@ def heard() -> None:
 
     A process inherits that a signal is ignored, but not that a handler passes it over.
     """
-    for number in interrupts.SIGNALS:
+    for number in signals.SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
@@ -81,7 +43,7 @@ def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Patch, context_frames=3, forecast_frames=2, stride=1, split=(0.5, 0.25, 0.25)
     )
     with hdf5.reading(folder / "frames.h5") as source, hdf5.create(path) as target:
-        list(dataset.build(source, target, params))
+        list(building.build(source, target, params))
     return path
 
 
@@ -91,36 +53,9 @@ def batches(patches_path: Path) -> Iterator[Batches]:
         yield Batches(file, repeated=True)
 
 
-STAGES = ("demo", "ingest", "patch", "train", "evaluate", "plot")
-SMALL: dict[str, object] = {
-    "demo_sequences": 6,
-    "demo_frames": 8,
-    "demo_size": 22,
-    "context_frames": 3,
-    "forecast_frames": 2,
-    "stride": 3,
-    "hidden_channels": [3],
-    "epochs": 2,
-    "sample_windows": 2,
-}
-"""A demo that takes a second a stage."""
-
-
-def write_params(folder: Path, **changes: object) -> None:
-    """The shipped params.yaml with changes, in `folder`."""
-    yaml = YAML()
-    values = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values.update(changes)
-    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
-
-
-def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Python in `folder`, with the modules of this repository."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
-    )
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    return run_all_stages(tmp_path_factory.mktemp("small run"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -128,34 +63,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "small_run" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("small run"))
-
-
-@dataclass(frozen=True)
-class SmallRun:
-    """All six stages once, on the small demo, without DVC."""
-
-    folder: Path
-    traces: dict[str, dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
-    folder = tmp_path_factory.mktemp("small run")
-    (folder / "data/digits").mkdir(parents=True)
-    block = struct.pack(">4B3I", 0, 0, 8, 3, 1, 9, 9) + bytes(range(81))  # one digit of 9 x 9
-    (folder / "data/digits/block-idx3-ubyte").write_bytes(block)
-    write_params(folder, **SMALL, demo_kind="digits")
-    of_digits = traced(folder, "demo")
-    shutil.rmtree(folder / "data/demo")
-    write_params(folder, **SMALL)
-    traces = {stage: traced(folder, stage) for stage in STAGES}
-    traces["demo"]["read"] += of_digits["read"]  # what it opens for either kind
-    return SmallRun(folder, traces)
-
-
-def traced(folder: Path, stage: str) -> dict[str, Any]:
-    """What a stage loads, opens and asks for, measured while it runs."""
-    done = run_stage(folder, str(ROOT / "tests/trace_stage.py"), stage)
-    assert done.returncode == 0, done.stderr
-    trace: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return trace

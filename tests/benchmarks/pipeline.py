@@ -16,12 +16,16 @@ import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
 
-from convlstm import dataset, evaluation, frames, hdf5, images, rain, sources, store
-from convlstm.batches import Batches
-from convlstm.device import default_device
-from convlstm.errors import Faults
-from convlstm.params import Demo, Evaluate, GroupT, Patch, Reading, Train
-from convlstm.training import Training
+from convlstm.demo import rain
+from convlstm.evaluate import scoring
+from convlstm.ingest import decoding, images, sources
+from convlstm.model.batches import Batches
+from convlstm.model.device import default_device
+from convlstm.params.groups import Demo, Evaluate, GroupT, Patch, Reading, Train
+from convlstm.patch import building
+from convlstm.runtime.errors import Faults
+from convlstm.storage import hdf5, store
+from convlstm.train.loop import Training
 
 from .train_step import high_water_bytes
 
@@ -66,7 +70,7 @@ def ingest(raw: Path, path: Path) -> None:
     """As the stage does it."""
     faults, reading = Faults(), shipped(Reading)
     with hdf5.create(path) as file:
-        for source, sequence in frames.read(sources.find(raw, reading, faults), reading, faults):
+        for source, sequence in decoding.read(sources.find(raw, reading, faults), reading, faults):
             store.append_sequence(file, source.name, sequence)
         hdf5.describe(file, reading=reading.model_dump())
 
@@ -103,13 +107,13 @@ def print_training(batches: Batches, repeats: int) -> None:
 def print_evaluation(batches: Batches) -> None:
     """Windows of five forecasters, all their scores, and the memory that it takes."""
     model = Training(batches, shipped(Train), default_device()).model
-    asked = evaluation.setting(batches, shipped(Evaluate))
+    asked = scoring.setting(batches, shipped(Evaluate))
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
     before = high_water_bytes()
-    took = seconds(lambda: exhaust(evaluation.score(model, batches, asked)))
+    took = seconds(lambda: exhaust(scoring.score(model, batches, asked)))
     context = [
         batches.pixels(batch)[0][:, : batches.context_frames]
-        for batch in batches.in_order("test", evaluation.TEST_BATCH)
+        for batch in batches.in_order("test", scoring.TEST_BATCH)
     ]
     network = seconds(
         lambda: exhaust(model.rollout(frames, batches.forecast_frames) for frames in context)
@@ -136,7 +140,7 @@ def main() -> None:
         share = statistics.median(bare / ours for ours, bare in rounds)
         print(f"ingest    {rate:.0f} frames/s, {share:.2f} of the bare decoder's")
         with hdf5.reading(path) as source, hdf5.create(folder / "patches.h5") as target:
-            exhaust(dataset.build(source, target, shipped(Patch)))
+            exhaust(building.build(source, target, shipped(Patch)))
         with hdf5.reading(folder / "patches.h5") as file:
             print_training(Batches(file, repeated=True), repeats)
         with hdf5.reading(folder / "patches.h5") as file:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.grad import conv2d_weight
 
-from convlstm.network import Architecture, Network
+from convlstm.model.network import Architecture, Network
 
 FRAMES, CONTEXT = 20, 10
 STEPS = FRAMES - 1

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from convlstm.device import default_device
-from convlstm.training import masked_mse
+from convlstm.model.device import default_device
+from convlstm.train.loop import masked_mse
 
 from .openstl import OpenSTL
 from .sizes import CONTEXT, FRAMES, SIZES, STEPS, Size

@@ -1,0 +1,1 @@
+"""Synthetic sequences, so that a fresh clone needs no download."""

@@ -1,0 +1,1 @@
+"""Forecasts of the test windows, scored beside the baselines."""

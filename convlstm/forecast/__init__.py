@@ -1,0 +1,1 @@
+"""Forecasts from frames whose future is unknown."""

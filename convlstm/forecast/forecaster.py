@@ -1,0 +1,123 @@
+"""Forecasts from frames whose future nobody knows: `load(path).predict(frames)`.
+
+    from convlstm.forecast.forecaster import load
+
+    forecaster = load("data/model.safetensors")
+    forecast = forecaster.predict(frames, steps=12)
+
+`frames` is a NumPy array (time, channel, row, col) in data units, at least `context_frames` long,
+or a batch of such; `forecast` is the same with `steps` frames.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from convlstm.model import model_file as models
+from convlstm.model.device import default_device
+from convlstm.model.model_file import Model
+from convlstm.patch.folding import tile_corners
+from convlstm.patch.scaling import Scaling
+from convlstm.runtime.errors import BadInput
+
+OVERLAP_PART = 0.25  # of a tile that its neighbour covers too, so that no seam is seen
+
+Frames = Num[np.ndarray, "*batch time channel row col"]
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """A trained model, and the scaling of the frames that it is given."""
+
+    model: Model
+    scaling: Scaling
+
+    @property
+    def context_frames(self) -> int:
+        """Frames that a forecast starts from; of longer input the last ones are used."""
+        return self.model.context_frames
+
+    def predict(
+        self, frames: Frames, steps: int | None = None, *, where: str = "frames"
+    ) -> Float[np.ndarray, "*batch lead _ _ _"]:
+        """The frames that follow.
+
+        Args:
+            frames: (time, channel, row, col) or (batch, time, channel, row, col), in data units and
+                any size, at least `context_frames` of them. Missing values are marked as in
+                training.
+            steps: how many; as many as in training, if None.
+            where: what holds the frames, for messages.
+
+        Returns:
+            float32 in data units, inside value_range, with the size and channels of the input.
+
+        Raises:
+            BadInput: there are too few frames, they have another number of channels or values out
+                of range, or are smaller than the size that a peephole or lstm model is tied to.
+        """
+        steps = self.model.forecast_frames if steps is None else steps
+        self._check(frames, steps, where)
+        checked = self.scaling.check(frames[..., -self.context_frames :, :, :, :], where=where)
+        context, _ = self.scaling.to_unit(checked)
+        batch = context.reshape(-1, *context.shape[-4:])
+        a = self.model.network.architecture
+        same = context.shape[-2:] == (self.model.geometry.rows, self.model.geometry.cols)
+        roll = self.model.rollout if a.takes_any_size or same else self._blended
+        unit = np.clip(roll(batch, steps), 0, 1)
+        return self.scaling.from_unit(unit.reshape(*context.shape[:-4], *unit.shape[1:]))
+
+    def _check(self, frames: Frames, steps: int, where: str) -> None:
+        time, channels, rows, cols = frames.shape[-4:]
+        geometry, a = self.model.geometry, self.model.network.architecture
+        if steps < 1:
+            raise BadInput(f"steps = {steps}: must be at least 1")
+        if time < self.context_frames:
+            raise BadInput(
+                f"{where}: {time} frames, but the model starts from {self.context_frames}"
+            )
+        if channels != geometry.channels:
+            raise BadInput(f"{where}: {channels} channels, but the model has {geometry.channels}")
+        if not a.takes_any_size and (rows < geometry.rows or cols < geometry.cols):
+            raise BadInput(
+                f"{where}: {rows} x {cols} pixels, but this {a.cell} model is tied to "
+                f"{geometry.rows} x {geometry.cols} and cannot forecast less"
+            )
+
+    def _blended(
+        self, context: Float[np.ndarray, "batch time channel row col"], leads: int
+    ) -> Float[np.ndarray, "batch {leads} channel row col"]:
+        """A rollout in overlapping tiles of the training size, faded into each other."""
+        geometry = self.model.geometry
+        batch, _, channels, height, width = context.shape
+        total = np.zeros((batch, leads, channels, height, width), np.float32)
+        weights = np.zeros((height, width), np.float32)
+        fade = np.outer(_ramp(geometry.rows), _ramp(geometry.cols))
+        for row, col in product(_corners(height, geometry.rows), _corners(width, geometry.cols)):
+            area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
+            total[area] += fade * self.model.rollout(context[area], leads)
+            weights[area] += fade
+        return total / weights
+
+
+def load(path: str | Path) -> Forecaster:
+    """A model file of `dvc repro`, on the GPU when there is one; nothing in the file is run.
+
+    Raises:
+        BadInput: the file is missing or no model of this project.
+    """
+    model = models.load(Path(path), default_device())
+    return Forecaster(model, model.scaling)
+
+
+def _corners(size: int, tile_size: int) -> list[int]:
+    return tile_corners(size, tile_size, overlap=int(OVERLAP_PART * tile_size))
+
+
+def _ramp(size: int) -> Float[np.ndarray, " size"]:
+    """Rising from the edge to the middle and falling again."""
+    places = np.arange(size)
+    return np.minimum(places + 1, size - places).astype(np.float32)

@@ -1,0 +1,177 @@
+"""What lies under `raw`: sequences of files, in natural order or in that of their times.
+
+A folder of files with one frame each is a sequence; so is each file that holds several frames, and
+each part along axis N of an array. Hidden files and files of other kinds are passed over. Symbolic
+links are followed, unless they lead back to where they lie.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from convlstm.ingest import readers, times
+from convlstm.params.groups import Reading
+from convlstm.runtime.errors import BadInput, Faults
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sequence: a frame from each of its files, or a part of its only file if `part` is set.
+
+    `times` are microseconds since 1970, UTC, if the names carry them.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    part: int | None = None
+    times: tuple[int, ...] | None = None
+
+    def last(self, count: int) -> "Source":
+        """The same with its last files only; all of a file that holds the whole sequence.
+
+        Raises:
+            BadInput: there is a gap between them.
+        """
+        if self.part is not None:
+            return self
+        kept = self.times and self.times[-count:]
+        if kept is not None and len(times.runs(np.array(kept, np.int64), len(kept))) > 1:
+            raise BadInput(f"{self.name}: a frame is missing among the last {count}")
+        return replace(self, files=self.files[-count:], times=kept)
+
+
+def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
+    """The sequences under `raw`, in natural order of their names.
+
+    Args:
+        raw: a folder of sequences, a folder of frames, or a file that holds several frames.
+        reading: what the files' names and numbers mean.
+        faults: takes what is wrong with single files.
+
+    Raises:
+        BadInput: there is nothing at `raw`, no frame in it, or frames beside folders of frames.
+    """
+    if raw.is_file() and readers.suffix(raw):
+        return _from_file(raw, readers.stem(raw), reading)
+    if not raw.is_dir():
+        raise BadInput(
+            f"raw = '{raw}': no such folder; give a folder of frames, or of folders of frames"
+        )
+    own = _files(raw)
+    inner = {folder.name: _files(folder) for folder in _folders(raw)}
+    inner = {name: files for name, files in inner.items() if files}
+    if own and inner:
+        raise BadInput(
+            f"raw = '{raw}': holds frames ({own[0].name}) beside folders of frames "
+            f"({next(iter(inner))}); put each sequence into a folder of its own"
+        )
+    if not own and not inner:
+        raise BadInput(
+            f"raw = '{raw}': no frame in it or in its folders; "
+            f"files are read if they end in {', '.join(readers.KINDS)}"
+        )
+    if own:
+        return _from_files(own, raw.name, "", reading, faults)
+    return [
+        source
+        for name, files in inner.items()
+        for source in _from_files(files, name, f"{name}/", reading, faults)
+    ]
+
+
+def passed_over(raw: Path) -> list[Path]:
+    """The files under `raw` that are of no kind that is read, hidden ones left out."""
+    folders = [raw, *_folders(raw)] if raw.is_dir() else []
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    return [path for path in files if not readers.suffix(path) and not path.name.startswith(".")]
+
+
+def natural(path: Path) -> tuple[list[str | int], str]:
+    """Sort key of a name in which numbers count as numbers: frame2 before frame10."""
+    parts = re.split(r"(\d+)", readers.stem(path).casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], path.name
+
+
+def _from_files(
+    files: list[Path], name: str, prefix: str, reading: Reading, faults: Faults
+) -> list[Source]:
+    """The files of one folder: one sequence; if they hold several frames, one or more for each."""
+    for path in files:
+        if not f"{name}{path.name}".isprintable():  # nor would it fit into HDF5 and onto the screen
+            faults.add(f"{str(path)!a}: its name holds what is no text; rename it")
+    keys = [natural(path)[0] for path in files]
+    for number in range(1, len(files)):
+        if keys[number] == keys[number - 1]:
+            faults.add(
+                f"{files[number]}: its name counts the same as {files[number - 1].name}; "
+                f"remove one of them"
+            )
+    if not _hold_several(files, reading):
+        return [_in_time(Source(name, tuple(files)), reading, faults)]
+    sources: list[Source] = []
+    for path in files:
+        with faults.collected():
+            sources += _from_file(path, prefix + readers.stem(path), reading)
+    known: set[str] = set()
+    for source in sources:  # x.npy of two sequences has an x[0], and so has x[0].npy
+        if source.name in known:
+            faults.add(f"{source.files[0]}: a second sequence of the name {source.name}; rename it")
+        known.add(source.name)
+    return sources
+
+
+def _from_file(path: Path, name: str, reading: Reading) -> list[Source]:
+    if reading.time_format is not None:
+        raise BadInput(f"{path}: holds several frames, but time_format needs a file for each frame")
+    count, _ = readers.extent(path, reading)
+    names = [name] if count == 1 else [f"{name}[{part}]" for part in range(count)]
+    return [Source(name, (path,), part) for part, name in enumerate(names)]
+
+
+def _hold_several(files: list[Path], reading: Reading) -> bool:
+    """Whether the first readable file holds several frames; the unreadable are named when read."""
+    for path in files:
+        try:
+            sequences, frames = readers.extent(path, reading)
+        except BadInput:
+            continue
+        return sequences * frames > 1
+    return False
+
+
+def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
+    """The sequence with the times of its names, in their order."""
+    if reading.time_format is None:
+        return source
+    found: list[tuple[int, Path]] = []
+    for path in source.files:
+        try:
+            found.append((times.parse(path.name, reading.time_format), path))
+        except ValueError as error:
+            faults.add(f"{path}: time_format = '{reading.time_format}' does not fit ({error})")
+    found.sort()
+    for (before, first), (after, second) in pairwise(found):
+        if before == after:
+            faults.add(f"{second}: the same time as {first.name}; remove one of them")
+    moments, files = zip(*found, strict=True) if found else ((), ())
+    return replace(source, files=files, times=moments)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The visible files of a kind that is read, in natural order; broken links among them."""
+    files = (
+        path for path in folder.iterdir() if readers.suffix(path) and not path.name.startswith(".")
+    )
+    return sorted((path for path in files if not path.is_dir()), key=natural)
+
+
+def _folders(raw: Path) -> list[Path]:
+    """The visible folders in `raw`, but links to itself or to what it lies in."""
+    here = raw.resolve()
+    folders = (path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        (path for path in folders if not here.is_relative_to(path.resolve())), key=natural
+    )

@@ -1,0 +1,67 @@
+"""Video files to frames, through the optional extra `video` (PyAV)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+from PIL import Image
+
+from convlstm.params.groups import Reading
+from convlstm.runtime.errors import BadInput
+
+SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+
+Frame = Num[np.ndarray, "channel row col"]
+
+
+def extent(path: Path, reading: Reading) -> tuple[int, int]:
+    """Sequences in the file, always 1, and frames in it: at least 2, for not every file says."""
+    with _opened(path, reading) as container:
+        return 1, max(2, container.streams.video[0].frames)
+
+
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
+    """The decoded frames, as RGB or luminance.
+
+    Raises:
+        BadInput: the file cannot be read, PyAV is not installed, or `pixel_values` is another.
+    """
+    if reading.pixel_values not in ("luminance", "rgb"):
+        raise BadInput(
+            f"{path}: holds colours, but pixel_values = '{reading.pixel_values}'; "
+            f"set it to luminance or rgb"
+        )
+    with _opened(path, reading) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for picture in container.decode(video=0):
+            reading.check_pixels(path, picture.width * picture.height)
+            pixels = picture.to_ndarray(format="rgb24")
+            if reading.pixel_values == "luminance":  # by the same weights as of an image
+                yield np.asarray(Image.fromarray(pixels).convert("L"))[None]
+            else:
+                yield np.moveaxis(pixels, -1, 0)
+
+
+@contextmanager
+def _opened(path: Path, reading: Reading) -> Iterator[Any]:
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise BadInput(f"{path}: to read video, `pip install av` first") from None
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BadInput(f"{path}: holds no video stream; remove it")
+            stream = container.streams.video[0]
+            reading.check_pixels(path, stream.width * stream.height)
+            yield container
+    except BadInput:
+        raise
+    except Exception as error:  # a decoder may raise anything on what is no video
+        reason = " ".join(str(error).split())
+        raise BadInput(
+            f"{path}: cannot be read as a video ({reason}); replace or remove it"
+        ) from None

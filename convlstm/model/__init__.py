@@ -1,0 +1,1 @@
+"""The network, its equations and its fast path, and the batches that feed it."""

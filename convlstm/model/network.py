@@ -1,0 +1,130 @@
+"""The stack of cells, unrolled: it sees the context, then goes on from its own output."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from convlstm.model.bptt import unroll
+from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that decides the shapes of the weights.
+
+    `hidden_channels` has one entry for each layer, the lowest first; for the lstm, whose layers
+    have no grid, it counts units. `channels`, `rows` and `cols` are those of a folded frame.
+    """
+
+    cell: Literal["convlstm", "peephole", "lstm"]
+    hidden_channels: tuple[int, ...]
+    kernel_size: int
+    channels: int
+    rows: int
+    cols: int
+
+    def __post_init__(self) -> None:
+        sizes = (*self.hidden_channels, self.kernel_size, self.channels, self.rows, self.cols)
+        if min(sizes) < 1 or self.kernel_size % 2 == 0 or not self.hidden_channels:
+            raise ValueError(f"an impossible network: {self}")
+
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether frames may differ in size from those of training."""
+        return self.cell == "convlstm"
+
+
+class Network(nn.Module):
+    """Layers of cells, and a readout from the uppermost hidden state to the next frame."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        flat = a.cell == "lstm"
+        frame_size = a.channels * a.rows * a.cols
+        inputs = (frame_size if flat else a.channels, *a.hidden_channels)
+        self.spare: list[Tensor] = []
+        self.grid = () if flat else (a.rows, a.cols)
+        self.entry: nn.Module = nn.Flatten() if flat else nn.Identity()
+        self.cells = nn.ModuleList(_cell(a, below, own) for below, own in pairwise(inputs))
+        self.readout: nn.Module = (
+            nn.Sequential(
+                nn.Linear(inputs[-1], frame_size), nn.Unflatten(1, (a.channels, a.rows, a.cols))
+            )
+            if flat
+            else nn.Conv2d(inputs[-1], a.channels, kernel_size=1)
+        )
+
+    def forward(
+        self,
+        frames: Float[Tensor, "batch known channel row col"],
+        fed: Bool[Tensor, "batch steps"],
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "batch steps channel row col"]:
+        """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
+
+        Args:
+            frames: true frames in [0, 1]; only the first `known` exist. In free operation these are
+                the context, and no later frame can reach the network.
+            fed: where step t takes the true frame t. Elsewhere, and at all steps from `known` on,
+                it takes the output of step t - 1. The first step is always fed.
+            dtype: precision of the convolutions and matrix products, that of the weights if not
+                bfloat16.
+        """
+        if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
+            with torch.autocast(frames.device.type, dtype, enabled=dtype == torch.bfloat16):
+                return self.plain(frames, fed).to(frames.dtype)
+        cells = [list(cell.parameters()) for cell in self.cells]
+        return unroll(
+            frames, fed, cells, list(self.readout.parameters()), dtype or frames.dtype, self.spare
+        )
+
+    def plain(
+        self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch steps channel row col"]:
+        """The same, cell by cell as the equations stand: what the fast path must equal."""
+        states = [self._zero_state(frames, hidden) for hidden in self.architecture.hidden_channels]
+        outputs: list[Tensor] = []
+        for step in range(fed.shape[1]):
+            if step == 0:
+                frame = frames[:, 0]
+            elif step < frames.shape[1]:
+                frame = torch.where(fed[:, step, None, None, None], frames[:, step], outputs[-1])
+            else:
+                frame = outputs[-1]
+            x = self.entry(frame)
+            for layer, cell in enumerate(self.cells):
+                states[layer] = cell(x, states[layer])
+                x = states[layer][0]
+            outputs.append(self.readout(x))
+        return torch.stack(outputs, dim=1)
+
+    def rollout(
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        leads: int,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "batch leads channel row col"]:
+        """The `leads` frames that follow the context, in free operation (mask 0)."""
+        batch, known = context.shape[:2]
+        fed = torch.ones(batch, known + leads - 1, dtype=torch.bool, device=context.device)
+        return self.forward(context, fed, dtype)[:, known - 1 :]
+
+    def _zero_state(self, frames: Tensor, hidden: int) -> State:
+        grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size
+        zero = frames.new_zeros(len(frames), hidden, *grid)
+        return zero, zero
+
+
+def _cell(a: Architecture, inputs: int, hidden: int) -> Cell:
+    match a.cell:
+        case "convlstm":
+            return ConvLSTMCell(inputs, hidden, a.kernel_size)
+        case "peephole":
+            return PeepholeConvLSTMCell(inputs, hidden, a.kernel_size, grid=(a.rows, a.cols))
+        case "lstm":
+            return LSTMCell(inputs, hidden)

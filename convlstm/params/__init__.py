@@ -1,0 +1,1 @@
+"""The values of params.yaml, checked before any work."""

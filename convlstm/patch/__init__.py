@@ -1,0 +1,1 @@
+"""Frames to scaled, folded and split windows."""

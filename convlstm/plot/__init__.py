@@ -1,0 +1,1 @@
+"""Charts, pictures and the page that shows a run."""

@@ -1,0 +1,196 @@
+"""Files and folders that are whole or absent: written beside their place, then moved into it."""
+
+import csv
+import errno
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from convlstm.runtime.errors import BadInput, NoRoom
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file for `path`: write to the yielded name; on success it replaces the old one.
+
+    With `replacing_folder` the only way that a file of the pipeline comes into being. A reader sees
+    the old file or the new one, whole, even after a kill or a power cut; after an exception the old
+    one is untouched and nothing is left beside it.
+
+    Raises:
+        NoRoom: the disk is full.
+        BadInput: the folder cannot be written to.
+    """
+    # the suffix stays, because writers choose a format by it
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        with _told(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+    finally:
+        with suppress(OSError):  # what went wrong above says more
+            temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder: write files into the yielded one; on success it replaces the old one.
+
+    A kill between the two renames leaves no folder at all, never half of one.
+    """
+    temporary, old = (path.with_name(f".{path.name}.{kind}") for kind in ("partial", "old"))
+    try:
+        with _told(path, temporary):
+            for rest in (temporary, old):
+                shutil.rmtree(rest, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for inner in (temporary, *temporary.rglob("*")):
+                _sync(inner)
+            if path.exists():
+                path.replace(old)
+            try:
+                temporary.replace(path)
+            except BaseException:
+                if old.exists():
+                    old.replace(path)
+                raise
+            _sync(path.parent)
+    finally:
+        for rest in (temporary, old):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(path: Path, temporary: Path) -> Iterator[None]:
+    """A disk that takes no more is told in one line, whichever library met it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # HDF5 and NumPy put the number, or only the fact, into the text
+        in_text = re.search(r"errno = (\d+)", str(error))
+        number = int(in_text[1]) if in_text else getattr(error, "errno", None)
+        if number in FULL or re.search(r"requested and \d+ written", str(error)):
+            needed = max(_size(temporary) + 1, getattr(error, "bytes_needed", 0))
+            raise _no_room(path, needed) from None
+        if number in FORBIDDEN:
+            raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
+        raise
+
+
+class TooSmallError(OSError):
+    """A disk that a file will not fit on, known before it is written."""
+
+    def __init__(self, bytes_needed: int) -> None:
+        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.bytes_needed = bytes_needed
+
+
+def check_room(folder: Path, bytes_needed: int) -> None:
+    """A file that is being written into `folder` will fit there; better now than after hours.
+
+    Raises:
+        TooSmallError: it will not; `replacing` tells it.
+    """
+    if shutil.disk_usage(folder).free < bytes_needed:
+        raise TooSmallError(bytes_needed)
+
+
+def _no_room(path: Path, bytes_needed: int) -> NoRoom:
+    free = shutil.disk_usage(path.parent).free
+    limit = f"{free:,} are free" if free < bytes_needed else "a limit of the system allows less"
+    return NoRoom(
+        f"{path}: no room for it: it needs at least {bytes_needed:,} bytes, but {limit}; "
+        f"make room and run again, nothing else has changed"
+    )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 if there is none."""
+    if path.is_dir():
+        return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+    return path.stat().st_size if path.exists() else 0
+
+
+def check_new_folder(path: Path, *, beside: Path) -> None:
+    """Files may be written into `path` without loss: it is new or empty, and not inside `beside`.
+
+    Raises:
+        BadInput: it is not.
+    """
+    if path.resolve().is_relative_to(beside.resolve()):
+        raise BadInput(f"{path}: lies in {beside}, and would be read as part of it; give another")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise BadInput(f"{path}: is there already; give a new folder, so that nothing is lost")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A table with a column for each key of the first row; undefined numbers are empty cells."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.8g}"
+
+
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Facts for people and for `dvc metrics`; an undefined number (NaN) is null."""
+    rounded = json.loads(
+        json.dumps(facts),
+        parse_constant=lambda _: None,
+        parse_float=lambda text: float(f"{float(text):.8g}"),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
+
+
+def to_text(facts: Mapping[str, Any]) -> str:
+    """Plain facts (numbers, texts, tuples, mappings of them) as JSON, always the same text."""
+    return json.dumps(facts, sort_keys=True)
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """The facts of `to_text`; JSON knows lists only, here they come back as tuples.
+
+    Raises:
+        ValueError: the text is not a JSON object.
+    """
+    try:
+        facts = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(facts, dict):
+        raise ValueError("not a JSON object")
+    return {name: _tupled(fact) for name, fact in facts.items()}
+
+
+def _tupled(fact: Any) -> Any:
+    if isinstance(fact, dict):
+        return {name: _tupled(inner) for name, inner in fact.items()}
+    return tuple(_tupled(inner) for inner in fact) if isinstance(fact, list) else fact

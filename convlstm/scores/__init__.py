@@ -1,0 +1,1 @@
+"""Scores by family; a score is one entry of its family."""

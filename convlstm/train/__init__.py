@@ -1,0 +1,1 @@
+"""How a network learns: the loop, its losses and schedules, and its checkpoints."""

@@ -1,0 +1,109 @@
+"""Builders of what several tests need: changed params, a small model, a small run of all stages."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ruamel.yaml import YAML
+
+from convlstm.model.model_file import Model
+from convlstm.model.network import Architecture, Network
+from convlstm.params.groups import GroupT, Reading, Train
+from convlstm.patch.folding import Geometry
+from convlstm.patch.scaling import Scaling
+
+ROOT = Path(__file__).parent.parent
+STAGES = ("demo", "ingest", "patch", "train", "evaluate", "plot")
+SMALL: dict[str, object] = {
+    "demo_sequences": 6,
+    "demo_frames": 8,
+    "demo_size": 22,
+    "context_frames": 3,
+    "forecast_frames": 2,
+    "stride": 3,
+    "hidden_channels": [3],
+    "epochs": 2,
+    "sample_windows": 2,
+}
+"""A demo that takes a second per stage."""
+
+
+def params_of(group: type[GroupT], **changes: object) -> GroupT:
+    """One group of the shipped params.yaml, with changes."""
+    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return group.model_validate({key: values[key] for key in group.model_fields} | changes)
+
+
+def reading_of(**changes: object) -> Reading:
+    """How raw files are read by the shipped params.yaml, with changes."""
+    return params_of(Reading, **changes)
+
+
+def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) -> Model:
+    """An untrained network of one layer that forecasts 2 frames from 3; -32 to 64 become 0 to 1."""
+    torch.manual_seed(0)
+    channels, rows, cols = geometry.folded_shape
+    architecture = Architecture(cell, (3,), 3, channels=channels, rows=rows, cols=cols)
+    return Model(
+        Network(architecture),
+        geometry,
+        Scaling((-32.0, 64.0), (255.0, float("nan"))),
+        reading_of().model_dump(),
+        context_frames=3,
+        forecast_frames=2,
+        params=params_of(Train).model_dump(),
+    )
+
+
+def write_params(folder: Path, **changes: object) -> None:
+    """The shipped params.yaml with changes, in `folder`."""
+    yaml = YAML()
+    values = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values.update(changes)
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+
+
+def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Python in `folder`, with the modules of this repository."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """All six stages once, on the small demo, without DVC."""
+
+    folder: Path
+    traces: dict[str, dict[str, Any]]
+
+
+def run_all_stages(folder: Path) -> SmallRun:
+    """Run the pipeline on the small demo in `folder`, and trace each stage."""
+    (folder / "data/digits").mkdir(parents=True)
+    block = struct.pack(">4B3I", 0, 0, 8, 3, 1, 9, 9) + bytes(range(81))  # one digit of 9 x 9
+    (folder / "data/digits/block-idx3-ubyte").write_bytes(block)
+    write_params(folder, **SMALL, demo_kind="digits")
+    of_digits = traced(folder, "demo")
+    shutil.rmtree(folder / "data/demo")
+    write_params(folder, **SMALL)
+    traces = {stage: traced(folder, stage) for stage in STAGES}
+    traces["demo"]["read"] += of_digits["read"]  # what it opens for either kind
+    return SmallRun(folder, traces)
+
+
+def traced(folder: Path, stage: str) -> dict[str, Any]:
+    """What a stage loads, opens and asks for, measured while it runs."""
+    done = run_stage(folder, str(ROOT / "tests/house/trace_stage.py"), stage)
+    assert done.returncode == 0, done.stderr
+    trace: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return trace

@@ -1,0 +1,132 @@
+"""The house stands: rooms in one order, imports downwards only, no circle, and few heavy doors."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.builders import ROOT
+
+ORDER = (
+    {"runtime", "scores"},
+    {"params", "storage"},
+    {"demo", "ingest", "plot"},
+    {"patch"},
+    {"model"},
+    {"train", "evaluate", "forecast"},
+)
+"""A room imports from rooms further up in this list, and from itself."""
+LONGEST_FILE_LINES = 400  # a long file that is one idea is better than two halves of one
+LONGEST_FUNCTION_LINES = 40
+MOST_PARAMETERS = 6
+DOORS = {
+    "PIL": {"ingest.images", "ingest.video"},
+    "av": {"ingest.video"},
+    "h5py": {"ingest.arrays", "storage.hdf5"},
+    "matplotlib": {"plot.figures", "plot.pictures"},
+    "pandas": {"plot.figures", "stages.plot"},
+    "pydantic": {"params.loading", "params.groups"},
+    "pydantic_core": {"params.loading"},
+    "ruamel": {"params.loading"},
+    "safetensors": {"model.model_file"},
+    "scipy": {"evaluate.baselines", "evaluate.tables", "scores.frame", "demo.rain"},
+    "skimage": {"evaluate.baselines", "scores.frame"},
+}
+"""The modules by which each heavy library enters; torch enters by two rooms as a whole."""
+TORCH_ROOMS = {"model", "train"}
+MODULES = sorted((ROOT / "convlstm").rglob("[!_]*.py"))
+INITS = sorted((ROOT / "convlstm").rglob("__init__.py"))
+STAGE_MODULES = sorted((ROOT / "stages").glob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """room.module, or stages.module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[1:] if parts[0] == "convlstm" else parts)
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of all that a file imports, wherever the import stands in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules of the package that a file imports, as room.module."""
+    ours = {tuple(name.split(".")[1:3]) for name in imported(path) if name.startswith("convlstm.")}
+    return {".".join(parts) for parts in ours}
+
+
+def rank(room: str) -> int:
+    return next(number for number, rooms in enumerate(ORDER) if room in rooms)
+
+
+def test_the_rooms_on_the_disk_are_those_of_the_order() -> None:
+    assert {path.parent.name for path in INITS} - {"convlstm"} == set().union(*ORDER)
+    assert all(len(name_of(path).split(".")) == 2 for path in MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_from_its_own_room_and_from_lower_ones(path: Path) -> None:
+    own = name_of(path).split(".")[0]
+    for room in {name.split(".")[0] for name in imported_modules(path)} - {own}:
+        assert rank(room) < rank(own), f"{own} imports {room}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name_of(path): imported_modules(path) for path in MODULES}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError where there is one
+    assert set(order) == set(graph)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_package_knows_no_stage_and_no_dvc(path: Path) -> None:
+    assert not {name for name in imported(path) if name.split(".")[0] in ("stages", "dvc", "tqdm")}
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_heavy_library_enters_by_its_doors(library: str) -> None:
+    assert users_of(library) == DOORS[library]
+
+
+def test_torch_enters_by_its_rooms() -> None:
+    assert {name.split(".")[0] for name in users_of("torch")} == TORCH_ROOMS
+
+
+def users_of(library: str) -> set[str]:
+    return {
+        name_of(path)
+        for path in (*MODULES, *STAGE_MODULES)
+        if any(name.split(".")[0] == library for name in imported(path))
+    }
+
+
+@pytest.mark.parametrize("path", INITS, ids=lambda path: path.parent.name)
+def test_an_init_holds_a_docstring_and_imports_nothing(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert imported(path) == set()
+
+
+@pytest.mark.parametrize("path", [*MODULES, *STAGE_MODULES], ids=name_of)
+def test_a_file_says_in_a_docstring_what_it_is_for_and_is_no_longer_than_its_idea(
+    path: Path,
+) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= LONGEST_FILE_LINES
+
+
+@pytest.mark.parametrize("path", [*MODULES, *STAGE_MODULES], ids=name_of)
+def test_a_function_is_short_and_has_few_parameters(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+            assert len([name for name in names if name != "self"]) <= MOST_PARAMETERS, node.name
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION_LINES, node.name

@@ -1,0 +1,91 @@
+"""Faults injected into every stage: kills at random moments, and a disk that is full."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builders import ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
+
+OUTS = {
+    "demo": ["data/demo"],
+    "ingest": ["data/frames.h5"],
+    "patch": ["data/patches.h5"],
+    "train": ["data/model.safetensors", "data/metrics/training.csv"],
+    "evaluate": [
+        "data/forecasts.h5",
+        "data/metrics/summary.json",
+        *(
+            f"data/metrics/{name}.csv"
+            for name in ("by_lead", "baselines", "by_threshold", "by_scale", "spectrum")
+        ),
+    ],
+    "plot": ["data/plots"],
+}
+KILLS = 20
+
+
+@pytest.fixture
+def place(small_run: SmallRun, tmp_path: Path) -> Path:
+    """A copy of the small run."""
+    return Path(shutil.copytree(small_run.folder, tmp_path / "a run"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_of_20_kills_none_leaves_half_a_file_or_changes_a_byte(
+    place: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVLSTM_CHECKPOINT_MINUTES", "0")  # most kills fall into or after a save
+    if stage == "train":
+        write_params(place, **{**SMALL, "epochs": 60})
+    done = run_stage(
+        place, str(ROOT / "tests/system/kill_stage.py"), stage, str(KILLS), *OUTS[stage]
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(stage, found)
+    resumed = found.pop("resumed")
+    assert found == {"killed": KILLS, "partial": 0, "different": 0, "leftovers": 0}
+    assert stage != "train" or resumed >= KILLS / 2  # the others were killed before the first save
+
+
+def with_room(place: Path, stage: str, bytes_: int) -> subprocess.CompletedProcess[str]:
+    """A stage that may write no file of more than so many bytes: the system says EFBIG."""
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_)),
+        capture_output=True,
+        text=True,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "training.csv"  # it tells how far training came
+    }
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(stage, marks=() if stage == "ingest" else pytest.mark.slow) for stage in STAGES],
+)
+def test_a_full_disk_is_one_line_and_the_previous_output_stays(place: Path, stage: str) -> None:
+    before = contents(place)
+    done = with_room(place, stage, 60 if stage == "demo" else 500)
+    assert done.returncode == 4, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert done.stderr.splitlines()[-1] == errors[0]
+    assert f"error: {OUTS[stage][0].rpartition('/')[0]}" in errors[0]
+    assert "no room for it: it needs at least " in errors[0]
+    assert contents(place) == before

@@ -1,0 +1,135 @@
+"""A stage as a user meets it: its files, its words, its exit status."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.builders import ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
+
+COLUMNS = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness", "rmse", "bias"]
+COLUMNS += ["correlation", *(f"spectral_ratio_{band}" for band in ("large", "medium", "small"))]
+COLUMNS += ["dot_grid"]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_demo_is_a_folder_a_sequence_and_a_png_a_frame(small_run: SmallRun) -> None:
+    demo = small_run.folder / "data/demo"
+    assert len(list(demo.iterdir())) == SMALL["demo_sequences"]
+    frames = sorted((demo / "000").iterdir())
+    assert [frame.name for frame in frames] == [f"{time:02d}.png" for time in range(8)]
+    with Image.open(frames[0]) as image:
+        assert (image.mode, image.size) == ("L", (22, 22))
+
+
+def test_training_csv_has_a_row_an_epoch(small_run: SmallRun) -> None:
+    rows = rows_of(small_run.folder / "data/metrics/training.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    expected = "epoch,lr,sampling_probability,train_mse,valid_mse,valid_ssim,"
+    expected += "valid_psnr,valid_fmae,valid_sharpness"
+    assert ",".join(rows[0]) == expected
+
+
+def test_the_test_tables_have_a_row_a_lead(small_run: SmallRun) -> None:
+    metrics = small_run.folder / "data/metrics"
+    by_lead, baselines = rows_of(metrics / "by_lead.csv"), rows_of(metrics / "baselines.csv")
+    assert list(by_lead[0]) == ["lead", *COLUMNS]
+    assert [row["lead"] for row in by_lead] == ["1", "2"]
+    assert list(baselines[0]) == ["forecaster", "lead", *COLUMNS]
+    assert {(row["forecaster"], row["lead"]) for row in baselines} == {
+        (name, lead)
+        for name in ("zeros", "persistence", "advection", "climatology")
+        for lead in "12"
+    }
+
+
+def test_the_summary_is_the_mean_of_the_tables(small_run: SmallRun) -> None:
+    metrics = small_run.folder / "data/metrics"
+    summary = json.loads((metrics / "summary.json").read_text(encoding="utf-8"))
+    mses = [float(row["mse"]) for row in rows_of(metrics / "by_lead.csv")]
+    assert summary["model"]["mse"] == pytest.approx(sum(mses) / 2, rel=1e-6)
+    skill = 1 - summary["model"]["mse"] / summary["persistence"]["mse"]
+    assert summary["skill_against_persistence"]["mse"] == pytest.approx(skill, rel=1e-5)
+
+
+def test_the_plots_are_the_reports_and_more(small_run: SmallRun) -> None:
+    expected = {
+        f"{name}.png" for name in ("loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness")
+    }
+    expected |= {f"gt{number:02d}.png" for number in range(1, 6)}  # 3 of context, 2 of truth
+    expected |= {
+        "pd04.png",
+        "pd05.png",
+        "lead_time.png",
+        "performance.png",
+        "report.html",
+        "scale_skill.png",
+        "sharpness_by_truth.png",
+        "spectra.png",
+        "strip1.png",
+        "strip2.png",
+        "forecast.gif",
+    }
+    assert {path.name for path in (small_run.folder / "data/plots").iterdir()} == expected
+
+
+def test_no_temporary_file_stays(small_run: SmallRun) -> None:
+    assert [path for path in small_run.folder.rglob("*") if "partial" in path.name] == []
+
+
+SAME_WAY = [pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES if stage != "train"]
+"""All stages start in one way (stages.start); one of them shows it in each run of the tests."""
+
+
+@pytest.mark.parametrize("stage", ["train", *SAME_WAY])
+def test_bad_params_end_any_stage_before_any_work(tmp_path: Path, stage: str) -> None:
+    write_params(tmp_path, lrr=0.1, lr="abc", kernel_size=4)
+    done = run_stage(tmp_path, "-m", f"stages.{stage}")
+    assert done.returncode == 2
+    assert sorted(done.stderr.splitlines()) == [
+        "error: params.yaml: kernel_size = 4: must be odd, so that a frame keeps its size",
+        "error: params.yaml: lr = 'abc': should be a valid number",
+        "error: params.yaml: lrr = 0.1: unknown key; the nearest is lr",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "stage", ["train", *(stage for stage in SAME_WAY if stage.values[0] not in ("demo", "plot"))]
+)
+def test_a_missing_input_is_named_in_one_line(tmp_path: Path, stage: str) -> None:
+    write_params(tmp_path)
+    done = run_stage(tmp_path, "-m", f"stages.{stage}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_failed_ingest_leaves_the_old_frames_untouched(tmp_path: Path) -> None:
+    write_params(tmp_path, raw="mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/1.png").write_bytes(b"no image")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/frames.h5").write_bytes(b"old")
+    done = run_stage(tmp_path, "-m", "stages.ingest")
+    assert done.returncode == 2
+    assert "1.png" in done.stderr
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["frames.h5"]
+    assert (tmp_path / "data/frames.h5").read_bytes() == b"old"
+
+
+def test_outside_the_repository_a_stage_says_where_to_run_it(tmp_path: Path) -> None:
+    done = run_stage(tmp_path, "-m", "stages.demo")
+    assert done.returncode == 2
+    assert "params.yaml: no such file here" in done.stderr
+
+
+def test_a_stage_is_a_script_of_at_most_60_lines() -> None:
+    for stage in STAGES:
+        assert (ROOT / f"stages/{stage}.py").read_text(encoding="utf-8").count("\n") <= 60

@@ -1,0 +1,134 @@
+"""Rows say what was scored; skill and its interval are the textbook's."""
+
+import numpy as np
+import pytest
+
+from convlstm.evaluate import tables
+from convlstm.evaluate.scoring import Scores, Setting
+from convlstm.patch.folding import Geometry
+from convlstm.patch.scaling import Scaling
+from convlstm.scores.frame import COLUMNS, LeadMeans
+
+ASKED = Setting(Geometry(1, 16, 16, 4), Scaling((0.0, 50.0)), (10.0, 25.0), (1, 4))
+SHAPE = (2, 1, 16, 16)
+
+
+def scores_of(*errors: float, sequences: int = 1) -> Scores:
+    """Windows of random truth, dealt out to sequences; each forecast is off by its error."""
+    scores, random = Scores(), np.random.default_rng(0)
+    for number, error in enumerate(errors):
+        truth = random.random(SHAPE, np.float32) / 2 + np.float32(0.25)
+        forecast = truth + np.float32(error)
+        means = LeadMeans()
+        means.add(forecast, truth, np.ones(SHAPE, bool))
+        (totals,) = ASKED.verifier().totals([forecast], truth, np.ones(SHAPE, bool))
+        scores.add(number % sequences, means, totals)
+    return scores
+
+
+def test_a_row_a_lead_holds_means_and_pooled_scores_in_data_units() -> None:
+    rows = tables.by_lead(scores_of(0.1, -0.1, 0.1, 0.1), ASKED)
+    assert [row["lead"] for row in rows] == [1, 2]
+    pooled = ["rmse", "bias", "correlation", "spectral_ratio_large"]
+    assert list(rows[0])[: 1 + len(COLUMNS) + 4] == ["lead", *COLUMNS, *pooled]
+    for row in rows:
+        assert row["mse"] == pytest.approx(256 * 0.01, rel=1e-5)
+        assert row["rmse"] == pytest.approx(5, rel=1e-5)  # 0.1 of 50
+        assert row["bias"] == pytest.approx(2.5, rel=1e-5)  # (1 - 1 + 1 + 1) / 4 of 0.1
+
+
+def test_a_row_for_each_forecaster_threshold_and_lead() -> None:
+    results = {"model": scores_of(0.1), "zeros": scores_of(-1.0)}
+    rows = list(tables.by_threshold(results, ASKED))
+    assert [(row["forecaster"], row["threshold"], row["lead"]) for row in rows] == [
+        (name, threshold, lead)
+        for name in ("model", "zeros")
+        for threshold in (10.0, 25.0)
+        for lead in (1, 2)
+    ]
+    events = ("hits", "misses", "false_alarms", "correct_negatives")
+    assert all(sum(int(row[name]) for name in events) == 256 for row in rows)
+    assert rows[0]["csi"] == 1  # truth is 12.5 or more everywhere
+    assert rows[4]["csi"] == 0
+
+
+def test_a_row_for_each_scale() -> None:
+    rows = list(tables.by_scale({"model": scores_of(0.1)}, ASKED))
+    assert len(rows) == 2 * 2 * 2
+    assert {row["scale"] for row in rows} == {1, 4}
+    assert all(0 <= float(row["fss"]) <= 1 for row in rows)
+
+
+def test_the_spectrum_has_the_truth_once() -> None:
+    rows = list(tables.spectrum({"model": scores_of(0.0), "zeros": scores_of(-1.0)}, ASKED))
+    assert [row["forecaster"] for row in rows[::16]] == ["truth", "model", "zeros"]
+    power = {
+        name: [row["power"] for row in rows if row["forecaster"] == name]
+        for name in ("truth", "model", "zeros")
+    }
+    np.testing.assert_allclose(power["truth"], power["model"], rtol=1e-9)
+    assert not any(power["zeros"])
+    assert [row["wavelength_pixels"] for row in rows[:8]] == [16 / number for number in range(1, 9)]
+
+
+def test_skill_is_the_part_of_the_references_error_that_is_gone() -> None:
+    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.2)}, ASKED)
+    skill = facts["skill_against_zeros"]
+    assert skill["mse"] == pytest.approx(1 - 0.01 / 0.04, rel=1e-4)
+    assert skill["fmae"] == pytest.approx(0.5, rel=1e-4)
+    # SSIM is best at 1
+    mine, theirs = (float(str(facts[name]["ssim"])) for name in ("model", "zeros"))
+    assert skill["ssim"] == pytest.approx((mine - theirs) / (1 - theirs))
+
+
+def test_a_perfect_reference_leaves_no_skill_to_tell() -> None:
+    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.0)}, ASKED)
+    assert "mse" not in facts["skill_against_zeros"]
+
+
+def difference(model: Scores, reference: Scores, score: str = "mse") -> dict[str, float]:
+    facts = tables.summary({"model": model, "persistence": reference}, ASKED)
+    found = facts["difference_from_persistence"][score]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_difference_that_is_the_same_everywhere_is_certain() -> None:
+    found = difference(scores_of(*[0.1] * 6, sequences=6), scores_of(*[0.2] * 6, sequences=6))
+    # 256 pixels of 0.01 - 0.04
+    for bound in found.values():
+        assert bound == pytest.approx(-256 * 0.03, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_difference_that_one_sequence_makes_is_not_sure() -> None:
+    reference = scores_of(*[0.2] * 6, sequences=6)
+    lucky = difference(scores_of(0.0, *[0.22] * 5, sequences=6), reference)
+    assert lucky["low"] < lucky["value"] < lucky["high"]
+    assert lucky["high"] > 0  # without the first, the model is worse
+
+
+def test_the_interval_is_that_of_resampled_sequences() -> None:
+    errors = [0.0, 0.1, 0.15, 0.2, 0.25]
+    found = difference(scores_of(*errors, sequences=5), scores_of(*[0.2] * 5, sequences=5))
+    # by hand: the 2.5 and 97.5 percentiles of means of five drawn with replacement
+    each = 256 * (np.square(errors) - 0.04)
+    random = np.random.default_rng(1)
+    means = each[random.integers(5, size=(20_000, 5))].mean(axis=1)
+    assert found["low"] == pytest.approx(np.percentile(means, 2.5), abs=0.6)
+    assert found["high"] == pytest.approx(np.percentile(means, 97.5), abs=0.6)
+
+
+def test_one_sequence_has_no_interval() -> None:
+    found = difference(scores_of(0.1, 0.1), scores_of(0.2, 0.2))
+    assert np.isnan(found["low"])
+    assert np.isnan(found["high"])
+
+
+def test_the_difference_is_that_of_the_means() -> None:
+    results = {"model": scores_of(0.1, -0.1), "persistence": scores_of(-0.2, 0.15)}
+    facts = tables.summary(results, ASKED)
+    means = [facts[name]["csi"] for name in ("model", "persistence")]
+    assert all(isinstance(mean, float) for mean in means)
+    found = difference(results["model"], results["persistence"], "csi")["value"]
+    assert found == pytest.approx(float(str(means[0])) - float(str(means[1])), rel=1e-9)

@@ -1,0 +1,129 @@
+"""A forecast sees the last context frames only, in data units, and any size the cell allows."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from convlstm.forecast.forecaster import Forecaster, load
+from convlstm.model import model_file
+from convlstm.patch.folding import Geometry
+from convlstm.runtime.errors import BadInput
+from tests.builders import model_of
+
+GEOMETRY = Geometry(channels=2, rows=12, cols=16, patch_size=4)
+
+
+def forecaster(cell: Literal["convlstm", "peephole", "lstm"] = "convlstm") -> Forecaster:
+    made = model_of(cell, GEOMETRY)
+    return Forecaster(made, made.scaling)
+
+
+def frames_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-32, 64, shape).astype(np.float32)
+
+
+def test_a_loaded_model_forecasts_in_data_units(tmp_path: Path) -> None:
+    made = model_of("convlstm", GEOMETRY)
+    model_file.save(tmp_path / "model.safetensors", made)
+    frames = frames_of(3, 2, 12, 16)
+    result = load(tmp_path / "model.safetensors").predict(frames)
+    # by hand: -32 to 64 become 0 to 1, then the network, then back
+    with torch.no_grad():
+        folded = torch.from_numpy(GEOMETRY.fold((frames[None] + 32) / 96))
+        unit = GEOMETRY.unfold(made.network.rollout(folded, 2).numpy())[0]
+    np.testing.assert_allclose(result, np.clip(unit, 0, 1) * 96 - 32, atol=1e-4)
+    assert result.shape == (2, 2, 12, 16)
+    assert result.dtype == np.float32
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_any_number_of_frames_can_be_asked_for(steps: int) -> None:
+    result = forecaster().predict(frames_of(3, 2, 12, 16), steps)
+    assert result.shape == (steps, 2, 12, 16)
+
+
+def test_a_short_forecast_is_the_beginning_of_a_long_one() -> None:
+    frames = frames_of(3, 2, 12, 16)
+    long = forecaster().predict(frames, 6)
+    np.testing.assert_array_equal(forecaster().predict(frames, 2), long[:2])
+
+
+def test_of_more_frames_only_the_last_ones_count() -> None:
+    frames = frames_of(9, 2, 12, 16)
+    expected = forecaster().predict(frames[-3:])
+    frames[:-3] = np.nan
+    np.testing.assert_array_equal(forecaster().predict(frames), expected)
+
+
+def test_a_batch_is_its_sequences_one_by_one() -> None:
+    batch = frames_of(4, 3, 2, 12, 16)
+    together = forecaster().predict(batch)
+    for sequence, result in zip(batch, together, strict=True):
+        np.testing.assert_allclose(forecaster().predict(sequence), result, atol=1e-4)
+
+
+def test_a_missing_pixel_is_taken_as_the_low_end() -> None:
+    frames = frames_of(3, 2, 12, 16)
+    frames[:, :, 3, 4] = -32.0
+    expected = forecaster().predict(frames)
+    for mark in (np.nan, 255.0):
+        frames[:, :, 3, 4] = mark
+        np.testing.assert_array_equal(forecaster().predict(frames), expected)
+
+
+@pytest.mark.parametrize("size", [(12, 16), (13, 17), (31, 8), (3, 3)])
+def test_a_convlstm_takes_any_size(size: tuple[int, int]) -> None:
+    assert forecaster().predict(frames_of(3, 2, *size)).shape == (2, 2, *size)
+
+
+@pytest.mark.parametrize("cell", ["peephole", "lstm"])
+@pytest.mark.parametrize("size", [(12, 16), (13, 17), (40, 50)])
+def test_a_tied_cell_forecasts_larger_frames_in_tiles(
+    cell: Literal["peephole", "lstm"], size: tuple[int, int]
+) -> None:
+    result = forecaster(cell).predict(frames_of(3, 2, *size))
+    assert result.shape == (2, 2, *size)
+    assert np.isfinite(result).all()
+
+
+def test_tiles_of_an_even_field_show_no_seam() -> None:
+    even = np.full((3, 2, 12, 16), 16, np.float32)
+    one = forecaster("lstm").predict(even)
+    wide = forecaster("lstm").predict(np.full((3, 2, 12, 28), 16, np.float32))
+    # two tiles, 12 columns apart: where both are seen the value lies between theirs
+    np.testing.assert_allclose(wide[..., :12], one[..., :12], atol=1e-4)
+    np.testing.assert_allclose(wide[..., 16:], one[..., 4:], atol=1e-4)
+    low = np.minimum(one[..., 12:16], one[..., :4])
+    high = np.maximum(one[..., 12:16], one[..., :4])
+    assert (wide[..., 12:16] >= low - 1e-4).all()
+    assert (wide[..., 12:16] <= high + 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("cell", "shape", "steps", "words"),
+    [
+        ("convlstm", (2, 2, 12, 16), 1, "here: 2 frames, but the model starts from 3"),
+        ("convlstm", (3, 1, 12, 16), 1, "here: 1 channels, but the model has 2"),
+        ("convlstm", (3, 2, 12, 16), 0, "steps = 0: must be at least 1"),
+        ("peephole", (3, 2, 12, 15), 1, "here: 12 x 15 pixels, but this peephole model is tied"),
+        ("lstm", (3, 2, 11, 16), 1, "here: 11 x 16 pixels, but this lstm model is tied"),
+    ],
+)
+def test_what_the_model_cannot_forecast_is_said(
+    cell: Literal["convlstm", "peephole", "lstm"],
+    shape: tuple[int, ...],
+    steps: int,
+    words: str,
+) -> None:
+    with pytest.raises(BadInput, match=words):
+        forecaster(cell).predict(frames_of(*shape), steps, where="here")
+
+
+def test_another_value_range_is_said() -> None:
+    frames = frames_of(3, 2, 12, 16)
+    frames[1, 0, 0, 0] = 100
+    with pytest.raises(BadInput, match=r"100\.0 lies outside value_range \[-32, 64\]"):
+        forecaster().predict(frames)

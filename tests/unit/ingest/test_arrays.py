@@ -1,0 +1,198 @@
+"""Array files of any axes give the frames that plain indexing gives."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from convlstm.ingest import arrays
+from convlstm.runtime.errors import BadInput
+from tests.builders import reading_of
+
+SIZES = {"N": 2, "T": 5, "C": 3, "H": 4, "W": 6}
+
+
+def array_of(axes: str, dtype: str = "u2") -> np.ndarray:
+    shape = [SIZES[axis] for axis in axes]
+    return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+
+def read(path: Path, sequence: int = 0, /, **reading: object) -> np.ndarray:
+    return np.stack(list(arrays.frames(path, reading_of(**reading), sequence)))
+
+
+def saved(path: Path, array: np.ndarray, dataset: str = "a/b") -> Path:
+    match path.suffix:
+        case ".npy":
+            np.save(path, array)
+        case ".npz":
+            np.savez_compressed(path, array)  # under the name arr_0
+        case _:
+            with h5py.File(path, "w") as file:
+                file.create_dataset(dataset, data=array, chunks=True, compression="gzip")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".nc"])
+@pytest.mark.parametrize("axes", ["HW", "THW", "TNHW", "NTCHW", "WHT", "HWC", "CTHWN"])
+def test_a_frame_is_what_its_axes_say(tmp_path: Path, suffix: str, axes: str) -> None:
+    array = array_of(axes)
+    path = saved(tmp_path / f"x{suffix}", array)
+    last = SIZES["N"] - 1 if "N" in axes else 0
+    frames = read(path, last, raw_axes=axes)
+    # einsum, an independent transposition, after the absent axes were added
+    for axis in set("NTC") - set(axes):
+        array, axes = array[None], axis + axes
+    expected = np.einsum(f"{axes}->NTCHW".lower(), array)[last]
+    np.testing.assert_array_equal(frames, expected)
+    assert frames.dtype == np.uint16
+
+
+def test_an_npz_of_several_sequences_is_unpacked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, unpacked = np.lib.npyio.NpzFile, []
+    plain = archive.__getitem__
+
+    def counted(self: Any, name: str) -> Any:
+        unpacked.append(name)
+        time.sleep(0.05)  # so that all threads are there before the first one is through
+        return plain(self, name)
+
+    monkeypatch.setattr(archive, "__getitem__", counted)
+    array = array_of("NTHW")
+    path = saved(tmp_path / "x.npz", array)
+    other = saved(tmp_path / "y.npz", array + 1)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(partial(read, path, raw_axes="NTHW"), range(SIZES["N"])))
+    np.testing.assert_array_equal(np.stack(found)[:, :, 0], array)
+    assert len(unpacked) == 1
+    np.testing.assert_array_equal(read(other, 1, raw_axes="NTHW")[:, 0], array[1] + 1)
+    saved(path, array[:, :3] + 2)
+    np.testing.assert_array_equal(read(path, 1, raw_axes="NTHW")[:, 0], array[1, :3] + 2)
+
+
+def test_moving_mnist_is_time_first(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mnist.npy", array_of("TNHW"))
+    assert arrays.extent(path, reading_of(raw_axes="TNHW")) == (2, 5)
+
+
+@pytest.mark.parametrize(("axes", "extent"), [("HW", (1, 1)), ("THW", (1, 5))])
+def test_two_and_three_axes_need_no_name(
+    tmp_path: Path, axes: str, extent: tuple[int, int]
+) -> None:
+    assert arrays.extent(saved(tmp_path / "x.npy", array_of(axes)), reading_of()) == extent
+
+
+@pytest.mark.parametrize(
+    ("chunk", "block_bytes", "most", "reads"),
+    [
+        (None, 100, 1000, 3),  # frames have 48 bytes: 2, 2 and 1 of the five
+        (1, 100, 1000, 3),
+        (3, 100, 1000, 2),  # a chunk at a time
+        (3, 100, 100, 3),
+        (3, 10, 10, 5),
+    ],
+)
+def test_long_arrays_are_read_in_blocks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int | None,
+    block_bytes: int,
+    most: int,
+    reads: int,
+) -> None:
+    array = array_of("THW")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=array, chunks=chunk and (chunk, 4, 6))
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(arrays, "MOST_BLOCK_BYTES", most)
+    plain, asked = h5py.Dataset.__getitem__, []
+
+    def noted(self: Any, place: Any, *options: Any) -> Any:
+        asked.append(place)
+        return plain(self, place, *options)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", noted)
+    np.testing.assert_array_equal(read(tmp_path / "x.h5")[:, 0], array)
+    assert len(asked) == reads
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u4", "i8", "f2", "f8", ">u2", ">f4", "?"])
+def test_numbers_keep_their_type_in_native_order(tmp_path: Path, dtype: str) -> None:
+    array = (array_of("HW", "i8") % 2).astype(dtype)
+    frames = read(saved(tmp_path / "x.npy", array))
+    np.testing.assert_array_equal(frames[0, 0], array)
+    assert frames.dtype == ("u1" if dtype == "?" else np.dtype(dtype).newbyteorder("="))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_one_of_several_datasets_must_be_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    both = {"rain": array_of("HW"), "snow": array_of("HW") + 1}
+    if suffix == ".npz":
+        np.savez(path, rain=both["rain"], snow=both["snow"])
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in both.items():
+                file[name] = array
+    np.testing.assert_array_equal(read(path, raw_dataset="snow")[0, 0], both["snow"])
+    for wrong in (None, "hail"):
+        with pytest.raises(BadInput, match=r"there are \['rain', 'snow'\]"):
+            read(path, raw_dataset=wrong)
+
+
+def test_the_only_dataset_needs_no_name(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.h5", array_of("HW"), dataset="image1/image_data")
+    with h5py.File(path, "a") as file:
+        file["image1/time"] = 7  # no frame has no axes
+    np.testing.assert_array_equal(read(path)[0, 0], array_of("HW"))
+
+
+@pytest.mark.parametrize(
+    ("array", "reading", "words"),
+    [
+        (array_of("NTHW"), {}, "its array has 4 axes"),
+        (array_of("THW"), {"raw_axes": "HW"}, "its array has 3 axes"),
+        (np.array([["a", "b"]]), {}, "which are no real numbers"),
+        (np.zeros((2, 2), complex), {}, "which are no real numbers"),
+        (np.zeros((50, 50), "u1"), {"max_pixels": 100}, "more pixels than max_pixels = 100"),
+        (np.array([[None, 1]]), {}, "cannot be read as an array file"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(
+    tmp_path: Path, array: np.ndarray, reading: dict[str, object], words: str
+) -> None:
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    with pytest.raises(BadInput, match=f"x.npy: .*{words}"):
+        read(tmp_path / "x.npy", 0, **reading)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5"])
+@pytest.mark.parametrize("content", [b"", b"no array", "half"])
+def test_a_broken_file_is_named_with_its_reason(
+    tmp_path: Path, suffix: str, content: bytes | str
+) -> None:
+    path = tmp_path / f"x{suffix}"
+    if content == "half":
+        whole = saved(path, np.random.default_rng(0).random((20, 30, 30))).read_bytes()
+        content = whole[: len(whole) // 2]
+    assert isinstance(content, bytes)
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"x\{suffix}: cannot be read as an array file \(.+\)"):
+        read(path)
+
+
+@pytest.mark.parametrize("axes", [None, "HW", "THW", "CHW", "HWT", "NTCHW", "TNHW"])
+def test_a_written_sequence_is_read_by_the_same_axes(tmp_path: Path, axes: str | None) -> None:
+    channels = 3 if axes and "C" in axes else 1
+    frames = array_of("TCHW")[:, :channels]
+    arrays.write(tmp_path / "x.npy", frames, axes)
+    kept = (axes or "HW").replace("N", "")
+    kept = kept if "T" in kept else f"T{kept}"
+    np.testing.assert_array_equal(read(tmp_path / "x.npy", raw_axes=kept), frames)

@@ -1,0 +1,198 @@
+"""Frames come in order, from all cores, unchanged; every bad file is named with its reason."""
+
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convlstm.ingest import decoding, readers, sources
+from convlstm.runtime.errors import BadInput, Faults
+from tests.builders import reading_of
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def read(raw: Path, **reading: object) -> dict[str, np.ndarray]:
+    """All sequences under a folder; the first 20 faults, if there are any."""
+    faults, how = Faults(), reading_of(**reading)
+    found = sources.find(raw, how, faults)
+    everything = {}
+    for source, sequence in decoding.read(found, how, faults):
+        listed = list(sequence)
+        everything[source.name] = np.stack(listed) if listed else np.zeros(0)
+    faults.check()
+    return everything
+
+
+def lines(raw: Path, **reading: object) -> list[str]:
+    with pytest.raises(BadInput) as raised:
+        read(raw, **reading)
+    return str(raised.value).splitlines()
+
+
+def test_frames_come_in_order_and_unchanged(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (3, 40, 8, 9), np.uint8)
+    for number, sequence in enumerate(drawn):
+        for time, frame in enumerate(sequence):
+            save(tmp_path / f"s{number}" / f"f{time}.png", frame)
+    found = read(tmp_path)
+    assert list(found) == ["s0", "s1", "s2"]
+    np.testing.assert_array_equal(np.stack(list(found.values()))[:, :, 0], drawn)
+
+
+def test_folders_of_frames_and_of_films_can_be_mixed(tmp_path: Path) -> None:
+    save(tmp_path / "a/1.png", np.zeros((8, 8), np.uint8))
+    (tmp_path / "b").mkdir()
+    np.save(tmp_path / "b/x.npy", np.ones((3, 8, 8), np.uint8))
+    found = read(tmp_path)
+    assert {name: sequence.shape for name, sequence in found.items()} == {
+        "a": (1, 1, 8, 8),
+        "b/x": (3, 1, 8, 8),
+    }
+
+
+def test_every_bad_file_is_named_with_its_reason(tmp_path: Path) -> None:
+    good = np.random.default_rng(0).integers(0, 256, (30, 30), np.uint8)
+    for time in range(10):
+        save(tmp_path / f"{time}.png", good)
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[:600])
+    (tmp_path / "2.png").write_bytes(b"")
+    (tmp_path / "3.png").write_text("text")
+    save(tmp_path / "4.png", good[:20])
+    save(tmp_path / "5.png", good.astype(np.uint16))
+    save(tmp_path / "6.png", np.dstack([good] * 3))
+    (tmp_path / "7.png").unlink()
+    (tmp_path / "7.png").symlink_to(tmp_path / "gone.png")
+    stack = [Image.fromarray(np.roll(good, shift)) for shift in range(2)]
+    stack[0].save(tmp_path / "8.gif", save_all=True, append_images=stack[1:])
+    (tmp_path / "8.png").unlink()
+    (tmp_path / "9.png").unlink()
+    os.mkfifo(tmp_path / "9.png")
+    found = lines(tmp_path)
+    expected = {
+        "1.png": "cannot be read as an image",
+        "2.png": "cannot be read as an image",
+        "3.png": "cannot be read as an image",
+        "4.png": "20 x 30 pixels of 1 uint8, but",
+        "5.png": "30 x 30 pixels of 1 uint16, but",
+        "6.png": "holds colours (RGB)",
+        "7.png": "No such file",
+        "8.gif": "holds several frames",
+        "9.png": "no regular file",
+    }
+    assert len(found) == len(expected)
+    for line, (name, words) in zip(found, expected.items(), strict=True):
+        assert line.startswith(str(tmp_path / name)), line
+        assert words in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "1.png", np.zeros((8, 8), np.uint8))
+    save(tmp_path / "2.png", np.zeros((8, 8), np.uint8))
+    (tmp_path / "2.png").chmod(0)
+    assert "2.png: cannot be read" in lines(tmp_path)[0]
+
+
+def test_an_unreadable_file_is_named_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1.png", "2.png"):
+        save(tmp_path / name, np.zeros((8, 8), np.uint8))
+    original = Image.open
+
+    def refusing(path: Path) -> Image.Image:
+        if Path(path).name == "2.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(Image, "open", refusing)
+    (line,) = lines(tmp_path)
+    assert "2.png: cannot be read as an image ([Errno 13] Permission denied" in line
+
+
+def test_only_the_first_20_bad_files_are_listed(tmp_path: Path) -> None:
+    tmp_path.joinpath("raw").mkdir()
+    for number in range(25):
+        (tmp_path / f"raw/{number}.png").write_text("text")
+    found = lines(tmp_path / "raw")
+    assert len(found) == 21
+    assert found[-1] == "... and 5 more"
+
+
+def test_a_bad_film_is_named(tmp_path: Path) -> None:
+    for name in ("1.npy", "2.npy"):
+        np.save(tmp_path / name, np.zeros((3, 8, 8)))
+    (tmp_path / "3.npy").write_text("text")
+    (line,) = lines(tmp_path)
+    assert "3.npy: cannot be read as an array file" in line
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
+    for time in range(300):
+        save(tmp_path / f"{time}.png", frame)
+    how, faults = reading_of(), Faults()
+    found = sources.find(tmp_path, how, faults)
+    tracemalloc.start()
+    for _, sequence in decoding.read(found, how, faults):
+        count = sum(1 for _ in sequence)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 300
+    # all frames are 12 MB of 40 kB each
+    in_flight = decoding.FILES_A_TASK * (decoding.TASKS_AHEAD * (os.cpu_count() or 1) + 2)
+    assert peak < in_flight * frame.nbytes + 1_000_000
+
+
+def films(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[sources.Source]:
+    """Files of several frames, which two cores decode."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for number in range(count):
+        np.save(folder / f"{number}.npy", np.zeros((2, 8, 8)))
+    return sources.find(folder, reading_of(), Faults())
+
+
+def test_two_films_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = films(tmp_path, 4, monkeypatch)
+    together = threading.Barrier(2, timeout=20)
+
+    def met(*_: object) -> Iterator[np.ndarray]:
+        together.wait()  # until the other core is at its film, too
+        yield np.zeros((1, 8, 8))
+
+    monkeypatch.setattr(readers, "frames", met)
+    assert sum(1 for _, film in decoding.read(found, reading_of(), Faults()) for _ in film) == 4
+
+
+def test_of_a_long_film_only_the_beginning_is_decoded_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = films(tmp_path, 20, monkeypatch)
+    decoded = 0
+
+    def long(*_: object) -> Iterator[np.ndarray]:
+        nonlocal decoded
+        while decoded < 1000:
+            decoded += 1
+            yield np.zeros((1, 512, 256))  # a MB: four of them are a task
+
+    monkeypatch.setattr(readers, "frames", long)
+    next(next(decoding.read(found, reading_of(), Faults()))[1])
+    assert decoded <= 4 * (2 * 2 + 1)  # of the film at hand, and of two more for each core
+
+
+def test_a_film_without_frames_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    np.save(tmp_path / "b.npy", np.zeros((0, 8, 8)))
+    assert lines(tmp_path) == [f"{tmp_path}/b.npy: holds no frame; remove it"]

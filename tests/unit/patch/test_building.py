@@ -1,0 +1,206 @@
+"""Every frame is stored once, unchanged; every window is what it says."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convlstm.params.groups import Patch
+from convlstm.patch import building
+from convlstm.patch.folding import Geometry
+from convlstm.runtime.errors import BadInput
+from convlstm.storage import hdf5, store
+from tests.builders import params_of, reading_of
+
+MINUTE = 60_000_000
+
+
+class Built:
+    """A patches.h5 that is read again."""
+
+    def __init__(self, path: Path) -> None:
+        with hdf5.reading(path) as file:
+            self.facts: dict[str, Any] = hdf5.description(file)
+            self.frames = Geometry(**self.facts["geometry"]).unfold(file["frames"][:])
+            self.windows = {split: rows[:] for split, rows in file["windows"].items()}
+            self.sequences = hdf5.texts(file["sequences"])
+
+
+def build(folder: Path, sequences: dict[str, np.ndarray], **changes: object) -> Built:
+    """patches.h5 of sequences (time, channel, row, col); a name with `@` has frames 5 min apart."""
+    with hdf5.create(folder / "frames.h5") as file:
+        for name, frames in sequences.items():
+            times = None
+            if "@" in name:  # the minutes follow
+                times = tuple(int(minute) * MINUTE for minute in name.split("@")[1].split(","))
+            labels = tuple(f"{time}.png" for time in range(len(frames)))
+            store.append_sequence(file, name, frames, labels=labels, times=times)
+        hdf5.describe(file, reading=reading_of().model_dump())
+    usual: dict[str, object] = {"context_frames": 2, "forecast_frames": 1, "stride": 1}
+    params = params_of(Patch, **{**usual, **changes})
+    with (
+        hdf5.reading(folder / "frames.h5") as source,
+        hdf5.create(folder / "patches.h5") as target,
+    ):
+        list(building.build(source, target, params))
+    return Built(folder / "patches.h5")
+
+
+def unique(count: int, rows: int = 10, cols: int = 11, start: int = 0) -> np.ndarray:
+    """Frames whose pixels all differ."""
+    size = count * rows * cols
+    return np.arange(start, start + size, dtype=np.int32).reshape(count, 1, rows, cols)
+
+
+def three(length: int = 5, **sizes: int) -> dict[str, np.ndarray]:
+    return {f"s{k}": unique(length, start=10_000 * k, **sizes) for k in range(3)}
+
+
+WIDE: dict[str, object] = {"value_range": (0.0, 50_000.0)}
+
+
+def test_whole_frames_come_back_in_their_type(tmp_path: Path) -> None:
+    raw = three()
+    built = build(tmp_path, raw, **WIDE)
+    np.testing.assert_array_equal(built.frames, np.concatenate(list(raw.values())))
+    assert built.frames.dtype == np.int32
+    assert built.sequences == ["s0", "s1", "s2"]
+    assert built.facts["scaling"]["value_range"] == (0, 50_000)
+    assert built.facts["reading"] == reading_of().model_dump()
+    assert (built.facts["context_frames"], built.facts["forecast_frames"]) == (2, 1)
+
+
+def test_a_window_is_frames_in_a_row_of_its_tile(tmp_path: Path) -> None:
+    raw = three()
+    built = build(tmp_path, raw, tile_size=7, patch_size=2, **WIDE)
+    seen = 0
+    for rows in built.windows.values():
+        for start, number, row, col in rows.tolist():
+            window = built.frames[start : start + 3]
+            source = raw[built.sequences[number]][:, :, row : row + 7, col : col + 7]
+            assert any(np.array_equal(window, source[time : time + 3]) for time in range(3))
+            seen += 1
+    # 3 sequences, 2 x 2 tiles each, 5 - 3 + 1 starts
+    assert seen == 3 * 4 * 3
+
+
+def test_tiles_hold_every_pixel(tmp_path: Path) -> None:
+    raw = three()
+    built = build(tmp_path, raw, tile_size=7, **WIDE)
+    assert set(np.unique(built.frames)) == set(np.unique(np.concatenate(list(raw.values()))))
+
+
+@pytest.mark.parametrize("split_by", ["sequence", "time"])
+def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by: str) -> None:
+    raw = {f"s{k}": unique(20, start=10_000 * k) for k in range(4)}
+    built = build(tmp_path, raw, split_by=split_by, **WIDE)
+    pixels = {
+        split: {int(v) for start in rows["start"] for v in built.frames[start : start + 3].ravel()}
+        for split, rows in built.windows.items()
+    }
+    assert all(pixels.values())
+    assert not pixels["train"] & pixels["valid"]
+    assert not pixels["train"] & pixels["test"]
+    assert not pixels["valid"] & pixels["test"]
+
+
+def test_no_window_crosses_a_gap(tmp_path: Path) -> None:
+    raw = {f"s{k}@0,5,10,30,35,40,45": unique(7, start=10_000 * k) for k in range(3)}
+    built = build(tmp_path, raw, **WIDE)
+    starts = sorted(start % 7 for rows in built.windows.values() for start in rows["start"])
+    assert starts == [0] * 3 + [3] * 3 + [4] * 3  # frames 0-2, 3-5 and 4-6 of each
+
+
+def test_a_sequence_cut_to_pieces_is_named(tmp_path: Path) -> None:
+    raw = {f"s{k}": unique(4, start=10_000 * k) for k in range(3)}
+    raw["gaps@0,5,60,65"] = unique(4, start=30_000)
+    with pytest.raises(BadInput, match="gaps@0,5,60,65: 2 frames between gaps"):
+        build(tmp_path, raw, **WIDE)
+
+
+def test_a_window_with_an_empty_frame_is_left_out(tmp_path: Path) -> None:
+    raw = three(length=7)
+    raw["s0"][3] = -1
+    built = build(tmp_path, raw, missing_value=-1, **WIDE)
+    starts = sorted(start % 7 for start in built.windows["train"]["start"])
+    assert starts == [0, 4]  # of 0 to 4, those that do not hold frame 3
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(0.0, 6), (0.25, 6), (0.26, 3), (1.0, 3)])
+def test_dry_windows_do_not_train_but_test(tmp_path: Path, fraction: float, kept: int) -> None:
+    raw = {f"s{k}": np.zeros((5, 1, 8, 8), np.uint8) for k in range(4)}
+    raw["s0"][:] = 9
+    raw["s1"][..., :2] = 9  # a quarter of the pixels
+    raw["s1"][..., 7] = 5  # not above the threshold
+    built = build(
+        tmp_path,
+        raw,
+        min_wet_fraction=fraction,
+        wet_threshold=5.0,
+        valid_sequences=["s2"],
+        test_sequences=["s3"],
+    )
+    counts = {split: len(rows) for split, rows in built.windows.items()}
+    assert counts == {"train": kept, "valid": 3, "test": 3}
+
+
+def test_all_frames_out_of_range_are_named_by_their_file(tmp_path: Path) -> None:
+    raw = {f"s{k}": np.zeros((4, 1, 8, 8), np.float32) for k in range(3)}
+    raw["s0"][1, 0, 2, 3] = 300
+    raw["s2"][3, 0, 2, 3] = np.nan
+    with pytest.raises(BadInput) as raised:
+        build(tmp_path, raw)
+    first, second = str(raised.value).splitlines()
+    assert first.startswith("s0/1.png: 300.0 lies outside value_range [0, 255]")
+    assert second.startswith("s2/3.png: nan lies outside")
+
+
+def test_bytes_and_wide_numbers_share_the_wider_type(tmp_path: Path) -> None:
+    raw = three()
+    raw["s1"] = np.zeros((5, 1, 10, 11), np.uint8)
+    assert build(tmp_path, raw, **WIDE).frames.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("sequences", "changes", "words"),
+    [
+        ({"a": (5, 8, 8), "b": (5, 8, 9), "c": (5, 8, 8)}, {}, r"b: frames of .* \(1, 8, 9\)"),
+        ({"a": (5, 8, 8), "b": (5, 8, 8)}, {}, "there are 2 sequences"),
+        ({"a": (5, 8, 8)} | {"b": (2, 8, 8), "c": (1, 8, 8)}, {}, "c: 1 frames, fewer than"),
+        ({"a": (9, 6, 8)}, {"split_by": "time"}, "a: frames of 6 x 8 are too small"),
+        ({"a": (9, 8, 8)}, {"split_by": "time", "tile_size": 9}, "tile_size = 9: a has frames"),
+        ({"a": (9, 8, 8)}, {"split_by": "time", "patch_size": 9}, "too small"),
+        ({"a": (9, 8, 8)}, {"split_by": "time", "missing_value": 0}, "no window is left to train"),
+    ],
+)
+def test_frames_that_do_not_fit_the_params_are_named(
+    tmp_path: Path,
+    sequences: dict[str, tuple[int, int, int]],
+    changes: dict[str, object],
+    words: str,
+) -> None:
+    raw = {
+        name: np.zeros((time, 1, rows, cols), np.uint8)
+        for name, (time, rows, cols) in sequences.items()
+    }
+    with pytest.raises(BadInput, match=words):
+        build(tmp_path, raw, **changes)
+
+
+def test_sequences_of_several_sizes_can_be_cut_to_tiles(tmp_path: Path) -> None:
+    raw = three(rows=8, cols=8) | {"large": unique(5, 16, 24, start=40_000)}
+    built = build(tmp_path, raw, tile_size=8, patch_size=2, **WIDE)
+    large = [row for rows in built.windows.values() for row in rows.tolist() if row[1] == 3]
+    assert {(row, col) for _, _, row, col in large} == {
+        (row, col) for row in (0, 8) for col in (0, 8, 16)
+    }
+
+
+def test_what_is_missing_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
+    raw = {name: np.ones((5, 1, 10, 11)) for name in "abc"}
+    raw["a"] = raw["a"].astype(np.float32)
+    raw["a"][0, 0, 0, 0] = -999.9
+    built = build(tmp_path, dict(raw), missing_value=(-999.9,), value_range=(0.0, 2.0))
+    assert built.frames.dtype == np.float64
+    assert built.frames[0, 0, 0, 0] == -999.9

@@ -1,0 +1,138 @@
+"""The page stands alone, tells the tables' numbers, and opens in a browser without a request."""
+
+import csv
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from convlstm.params.groups import Params
+from convlstm.plot import page
+from convlstm.scores.catalogue import COLUMNS
+from tests.builders import SmallRun
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
+)
+FACTS = {
+    "params": Params().model_dump() | {"lr": 0.01, "raw_dataset": "<b>rain</b>"},
+    "data": {"sequences": 3, "frame": (8, 9), "channels": 1, "train": 5, "valid": 2, "test": 1},
+    "device": "a CPU",
+}
+
+
+def row(**changes: float) -> dict[str, float]:
+    return {**dict.fromkeys(COLUMNS, 0.5), "truth_sharpness": 50.0, **changes}
+
+
+def winners(means: dict[str, dict[str, float]], column: str) -> set[str]:
+    text = page.page(FACTS, means, [])
+    rows = re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", text.split('id="scores"')[1])
+    return {
+        name for name, cells in rows if re.search(rf'data-column="{column}"[^>]*class=best', cells)
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "best"),
+    [
+        ("mse", (1.0, 2.0, 3.0), {"model"}),
+        ("ssim", (0.1, 0.9, 0.3), {"zeros"}),
+        ("bias", (-0.1, 0.2, -3.0), {"model"}),
+        ("spectral_ratio_small", (0.2, 1.9, 1.2), {"persistence"}),
+        ("sharpness", (10.0, 60.0, 250.0), {"zeros"}),  # the truth's is 50
+        ("rmse", (2.0, 2.0, 3.0), {"model", "zeros"}),
+        ("correlation", (float("nan"), 0.1, -0.5), {"zeros"}),
+    ],
+)
+def test_the_best_of_a_column_is_marked(
+    column: str, values: tuple[float, ...], best: set[str]
+) -> None:
+    names = ("model", "zeros", "persistence")
+    means = {name: row(**{column: value}) for name, value in zip(names, values, strict=True)}
+    assert winners(means, column) == best
+
+
+def test_what_was_changed_is_told_and_nothing_else() -> None:
+    changes = page.page(FACTS, {"model": row()}, []).split('id="changes"')[1].split("</table>")[0]
+    assert "<td>lr</td><td>0.01</td><td>0.003</td>" in changes
+    assert changes.count("<tr>") == 3  # the head, lr and raw_dataset
+    assert "as shipped." in page.page({**FACTS, "params": {"lr": 0.003}}, {"model": row()}, [])
+
+
+def test_names_of_users_are_no_markup() -> None:
+    text = page.page(FACTS, {"model": row()}, [("a.png", "<script>x</script>", PIXEL)])
+    assert "<b>rain" not in text
+    assert "<script" not in text
+    assert "&lt;b&gt;rain" in text
+
+
+def test_an_undefined_score_is_a_dash() -> None:
+    text = page.page(FACTS, {"model": row(correlation=float("nan"))}, [])
+    assert re.search(r'data-column="correlation"[^>]*>-</td>', text)
+
+
+def test_the_page_holds_all_it_shows(small_run: SmallRun) -> None:
+    page = (small_run.folder / "data/plots/report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import|<script|<link rel=\"stylesheet", page)
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert len(sources) >= 10
+    assert all(source.startswith("data:image/") for source in sources)
+    assert len(page) < 15_000_000
+
+
+def test_the_pages_numbers_are_those_of_the_csvs(small_run: SmallRun) -> None:
+    page = (small_run.folder / "data/plots/report.html").read_text(encoding="utf-8")
+    metrics = small_run.folder / "data/metrics"
+    rows: list[dict[str, str]] = []
+    for name in ("by_lead", "baselines"):
+        with (metrics / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows += [{"forecaster": "model", **line} for line in csv.DictReader(file)]
+    found = re.findall(r"<tr><td>(\w+)</td>(<td data-column.*?)</tr>", page)
+    assert [name for name, _ in found] == list(dict.fromkeys(line["forecaster"] for line in rows))
+    for name, cells in found:
+        shown = dict(re.findall(r'data-column="(\w+)" data-value="([^"]*)"', cells))
+        assert list(shown) == list(COLUMNS)
+        for column, value in shown.items():
+            lines = [line[column] for line in rows if line["forecaster"] == name]
+            if "" in lines:
+                assert value == "nan"
+            else:
+                mean = sum(map(float, lines)) / len(lines)
+                assert float(value) == pytest.approx(mean, rel=1e-6, abs=1e-9), (name, column)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_a_browser_shows_every_picture_and_asks_for_nothing(
+    small_run: SmallRun, tmp_path: Path
+) -> None:
+    page = (small_run.folder / "data/plots/report.html").read_text(encoding="utf-8")
+    asked = """<script>onload = () => { document.title = JSON.stringify([
+        [...document.images].filter(image => image.complete && image.naturalWidth > 1).length,
+        document.images.length, performance.getEntriesByType("resource").length,
+        document.documentElement.scrollWidth <= innerWidth]); };</script>"""
+    (tmp_path / "report.html").write_text(page.replace("</body>", asked + "</body>"), "utf-8")
+    done = subprocess.run(
+        [
+            str(BROWSER),
+            *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--enable-logging=stderr", "--window-size=390,844"),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            (tmp_path / "report.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.search(r"<title>\[(\d+),(\d+),(\d+),(true|false)\]</title>", done.stdout)
+    assert found, done.stderr[-2000:]
+    loaded, images, requests, fits = found.groups()
+    assert int(loaded) == int(images) == page.count("<img")
+    assert requests == "0"
+    assert fits == "true"  # nothing but the table's own box scrolls sideways on a phone
+    assert "CONSOLE" not in done.stderr

@@ -1,0 +1,76 @@
+"""One holder at a time; one that died holds nothing."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convlstm.runtime.errors import BadInput
+from convlstm.runtime.locks import locked
+from tests.builders import ROOT
+
+HOLD = "import sys, pathlib; from convlstm.runtime.locks import locked\n"
+HOLD += "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+
+
+def test_the_second_one_is_told_who_the_first_one_is(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "new" / "lock"),
+        pytest.raises(BadInput, match=rf"process {os.getpid()} on "),
+        locked(tmp_path / "new" / "lock"),
+    ):
+        pass
+
+
+def test_nothing_stays_and_the_next_one_may_come(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path / "lock"):
+            assert (tmp_path / "lock").exists()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BadInput, match=f"process {other.pid} on "), locked(path):
+            pass
+        other.kill()
+    assert path.exists()
+    with locked(path):
+        pass
+    assert not path.exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, not a folder")
+    with (
+        pytest.raises(BadInput, match=r"data/lock: cannot be written \(.+\)"),
+        locked(tmp_path / "data" / "lock"),
+    ):
+        pass
+
+
+def test_a_full_disk_is_no_reason_not_to_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        locked(tmp_path / "lock"),
+        pytest.raises(BadInput, match="another process is at the same work"),
+        locked(tmp_path / "lock"),
+    ):
+        pass

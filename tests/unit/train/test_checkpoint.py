@@ -1,0 +1,152 @@
+"""A run that is stopped anywhere goes on as if nothing had happened; nothing else is continued."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from convlstm.model.batches import Batches
+from convlstm.params.groups import Train
+from convlstm.train.checkpoint import KEPT, Checkpoints, key_of
+from convlstm.train.loop import Training
+from tests.builders import params_of
+
+CPU = torch.device("cpu")
+CHANGES: dict[str, Any] = {"hidden_channels": (3,), "epochs": 3, "batch_size": 5}
+
+
+class Halt(Exception):  # noqa: N818 - a kill in the tests
+    """The process ends here."""
+
+
+def new(batches: Batches, **changes: object) -> Training:
+    return Training(batches, params_of(Train, **CHANGES | changes), CPU)
+
+
+def finish(learner: Training, *, halt_at: int | None = None) -> Training:
+    """Train to the end, or until an iteration."""
+
+    def on_step(_: float) -> None:
+        if learner.iteration == halt_at:
+            raise Halt
+
+    for _ in learner.epochs(on_step):
+        pass
+    return learner
+
+
+def weights(learner: Training) -> dict[str, list[float]]:
+    return {
+        name: weight.flatten().tolist()
+        for name, weight in learner.model.network.state_dict().items()
+    }
+
+
+def checkpoints(folder: Path, learner: Training) -> Checkpoints:
+    return Checkpoints(folder, learner.facts(), every_minutes=0.0)
+
+
+def halted(folder: Path, batches: Batches, at: int, **changes: object) -> Checkpoints:
+    """The checkpoints of a run that saved after each of its last steps and was killed."""
+    learner = new(batches, **changes)
+    saved = checkpoints(folder, learner)
+    with pytest.raises(Halt):
+        finish(learner, halt_at=at - 1)
+    saved.save(learner.iteration, learner.state())
+    with pytest.raises(Halt):
+        finish(learner, halt_at=at)
+    saved.save(learner.iteration, learner.state())
+    return saved
+
+
+@pytest.mark.parametrize(
+    ("at", "changes"),  # a step before, at and after an epoch's end, and the last of all
+    [
+        (2, {"sampling": "inverse_sigmoid", "lr_schedule": "onecycle"}),
+        (3, {"sampling": "reverse", "lr_schedule": "step", "cell": "peephole"}),
+        (4, {"sampling": "exponential", "lr_schedule": "cosine", "cell": "lstm"}),
+        (9, {"sampling": "linear", "lr_schedule": "exponential", "cell": "peephole"}),
+    ],
+)
+def test_a_halted_run_ends_with_the_weights_and_rows_of_one_that_was_not(
+    batches: Batches, tmp_path: Path, at: int, changes: dict[str, object]
+) -> None:
+    straight = finish(new(batches, **changes))
+    assert straight.steps_an_epoch == 3
+    saved = halted(tmp_path, batches, at, **changes)
+    state, notes = saved.newest()
+    assert state is not None
+    assert notes == [f"goes on after batch {at}, from {saved.folder / f'{at:09d}.pt'}"]
+    resumed = new(batches, **changes)
+    resumed.restore(state)
+    finish(resumed)
+    assert weights(resumed) == weights(straight)
+    assert [epoch.row() for epoch in resumed.finished] == [e.row() for e in straight.finished]
+
+
+def test_only_the_last_two_are_kept_and_none_of_a_finished_run(
+    batches: Batches, tmp_path: Path
+) -> None:
+    saved = halted(tmp_path, batches, 4)
+    for iteration in (5, 6):
+        saved.save(iteration, {})
+    assert len(list(saved.folder.iterdir())) == KEPT == 2
+    saved.clear()
+    assert saved.newest() == (None, [])
+
+
+@pytest.mark.slow
+def test_of_200_flipped_bits_and_100_truncations_none_is_continued(
+    batches: Batches, tmp_path: Path
+) -> None:
+    saved = halted(tmp_path, batches, 5)
+    before, newest = sorted(saved.folder.iterdir())
+    content, chance = newest.read_bytes(), random.Random(0)
+    for number in range(300):
+        damaged = bytearray(content)
+        place = chance.randrange(8 * len(content))
+        damaged[place // 8] ^= 1 << place % 8
+        newest.write_bytes(damaged if number < 200 else content[: place // 8])
+        state, notes = saved.newest()
+        assert state is not None
+        assert state["iteration"] == 4
+        assert notes == [
+            f"{newest}: damaged; it is not continued",
+            f"goes on after batch 4, from {before}",
+        ]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lr": 0.1}, {"epochs": 4}, {"seed": 1}, {"hidden_channels": (4,)}]
+)
+def test_a_run_with_other_params_starts_afresh_and_says_so(
+    batches: Batches, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    halted(tmp_path, batches, 5)
+    state, notes = checkpoints(tmp_path, new(batches, **changes)).newest()
+    assert state is None
+    assert len(notes) == 1
+    assert "unfinished runs with other params, data or code (1)" in notes[0]
+
+
+def test_a_checkpoint_that_was_copied_from_another_run_is_refused(
+    batches: Batches, tmp_path: Path
+) -> None:
+    other = halted(tmp_path, batches, 5)
+    mine = checkpoints(tmp_path / "mine", new(batches, lr=0.1))
+    mine.folder.parent.mkdir()
+    other.folder.rename(mine.folder)
+    state, notes = mine.newest()
+    assert state is None
+    assert [note.split(": ")[1] for note in notes] == ["of another run; it is not continued"] * 2
+
+
+def test_the_key_is_that_of_params_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {key_of({"params": {"lr": lr}, "data": data}) for lr in (0.1, 0.2) for data in "ab"}
+    assert len(keys) == 4
+    before = key_of({})
+    assert key_of({}) == before
+    monkeypatch.setattr("convlstm.model.cells.__file__", __file__)
+    assert key_of({}) != before

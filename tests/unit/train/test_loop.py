@@ -1,0 +1,297 @@
+"""Schedules as their formulas, a loss that falls, the best epoch kept, the same run twice."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from convlstm.model.batches import Batches
+from convlstm.params.groups import Train
+from convlstm.runtime.errors import NonFinite, NoRoom
+from convlstm.train.learning_rate import lr_schedule
+from convlstm.train.loop import Training, masked_mse
+from convlstm.train.validation import Epoch, validate
+from tests.builders import params_of
+
+LR, ITERATIONS = 0.01, 40
+
+
+def rates(schedule: str, **constants: float) -> list[float]:
+    """The learning rate of each iteration."""
+    params = params_of(Train, lr=LR, lr_schedule=schedule, **constants)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=LR)
+    scheduler = lr_schedule(optimizer, params, ITERATIONS)
+    seen = []
+    for _ in range(ITERATIONS):
+        seen.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_a_constant_rate_stays() -> None:
+    assert rates("constant") == [LR] * ITERATIONS
+
+
+def test_a_step_rate_falls_every_quarter() -> None:
+    expected = [LR * 0.5 ** (i // 10) for i in range(ITERATIONS)]
+    assert rates("step", lr_step_percent=25, lr_step_factor=0.5) == pytest.approx(expected)
+
+
+def test_an_exponential_rate_falls_by_the_same_factor_each_iteration() -> None:
+    expected = [LR * 0.01 ** (i / ITERATIONS) for i in range(ITERATIONS)]
+    assert rates("exponential", lr_final_factor=0.01) == pytest.approx(expected)
+
+
+def test_a_cosine_rate_is_half_a_cosine_down_to_its_end() -> None:
+    low = 0.1 * LR
+    expected = [
+        low + (LR - low) * (1 + math.cos(math.pi * i / ITERATIONS)) / 2 for i in range(ITERATIONS)
+    ]
+    assert rates("cosine", lr_final_factor=0.1) == pytest.approx(expected)
+
+
+def test_a_onecycle_rate_climbs_from_a_25th_to_its_peak_at_30_percent_and_ends_near_zero() -> None:
+    seen = rates("onecycle")
+    # torch's defaults: from lr / 25 by cosine to the peak at step 0.3 * 40 - 1 = 11, last lr / 25e4
+    assert seen[0] == pytest.approx(LR / 25)
+    assert seen.index(max(seen)) == 11
+    assert seen[11] == pytest.approx(LR)
+    assert seen[-1] == pytest.approx(LR / 25e4)
+    assert seen[4] == pytest.approx(LR + (LR / 25 - LR) * (1 + math.cos(math.pi * 4 / 11)) / 2)
+
+
+def test_the_loss_is_the_mean_square_over_valid_pixels() -> None:
+    forecast, truth = torch.tensor([1.0, 2.0, 100.0]), torch.tensor([0.0, 4.0, 0.0])
+    valid = torch.tensor([True, True, False])
+    assert masked_mse(forecast, truth, valid).item() == pytest.approx((1 + 4) / 2)
+
+
+def test_the_loss_of_nothing_is_zero() -> None:
+    assert masked_mse(torch.ones(2), torch.zeros(2), torch.zeros(2, dtype=torch.bool)).item() == 0
+
+
+def trained(batches: Batches, **changes: Any) -> tuple[Training, list[Epoch]]:
+    small: dict[str, Any] = {"hidden_channels": (6,), "epochs": 6, "batch_size": 5} | changes
+    training = Training(batches, params_of(Train, **small), torch.device("cpu"))
+    return training, list(training.epochs(lambda _: None))
+
+
+def test_training_lowers_the_loss_and_the_validation_error(batches: Batches) -> None:
+    _, epochs = trained(batches, epochs=12, lr=0.01)
+    assert epochs[-1].train_mse < 0.7 * epochs[0].train_mse
+    assert epochs[-1].valid["mse"] < epochs[0].valid["mse"]
+
+
+@pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
+def test_each_cell_trains_to_the_same_weights_twice(batches: Batches, cell: str) -> None:
+    first, second = (trained(batches, cell=cell, epochs=2, sampling="linear")[0] for _ in range(2))
+    weights = second.model.network.state_dict()
+    for name, weight in first.model.network.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"lr": 0.001},
+        {"lr_schedule": "cosine"},
+        {"sampling": "reverse"},
+        {"gradient_clip": 0.001, "lr_schedule": "constant"},
+        {"batch_size": 3},
+    ],
+)
+def test_every_knob_acts(batches: Batches, change: dict[str, Any]) -> None:
+    base = {"lr_schedule": "constant"} if "gradient_clip" in change else {}
+    plain, changed = trained(batches, epochs=2, **base)[1], trained(batches, epochs=2, **change)[1]
+    assert plain[-1].valid["mse"] != changed[-1].valid["mse"]
+
+
+def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
+    training, epochs = trained(batches, lr=0.3, lr_schedule="constant", epochs=8)
+    errors = [epoch.valid["mse"] for epoch in epochs]
+    assert min(errors) < errors[-1], "this run must get worse at its end to show anything"
+    assert validate(training.model, batches)["mse"] == pytest.approx(min(errors), rel=1e-6)
+
+
+def test_gradients_are_clipped_to_their_norm(batches: Batches) -> None:
+    training, _ = trained(batches, epochs=1, gradient_clip=1e-6)
+    squares = [
+        weight.grad.square().sum()
+        for weight in training.model.network.parameters()
+        if weight.grad is not None
+    ]
+    assert float(torch.stack(squares).sum().sqrt()) <= 1.0001e-6
+
+
+def test_an_epoch_logs_the_last_probability_and_rate(batches: Batches) -> None:
+    _, epochs = trained(
+        batches, sampling="step", sampling_step_percent=50, epochs=4, lr_schedule="constant"
+    )
+    assert [epoch.sampling_probability for epoch in epochs] == [1, 1, 0, 0]
+    assert [epoch.lr for epoch in epochs] == [0.003] * 4
+
+
+def test_a_row_of_training_csv_has_the_columns_in_their_order() -> None:
+    scores = {
+        "mse": 1.0,
+        "fmae": 2.0,
+        "ssim": 3.0,
+        "psnr": 4.0,
+        "sharpness": 5.0,
+        "truth_sharpness": 6.0,
+    }
+    row = Epoch(1, 0.1, 0.5, 7.0, scores).row()
+    assert row == {
+        "epoch": 1,
+        "lr": 0.1,
+        "sampling_probability": 0.5,
+        "train_mse": 7.0,
+        "valid_mse": 1.0,
+        "valid_ssim": 3.0,
+        "valid_psnr": 4.0,
+        "valid_fmae": 2.0,
+        "valid_sharpness": 5.0,
+    }
+    assert [*row][0::8] == ["epoch", "valid_sharpness"]
+
+
+def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches) -> None:
+    training = Training(
+        batches, params_of(Train, hidden_channels=(2,), batch_size=100), torch.device("cpu")
+    )
+    for weight in training.model.network.parameters():
+        torch.nn.init.zeros_(weight)  # it forecasts zeros, so the error is the truth's own square
+    batch = batches.take("train", list(range(batches.count("train"))))
+    expected = batch.frames[:, 1:].square().sum(dim=(2, 3, 4)).mean().item()
+    assert training._iterate(batch) == pytest.approx(expected, rel=1e-5)
+
+
+class Spoilt:
+    """Loss functions that are no number at some iterations."""
+
+    def __init__(self, *at: int) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self, forecast: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+        """As `masked_mse`."""
+        self.calls += 1
+        loss = masked_mse(forecast, truth, valid)
+        return loss * float("nan") if self.calls in self.at else loss
+
+
+def weights(learner: Training) -> list[float]:
+    return [w for weight in learner.model.network.parameters() for w in weight.flatten().tolist()]
+
+
+def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Training(batches, params_of(Train, epochs=3), torch.device("cpu"))
+    monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(5))
+    seen = []
+    with pytest.raises(NonFinite) as told:
+        for _ in learner.epochs(lambda _: seen.append(weights(learner))):
+            pass
+    assert learner.steps_an_epoch == 3
+    assert str(told.value).startswith("epoch 2, batch 2: loss nan, norm of the gradient nan")
+    for remedy in ("learning rate of", "lower lr", "gradient_clip", "max_skipped_steps = 0"):
+        assert remedy in str(told.value)
+    assert len(seen) == 4
+    assert weights(learner) == seen[-1]
+    assert told.value.status == 3
+
+
+def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> None:
+    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    weight = next(learner.model.network.parameters())
+    weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call] # torch ships no type for it
+    with pytest.raises(NonFinite, match="epoch 1, batch 1: loss 0"):
+        list(learner.epochs(lambda _: None))
+
+
+def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = params_of(Train, epochs=2, max_skipped_steps=2)
+    monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 5))
+    learner = Training(batches, params, torch.device("cpu"))
+    first = weights(learner)
+    seen: list[list[float]] = []
+    epochs = list(learner.epochs(lambda _: seen.append(weights(learner))))
+    assert learner.skipped == 2
+    assert seen[0] == first
+    assert seen[4] == seen[3] != seen[2]
+    assert all(math.isfinite(epoch.train_mse) for epoch in epochs)
+    monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 3, 5))
+    with pytest.raises(NonFinite, match="epoch 2, batch 2"):
+        list(Training(batches, params, torch.device("cpu")).epochs(lambda _: None))
+
+
+def test_a_validation_that_is_no_number_is_never_the_best(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Training(batches, params_of(Train, epochs=2), torch.device("cpu"))
+    monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: {"mse": float("nan")})
+    with pytest.raises(NonFinite, match="epoch 1: the validation MSE is nan"):
+        list(learner.epochs(lambda _: None))
+    assert learner.finished == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_memory_names_what_to_lower(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("convlstm.train.loop.masked_mse", full)
+    with pytest.raises(NoRoom) as told:
+        list(learner.epochs(lambda _: None))
+    line = str(told.value)
+    assert line.startswith("batch_size = 4 windows of 5 frames of 18 x 18 pixels do not fit into")
+    assert re.search(r"\([\d,]{6,} bytes were in use at most\)", line)
+    assert line.endswith("lower batch_size, tile_size or hidden_channels")
+    assert told.value.status == 4
+
+
+def test_another_error_is_not_taken_for_a_full_memory(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convlstm.train.loop.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3))
+    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        list(learner.epochs(lambda _: None))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_deterministic_algorithms_are_asked_for_as_the_param_says(
+    batches: Batches, wanted: bool
+) -> None:
+    Training(batches, params_of(Train, deterministic=wanted), torch.device("cpu"))
+    assert torch.are_deterministic_algorithms_enabled() == wanted
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_bits_twice_if_deterministic(batches: Batches) -> None:
+    found = []
+    for _ in range(2):
+        learner = Training(batches, params_of(Train, epochs=2), torch.device("cuda"))
+        list(learner.epochs(lambda _: None))
+        found.append(weights(learner))
+    assert found[0] == found[1]
