@@ -19,7 +19,7 @@ lint: $(BIN)/.installed
 	ruff format --check .
 	mypy
 
-$(BIN)/.installed: constraints.txt
+$(BIN)/.installed: requirements.lock
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --requirement constraints.txt
+	python -m pip install --quiet --requirement requirements.lock
 	touch $@

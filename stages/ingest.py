@@ -1,4 +1,8 @@
-"""Raw frames (`raw` in params) -> data/frames.h5."""
+"""Raw frames (`raw` in params) -> data/frames.h5.
+
+It decodes on all cores and writes as many bytes as the frames hold, uncompressed; it keeps a few
+frames per core in memory, and runs as `python -m stages.ingest`.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,24 +12,24 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from convlstm.ingest import decoding, sources
-from convlstm.params.groups import Ingest, Reading
+from convlstm.ingest.params import Ingest, Reading
 from convlstm.runtime.errors import Faults
-from convlstm.storage import hdf5, store
-from stages import start
+from convlstm.storage import frames, hdf5
+from stages.launch import start
 
 FRAMES = Path("data/frames.h5")
 T = TypeVar("T")
 
 
 def main(params: Ingest) -> None:
-    """Stream every sequence under `raw` into one file; name every file that is at fault."""
+    """Stream every sequence under `raw` into one file; name every file that cannot be read."""
     raw, faults = Path(params.raw), Faults()
     found = sources.find(raw, params, faults)
     single = all(source.part is None for source in found)
     total = sum(len(source.files) for source in found) if single else None
     with hdf5.create(FRAMES) as file, tqdm(total=total, desc="ingest", unit=" frames") as bar:
         for source, sequence in decoding.read(found, params, faults):
-            store.append_sequence(
+            frames.append_sequence(
                 file,
                 source.name,
                 _counted(sequence, bar),
@@ -34,10 +38,10 @@ def main(params: Ingest) -> None:
             )
         faults.check()
         hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
-    others = sources.passed_over(raw)
+    others = sources.skipped_files(raw)
     if others:
         names = ", ".join(path.name for path in others[:5])
-        print(f"ingest: passed over {len(others)} files of other kinds: {names}", file=sys.stderr)
+        print(f"ingest: skipped {len(others)} files of other kinds: {names}", file=sys.stderr)
 
 
 def _counted(items: Iterable[T], bar: "tqdm[T]") -> Iterator[T]:

@@ -1,21 +1,25 @@
-"""data/frames.h5 -> data/patches.h5: checked, cut, folded, and split into windows."""
+"""data/frames.h5 -> data/patches.h5: frames checked, cut, folded, and split into windows.
+
+It reads and writes at the speed of the disk with 32 MB in memory, and needs as much disk as
+frames.h5; it runs as `python -m stages.patch`.
+"""
 
 from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm.params.groups import Patch
 from convlstm.patch import building
-from convlstm.storage import hdf5, store
-from stages import start
+from convlstm.patch.params import Patch
+from convlstm.storage import frames, hdf5
+from stages.launch import start
 
 FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
 
 
 def main(params: Patch) -> None:
-    """Build the dataset, and say how many windows each split has."""
-    with hdf5.reading(FRAMES) as source, hdf5.create(PATCHES) as target:
-        total = len(store.sequences(source))
+    """Build the patches, and say how many windows each split has."""
+    with hdf5.open_complete(FRAMES) as source, hdf5.create(PATCHES) as target:
+        total = len(frames.sequences(source))
         with tqdm(building.build(source, target, params), "patch", total, unit=" sequences") as bar:
             for windows in bar:
                 bar.set_postfix(windows, refresh=False)

@@ -1,59 +1,57 @@
-"""data/patches.h5 -> data/model.safetensors, data/metrics/training.csv."""
+"""data/patches.h5 -> data/model.safetensors, data/metrics/training.csv.
+
+The shipped network takes two minutes on two CPU cores, less on a GPU, and 1 GB of memory; it runs
+as `python -m stages.train`. Checkpoints lie outside the outputs, which DVC deletes before a stage
+runs; DVC_ROOT is the same for the workspace, `--temp` and the queue.
+"""
 
 import os
 from pathlib import Path
 
 from tqdm import tqdm
 
-from convlstm.params.groups import Train
 from convlstm.runtime import files, locks, signals
 from convlstm.storage import hdf5
-from stages import setting, start
+from convlstm.train.params import Train
+from stages.launch import environment_number, start
 
 PATCHES = Path("data/patches.h5")
 MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.csv")
 CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
-"""Outside the outs, which DVC deletes; the same for the workspace, `--temp` and the queue."""
 
 
 def main(params: Train) -> None:
-    """Train, from the last checkpoint if this very run was stopped; a row of the CSV an epoch."""
-    every_minutes = setting("CONVLSTM_CHECKPOINT_MINUTES", 5.0)
-    with hdf5.reading(PATCHES) as file:
-        # here and not above: torch takes seconds to import, and no mistake should wait for it
+    """Train, from the last checkpoint if this very run was stopped, and save the best model."""
+    every_minutes = environment_number("CONVLSTM_CHECKPOINT_MINUTES", 5.0)
+    with hdf5.open_complete(PATCHES) as file:
+        # Imported here, because torch takes seconds and no mistake should wait for it.
         from convlstm.model import model_file
         from convlstm.model.batches import Batches
         from convlstm.model.device import default_device
-        from convlstm.train import checkpoint, loop
+        from convlstm.train.checkpoint import Checkpoints
+        from convlstm.train.loop import Training
 
-        learner = loop.Training(Batches(file, repeated=True), params, default_device())
-        saved = checkpoint.Checkpoints(CHECKPOINTS, learner.facts(), every_minutes)
-        with signals.held() as stop, locks.locked(saved.lock):
-            state, notes = saved.newest()
-            if state is not None:
-                learner.restore(state)
-            for note in notes:
+        training = Training(Batches(file, repeated=True), params, default_device())
+        checkpoints = Checkpoints(CHECKPOINTS, training.identity(), every_minutes)
+        # The lock of the stage guards its outputs; this one guards the run, whose checkpoints the
+        # workspace shares with `--temp` and the queue.
+        with signals.deferred() as stop, locks.locked(checkpoints.lock):
+            for note in checkpoints.resume(training):
                 print(f"train: {note}", flush=True)
-            with tqdm(
-                desc=f"train on {learner.device} in {learner.precision}",
-                initial=learner.iteration,
-                total=learner.iterations,
-                unit=" batches",
-            ) as bar:
+            name = f"train on {training.device} in {training.precision}"
+            done, total = training.iteration, training.iterations
+            with tqdm(desc=name, initial=done, total=total, unit=" batches") as bar:
 
-                def after_step(mse: float) -> None:
-                    number = len(learner.finished) + 1
+                def show(mse: float) -> None:
+                    number = len(training.finished) + 1
                     bar.set_postfix(epoch=number, mse=f"{mse:.4g}", refresh=False)
                     bar.update()
-                    if saved.due() or stop.asked:
-                        saved.save(learner.iteration, learner.state())
-                    stop.check()
 
-                for _ in learner.epochs(after_step):
-                    files.write_csv(TRAINING, [epoch.row() for epoch in learner.finished])
-            model_file.save(MODEL, learner.model)
-            stop.check()  # with the checkpoint, or all would be trained again
-            saved.clear()
+                for _ in checkpoints.epochs(training, stop, show):
+                    files.write_csv(TRAINING, [epoch.row() for epoch in training.finished])
+            model_file.save(MODEL, training.model)
+            stop.check()  # before the checkpoints go, or all would be trained again
+            checkpoints.clear()
 
 
 if __name__ == "__main__":

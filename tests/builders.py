@@ -6,21 +6,33 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pytest
 import torch
 from ruamel.yaml import YAML
 
+from convlstm.ingest.params import Reading
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
-from convlstm.params.groups import GroupT, Reading, Train
+from convlstm.params import loading
+from convlstm.params.group import GroupT
+from convlstm.patch import building
 from convlstm.patch.folding import Geometry
+from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling
+from convlstm.runtime.errors import BadInput
+from convlstm.storage import frames as frames_h5
+from convlstm.storage import hdf5
+from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("demo", "ingest", "patch", "train", "evaluate", "plot")
+STAGES = ("check", "demo", "ingest", "patch", "train", "evaluate", "plot")
+CHECKED = "data/params.checked"
 SMALL: dict[str, object] = {
     "demo_sequences": 6,
     "demo_frames": 8,
@@ -33,6 +45,8 @@ SMALL: dict[str, object] = {
     "sample_windows": 2,
 }
 """A demo that takes a second per stage."""
+MINUTE = 60_000_000
+"""A minute in microseconds, in which the files count time."""
 
 
 def params_of(group: type[GroupT], **changes: object) -> GroupT:
@@ -41,9 +55,49 @@ def params_of(group: type[GroupT], **changes: object) -> GroupT:
     return group.model_validate({key: values[key] for key in group.model_fields} | changes)
 
 
+def faults_of(group: type[GroupT], **changes: object) -> list[str]:
+    """Return the lines that refuse one group of the shipped params.yaml, with changes."""
+    values = params_of(group).model_dump() | changes
+    with pytest.raises(BadInput) as raised:
+        loading.check(values, group, where="here")
+    return str(raised.value).splitlines()
+
+
 def reading_of(**changes: object) -> Reading:
     """How raw files are read by the shipped params.yaml, with changes."""
     return params_of(Reading, **changes)
+
+
+def patches_of(
+    folder: Path,
+    sequences: Mapping[str, np.ndarray],
+    *,
+    times: Mapping[str, tuple[int, ...]] | None = None,
+    **changes: object,
+) -> Path:
+    """Build frames.h5 and from it patches.h5 in `folder`; return the path of patches.h5.
+
+    Args:
+        folder: exists.
+        sequences: frames (time, channel, row, col) by name; frame 3 comes from a file 3.png.
+        times: for the sequences that have them, microseconds since 1970 of each frame.
+        changes: to the shipped params of the patch stage.
+    """
+    source_path, target_path = folder / "frames.h5", folder / "patches.h5"
+    with hdf5.create(source_path) as file:
+        for name, frames in sequences.items():
+            frames_h5.append_sequence(
+                file,
+                name,
+                frames,
+                labels=tuple(f"{number}.png" for number in range(len(frames))),
+                times=(times or {}).get(name),
+            )
+        hdf5.describe(file, reading=reading_of().model_dump())
+    params = params_of(Patch, **changes)
+    with hdf5.open_complete(source_path) as source, hdf5.create(target_path) as target:
+        list(building.build(source, target, params))
+    return target_path
 
 
 def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) -> Model:
@@ -81,7 +135,7 @@ def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass(frozen=True)
 class SmallRun:
-    """All six stages once, on the small demo, without DVC."""
+    """The files and traces of one run of all stages on the small demo, without DVC."""
 
     folder: Path
     traces: dict[str, dict[str, Any]]
@@ -97,12 +151,13 @@ def run_all_stages(folder: Path) -> SmallRun:
     shutil.rmtree(folder / "data/demo")
     write_params(folder, **SMALL)
     traces = {stage: traced(folder, stage) for stage in STAGES}
-    traces["demo"]["read"] += of_digits["read"]  # what it opens for either kind
+    for kind in ("read", "keys read"):  # the demo of either kind
+        traces["demo"][kind] += of_digits[kind]
     return SmallRun(folder, traces)
 
 
 def traced(folder: Path, stage: str) -> dict[str, Any]:
-    """What a stage loads, opens and asks for, measured while it runs."""
+    """Run a stage, and return what it loads, opens and asks for meanwhile."""
     done = run_stage(folder, str(ROOT / "tests/house/trace_stage.py"), stage)
     assert done.returncode == 0, done.stderr
     trace: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

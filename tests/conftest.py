@@ -11,16 +11,14 @@ import pytest
 
 from convlstm.demo import rain
 from convlstm.model.batches import Batches
-from convlstm.params.groups import Patch
-from convlstm.patch import building
 from convlstm.runtime import signals
-from convlstm.storage import hdf5, store
-from tests.builders import SmallRun, params_of, reading_of, run_all_stages
+from convlstm.storage import hdf5
+from tests.builders import SmallRun, patches_of, run_all_stages
 
 
 @pytest.fixture(scope="session", autouse=True)
 def heard() -> None:
-    """What nohup or a script's `&` lets these tests ignore, the stages that they start still hear.
+    """Let the stages that tests start get signals that nohup or a script's `&` made us ignore.
 
     A process inherits that a signal is ignored, but not that a handler passes it over.
     """
@@ -32,24 +30,23 @@ def heard() -> None:
 @pytest.fixture(scope="session")
 def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve rain sequences of 6 frames, 18 x 18 padded to 20 x 20; windows of 3 to 2 frames."""
-    folder = tmp_path_factory.mktemp("patches")
-    with hdf5.create(folder / "frames.h5") as file:
-        for index in range(12):
-            frames = rain.sequence(frames=6, size=18, seed=1, index=index)
-            store.append_sequence(file, f"rain{index}", frames[:, None])
-        hdf5.describe(file, reading=reading_of().model_dump())
-    path = folder / "patches.h5"
-    params = params_of(
-        Patch, context_frames=3, forecast_frames=2, stride=1, split=(0.5, 0.25, 0.25)
+    films = {
+        f"rain{index}": rain.sequence(frames=6, size=18, seed=1, index=index)[:, None]
+        for index in range(12)
+    }
+    return patches_of(
+        tmp_path_factory.mktemp("patches"),
+        films,
+        context_frames=3,
+        forecast_frames=2,
+        stride=1,
+        split=(0.5, 0.25, 0.25),
     )
-    with hdf5.reading(folder / "frames.h5") as source, hdf5.create(path) as target:
-        list(building.build(source, target, params))
-    return path
 
 
 @pytest.fixture
 def batches(patches_path: Path) -> Iterator[Batches]:
-    with hdf5.reading(patches_path) as file:
+    with hdf5.open_complete(patches_path) as file:
         yield Batches(file, repeated=True)
 
 
@@ -59,7 +56,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that look at the small run go to one process, so that it is made once."""
+    """Send all tests of the small run to one process, so that it is made once."""
     for item in items:
         if "small_run" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("small run"))

@@ -1,9 +1,9 @@
 """Synthetic rain: correlated noise carried by a flow, small scales changing faster than large ones.
 
-A random field with a power-law spectrum lives on a periodic plane that moves with the flow. Each of
-its waves is an autoregressive process whose memory shortens with its wavenumber, as in rain
-(Venugopal et al. 1999, doi:10.1029/1999JD900437). What the radar sees is that plane, drifted and
-slowly turned, clipped to dry and wet areas.
+A random field with a power-law spectrum lies on a periodic plane that moves with the flow. Each of
+its waves is an autoregressive process whose correlation time shortens with its wavenumber, as in
+rain (Venugopal et al. 1999, doi:10.1029/1999JD900437). The radar sees that plane, drifted and
+slowly rotated, clipped to dry and wet areas.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from scipy.ndimage import map_coordinates
 PLANE_PIXELS = 256  # of the periodic plane; larger than the view, so that rain enters from outside
 SPECTRUM_SLOPE = 4.0  # power falls with wavenumber^-4: areas with ragged edges, no dust
 LARGEST_SCALE = 3.0  # longer waves than a third of the plane would make frames all wet or all dry
-MEMORY_FRAMES = 200.0  # a wave of wavenumber k forgets itself in 200 / k frames
-SPEED_PIXELS = (1.5, 3.0)  # a frame; the range that sequences draw from
+CORRELATION_FRAMES = 200.0  # a wave of wavenumber k decorrelates in 200 / k frames
+SPEED_PIXELS = (1.5, 3.0)  # per frame; the range that sequences draw from
 DIRECTION_RADIANS = (-1.0, 1.0)  # 0 is to the right; a climate has a prevailing wind
-TURN_RADIANS = 0.01  # a frame, at most, either way
+TURN_RADIANS = 0.01  # per frame, at most, either way
 DRY_BELOW = 0.3  # standard deviations of the field: a third of the view is wet
 FULL_ABOVE = 2.5
 
 
 def sequence(*, frames: int, size: int, seed: int, index: int) -> UInt8[np.ndarray, "time row col"]:
-    """One rain sequence.
+    """Return one rain sequence.
 
     Args:
         frames: number of frames.
@@ -41,7 +41,7 @@ def sequence(*, frames: int, size: int, seed: int, index: int) -> UInt8[np.ndarr
     amplitude = np.where(
         wavenumber >= LARGEST_SCALE, np.maximum(wavenumber, 1) ** (-SPECTRUM_SLOPE / 2), 0
     )
-    memory = np.exp(-wavenumber / MEMORY_FRAMES)
+    correlation = np.exp(-wavenumber / CORRELATION_FRAMES)
 
     def noise() -> Complex[np.ndarray, "row half_col"]:
         white = np.fft.rfft2(random.standard_normal((PLANE_PIXELS, PLANE_PIXELS)))
@@ -54,13 +54,13 @@ def sequence(*, frames: int, size: int, seed: int, index: int) -> UInt8[np.ndarr
         plane = np.fft.irfft2(waves) / scale
         origin = _departure_points(size, velocity=velocity * time, angle=turn * time)
         seen.append(map_coordinates(plane, origin, order=1, mode="grid-wrap"))
-        waves = memory * waves + np.sqrt(1 - memory**2) * noise()
+        waves = correlation * waves + np.sqrt(1 - correlation**2) * noise()
     wetness = (np.stack(seen) - DRY_BELOW) / (FULL_ABOVE - DRY_BELOW)
     return np.round(255 * np.clip(wetness, 0, 1)).astype(np.uint8)
 
 
 def _wavenumbers() -> Float[np.ndarray, "row half_col"]:
-    """Waves a plane, for each coefficient of `rfft2`."""
+    """Return the waves per plane of each coefficient of `rfft2`."""
     rows = np.fft.fftfreq(PLANE_PIXELS, d=1 / PLANE_PIXELS)
     cols = np.fft.rfftfreq(PLANE_PIXELS, d=1 / PLANE_PIXELS)
     return np.asarray(np.hypot(rows[:, None], cols[None, :]))
@@ -69,10 +69,13 @@ def _wavenumbers() -> Float[np.ndarray, "row half_col"]:
 def _departure_points(
     size: int, *, velocity: Float[np.ndarray, " 2"], angle: float
 ) -> Float[np.ndarray, "2 row col"]:
-    """Where on the plane the rain over each pixel started: the view, turned and carried back."""
+    """Return the point of the plane from which the rain over each pixel started.
+
+    The view is rotated and carried back along the motion.
+    """
     centre = (size - 1) / 2
     rows, cols = np.mgrid[:size, :size] - centre
-    turned = np.stack(
+    rotated = np.stack(
         [np.cos(angle) * rows - np.sin(angle) * cols, np.sin(angle) * rows + np.cos(angle) * cols]
     )
-    return np.asarray(turned + centre - velocity[:, None, None])
+    return np.asarray(rotated + centre - velocity[:, None, None])

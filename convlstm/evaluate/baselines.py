@@ -1,4 +1,4 @@
-"""Forecasts that need no training; a network that does not beat them has learned nothing."""
+"""Baselines: forecasts that need no training, which a network has to beat."""
 
 from itertools import pairwise
 
@@ -17,24 +17,24 @@ Frames = Float[np.ndarray, "batch time channel row col"]
 
 
 def zeros(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _ _ _"]:
-    """Nothing everywhere; on sparse rain it beats published models in SSIM."""
+    """Forecast 0 everywhere; on sparse rain this beats published models in SSIM."""
     return np.zeros_like(context, shape=(len(context), leads, *context.shape[2:]))
 
 
 def persistence(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _ _ _"]:
-    """The last frame stays."""
+    """Forecast that the last frame stays."""
     return np.repeat(context[:, -1:], leads, axis=1)
 
 
 def climatology(
     mean: Float[np.ndarray, "channel row col"], context: Frames, leads: int
 ) -> Float[np.ndarray, "batch {leads} _ _ _"]:
-    """The mean frame of training, whatever the context."""
+    """Forecast the mean frame of training, whatever the context."""
     return np.broadcast_to(mean, (len(context), leads, *mean.shape))
 
 
 def advection(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _ _ _"]:
-    """The last frame, carried on by the motion of the context; what comes from outside is 0.
+    """Carry the last frame on with the motion of the context; what enters from outside is 0.
 
     Motion: scikit-image's iterative Lucas-Kanade. Extrapolation: backward semi-Lagrangian with the
     motion kept constant, as Germann and Zawadzki 2002 (doi:10.1175/1520-0493(2002)130<2859>).
@@ -52,14 +52,17 @@ def advection(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _
 
 
 def motion(frames: Float[np.ndarray, "time row col"]) -> Float[np.ndarray, "2 row col"]:
-    """Pixels a frame, down and to the right, at each pixel; 0 if there is only one frame."""
+    """Return the motion at each pixel in pixels per frame, down and to the right.
+
+    It is 0 if there is only one frame.
+    """
     coarse = [
         downscale_local_mean(frame, (FLOW_COARSENESS, FLOW_COARSENESS)).astype(np.float32)
         for frame in frames[-1 - FLOW_PAIRS :]
     ]
     flow = np.zeros((2, *coarse[0].shape), np.float32)
     for before, after in pairwise(coarse):
-        # it finds where a pixel of `after` was in `before`: the way back
+        # The flow points from a pixel of `after` back to where it was in `before`.
         radius = FLOW_RADIUS_PIXELS // FLOW_COARSENESS
         flow -= optical_flow_ilk(after, before, radius=radius, num_warp=3, dtype=np.float32)
     flow *= FLOW_COARSENESS / max(1, len(coarse) - 1)

@@ -1,7 +1,7 @@
-"""The test: free forecasts of the model and of what it must beat, scored against the same truth."""
+"""Scoring of the model and the baselines on the test windows, by free forecasts."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,74 +12,62 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from convlstm.evaluate import baselines
+from convlstm.evaluate.params import Evaluate
+from convlstm.evaluate.totals import Pooling, Totals
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
-from convlstm.params.groups import Evaluate
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
-from convlstm.scores.frame import COLUMNS, LeadMeans
-from convlstm.scores.totals import Totals, Verifier
+from convlstm.scores import frame
+from convlstm.scores.frame import LeadMeans
 
 TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
 DEFAULT_THRESHOLDS = (0.1, 0.25, 0.5)  # parts of the value range
 
 Frames = Float[np.ndarray, "batch time channel row col"]
-Window = Float[np.ndarray, "time channel row col"]
-Forecaster = Callable[[Frames, int], Frames]
-"""Context frames in [0, 1] and the number of leads to forecast frames; never given the truth."""
+WindowFrames = Float[np.ndarray, "time channel row col"]
+Baseline = Callable[[Frames, int], Frames]
+"""Forecasts the given number of lead times from context frames in [0, 1], without the truth."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is asked of every forecast; `thresholds` in data units, `scales` in pixels."""
+class ScoreConfig:
+    """How forecasts are scored; `thresholds` are in data units, `scales` in pixels."""
 
     geometry: Geometry
     scaling: Scaling
     thresholds: tuple[float, ...]
     scales: tuple[int, ...]
 
+    @classmethod
+    def of(cls, batches: Batches, params: Evaluate) -> "ScoreConfig":
+        """Make the config of a dataset; default thresholds are parts of the value range."""
+        low, high = batches.scaling.value_range
+        parts = tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS)
+        thresholds = parts if params.thresholds is None else params.thresholds
+        return cls(batches.geometry, batches.scaling, thresholds, params.fss_scales)
+
     @property
     def value_width(self) -> float:
-        """Data units from 0 to 1."""
+        """The data units from 0 to 1."""
         low, high = self.scaling.value_range
         return high - low
 
-    def verifier(self) -> Verifier:
-        """The same in [0, 1]."""
+    def pooling(self) -> Pooling:
+        """Return the same for values in [0, 1]."""
         low, _ = self.scaling.value_range
         unit = tuple((threshold - low) / self.value_width for threshold in self.thresholds)
-        return Verifier(unit, self.scales, self.geometry.patch_size)
-
-
-@dataclass
-class Scores:
-    """Of one forecaster: means and totals by lead; MSE by window; sums by sequence."""
-
-    means: LeadMeans = field(default_factory=LeadMeans)
-    totals: Totals | None = None
-    window_mse: list[float] = field(default_factory=list)
-    by_sequence: dict[int, "SequenceSums"] = field(default_factory=dict)
-
-    def add(self, sequence: int, means: LeadMeans, totals: Totals) -> None:
-        """Count one window in."""
-        self.means.merge(means)
-        self.totals = totals if self.totals is None else self.totals + totals
-        mse = means.sums[:, COLUMNS.index("mse")].sum()
-        frames = means.counts[:, COLUMNS.index("mse")].sum()
-        self.window_mse.append(float(mse / frames))
-        sums = SequenceSums(float(mse), float(frames), totals.events)
-        known = self.by_sequence.get(sequence)
-        self.by_sequence[sequence] = sums if known is None else known + sums
+        return Pooling(unit, self.scales, self.geometry.patch_size)
 
 
 @dataclass(frozen=True)
 class SequenceSums:
-    """What a resample of sequences adds up."""
+    """The sums of one test sequence, from which resampled sequences are added up."""
 
     mse: float
     frames: float
-    events: Float[np.ndarray, "lead threshold event"]
+    events: Float[np.ndarray, "lead threshold count"]
 
     def __add__(self, other: "SequenceSums") -> "SequenceSums":
         return SequenceSums(
@@ -87,19 +75,53 @@ class SequenceSums:
         )
 
 
-def setting(batches: Batches, params: Evaluate) -> Setting:
-    """The setting of a dataset: without thresholds in params, parts of the value range."""
-    low, high = batches.scaling.value_range
-    parts = tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS)
-    thresholds = parts if params.thresholds is None else params.thresholds
-    return Setting(batches.geometry, batches.scaling, thresholds, params.fss_scales)
+@dataclass
+class Scores:
+    """The scores of one forecaster: means and totals by lead time, and MSE by window."""
+
+    means: LeadMeans = field(default_factory=LeadMeans)
+    totals: Totals | None = None
+    window_mse: list[float] = field(default_factory=list)
+    by_sequence: dict[int, SequenceSums] = field(default_factory=dict)
+
+    def add(self, sequence: int, means: LeadMeans, totals: Totals) -> None:
+        """Count in one window."""
+        self.means.merge(means)
+        self.totals = totals if self.totals is None else self.totals + totals
+        column = frame.KEYS.index("mse")
+        mse, frames = means.sums[:, column].sum(), means.counts[:, column].sum()
+        self.window_mse.append(float(mse / frames))
+        sums = SequenceSums(float(mse), float(frames), totals.events)
+        known = self.by_sequence.get(sequence)
+        self.by_sequence[sequence] = sums if known is None else known + sums
+
+
+@dataclass
+class Evaluation:
+    """The scores so far of each forecaster, the model first, and the model's kept forecasts.
+
+    `kept` holds forecasts in [0, 1] by the number of their test window.
+    """
+
+    scores: dict[str, Scores]
+    kept: dict[int, WindowFrames] = field(default_factory=dict)
+
+    @property
+    def windows(self) -> int:
+        """The number of windows that have been scored."""
+        return len(self.scores["model"].window_mse)
 
 
 def check_same_data(model: Model, batches: Batches, where: Path) -> None:
-    """The windows are cut and scaled as those that the model was trained on.
+    """Check that the windows are cut and scaled as those that the model was trained on.
+
+    Args:
+        model: to be scored.
+        batches: the windows.
+        where: the model file, for the message.
 
     Raises:
-        BadInput: they are not, and its forecasts would be in other units; `where` holds the model.
+        BadInput: they are not, so that forecasts would be in other units.
     """
     data = (batches.geometry, batches.scaling.value_range)
     if (model.geometry, model.scaling.value_range) != data:
@@ -108,8 +130,8 @@ def check_same_data(model: Model, batches: Batches, where: Path) -> None:
         )
 
 
-def facts(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any]:
-    """What a reader of the results should know: all params, the data, the kind of device."""
+def about_run(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any]:
+    """Return what the page says of the run: all params, the data, the kind of device."""
     device = next(model.network.parameters()).device.type
     geometry = batches.geometry
     return {
@@ -124,10 +146,9 @@ def facts(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any]:
     }
 
 
-def forecasters(model: Model, batches: Batches) -> dict[str, Forecaster]:
-    """The model and what it must beat, in the order of the tables."""
+def baselines_of(batches: Batches) -> dict[str, Baseline]:
+    """Return the forecasts that need no training, in the order of the tables."""
     return {
-        "model": model.rollout,
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
@@ -136,38 +157,64 @@ def forecasters(model: Model, batches: Batches) -> dict[str, Forecaster]:
 
 
 def mean_frame(batches: Batches) -> Float[np.ndarray, "channel row col"]:
-    """The mean of the training windows at each pixel; 0 where none has measured."""
+    """Return the mean of the training windows at each pixel; 0 where nothing was measured."""
     total, count = np.zeros(2)
     for batch in batches.in_order("train", TEST_BATCH):
-        frames, valid = batches.pixels(batch)
-        total = total + np.where(valid, frames, 0).sum(axis=(0, 1), dtype=np.float64)
-        count = count + valid.sum(axis=(0, 1))
+        frames, mask = batches.pixels(batch)
+        total = total + np.where(mask, frames, 0).sum(axis=(0, 1), dtype=np.float64)
+        count = count + mask.sum(axis=(0, 1))
     return np.asarray(total / np.maximum(count, 1), np.float32)
 
 
-def score(model: Model, batches: Batches, asked: Setting) -> Iterator[dict[str, Scores]]:
-    """Score the test windows on all cores; yields all scores so far, batch by batch."""
-    rivals = forecasters(model, batches)
-    scores = {name: Scores() for name in rivals}
-    known, numbers = batches.context_frames, iter(batches.index["test"]["sequence"].tolist())
-    verifier = asked.verifier()
+def evaluate(
+    model: Model, batches: Batches, config: ScoreConfig, keep: Container[int]
+) -> Iterator[Evaluation]:
+    """Score the test windows on all cores.
 
-    def measured(
-        forecasts: Sequence[Window], truth: Window, valid: Bool[np.ndarray, "time _ _ _"]
-    ) -> list[tuple[LeadMeans, Totals]]:
-        means = [LeadMeans() for _ in forecasts]
-        for own, leads in zip(means, forecasts, strict=True):
-            own.add(leads, truth, valid)
-        return list(zip(means, verifier.totals(forecasts, truth, valid), strict=True))
+    Args:
+        model: to be scored; it gets the folded context, as in training.
+        batches: the windows.
+        config: how they are scored.
+        keep: numbers of the test windows whose forecasts by the model are kept.
 
+    Yields:
+        The evaluation so far, batch by batch.
+    """
+    others = baselines_of(batches)
+    evaluation = Evaluation({name: Scores() for name in ("model", *others)})
+    known, leads = batches.context_frames, batches.forecast_frames
+    measure = partial(_measure, config.pooling())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
-            frames, valid = batches.pixels(batch)
-            context, truth = frames[:, :known], frames[:, known:]
-            forecasts = [forecast(context, truth.shape[1]) for forecast in rivals.values()]
-            windows = zip(*forecasts, strict=True)  # of each window, its forecasts
-            for results in pool.map(measured, windows, truth, valid[:, known:]):
-                sequence = next(numbers)
-                for own, result in zip(scores.values(), results, strict=True):
-                    own.add(sequence, *result)
-            yield scores
+            folded = model.rollout(batch.frames[:, :known], leads)
+            frames, mask = batches.pixels(batch)
+            forecasts = [
+                batches.geometry.unfold(folded.numpy()),
+                *(forecast(frames[:, :known], leads) for forecast in others.values()),
+            ]
+            by_window = list(zip(*forecasts, strict=True))
+            for own, results in zip(
+                by_window,
+                pool.map(measure, by_window, frames[:, known:], mask[:, known:]),
+                strict=True,
+            ):
+                number = evaluation.windows
+                if number in keep:
+                    evaluation.kept[number] = own[0]
+                sequence = int(batches.index["test"]["sequence"][number])
+                for scores, result in zip(evaluation.scores.values(), results, strict=True):
+                    scores.add(sequence, *result)
+            yield evaluation
+
+
+def _measure(
+    pooling: Pooling,
+    forecasts: Sequence[WindowFrames],
+    truth: WindowFrames,
+    mask: Bool[np.ndarray, "time channel row col"],
+) -> list[tuple[LeadMeans, Totals]]:
+    """Return the means and totals of one window for each of its forecasts."""
+    means = [LeadMeans() for _ in forecasts]
+    for own, leads in zip(means, forecasts, strict=True):
+        own.add(leads, truth, mask)
+    return list(zip(means, pooling.totals(forecasts, truth, mask), strict=True))

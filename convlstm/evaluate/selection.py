@@ -1,58 +1,67 @@
-"""The test windows that are drawn, chosen by rule, not by hand."""
+"""The choice of the test windows that are drawn: by a rule, never by hand."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
-from convlstm.evaluate.scoring import Scores
+from convlstm.evaluate.scoring import Evaluation
 from convlstm.model.batches import Batches
-from convlstm.model.model_file import Model
+from convlstm.storage.forecasts import DrawnWindow
+
+KEPT_BYTES = 2**28  # of forecasts that wait in memory until the ranking of their windows is known
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A window to be looked at, in data units; missing pixels are NaN."""
+def candidates(batches: Batches, count: int) -> set[int]:
+    """Return the numbers of the test windows among which the drawn ones are chosen.
 
-    label: str
-    context: Float[np.ndarray, "known channel row col"]
-    truth: Float[np.ndarray, "lead channel row col"]
-    forecast: Float[np.ndarray, "lead channel row col"]
+    All test windows if their forecasts fit into `KEPT_BYTES`; otherwise as many as fit, at least
+    `count`, spread evenly.
+    """
+    windows = batches.count("test")
+    forecast_bytes = 4 * batches.forecast_frames * batches.geometry.pixels
+    most = max(count, KEPT_BYTES // forecast_bytes)
+    return set(np.linspace(0, windows - 1, min(windows, most)).astype(int).tolist())
 
 
-def samples(
-    model: Model, batches: Batches, scores: dict[str, Scores], count: int
-) -> Iterator[Sample]:
-    """The windows that are drawn, by rule: spread evenly from the most to the least skilful.
+def drawn_windows(evaluation: Evaluation, batches: Batches, count: int) -> Iterator[DrawnWindow]:
+    """Yield `count` windows, spread evenly from the most to the least skilful candidate.
 
     Windows in which nothing moves (persistence is perfect) are left out, unless there are no
-    others. The first of the samples is the median one.
+    others. The first of the drawn windows is the median one.
     """
-    ranked = _by_skill(scores)
+    ranked = _ranked_by_skill(evaluation)
     middle = (len(ranked) - 1) / 2
     places = np.linspace(0, len(ranked) - 1, count) if count > 1 else np.array([middle])
     ranks = sorted({int(place) for place in places}, key=lambda rank: abs(rank - middle))
     for rank in ranks:
-        window = batches.index["test"][ranked[rank]]
-        frames, valid = batches.pixels(batches.take("test", [ranked[rank]]))
-        context = frames[:, : batches.context_frames]
-        forecast = np.clip(model.rollout(context, batches.forecast_frames), 0, 1)
-        seen = batches.scaling.from_unit(np.where(valid, frames, np.nan))[0]
-        place = f"{batches.sequences[window['sequence']]}, pixel {window['row']} {window['col']}"
-        yield Sample(
-            f"{place}: rank {rank + 1} of {len(ranked)} by skill",
-            context=seen[: batches.context_frames],
-            truth=seen[batches.context_frames :],
-            forecast=batches.scaling.from_unit(forecast)[0],
+        number, known = ranked[rank], batches.context_frames
+        window = batches.index["test"][number]
+        place = f"tile at ({window['row']}, {window['col']})"
+        position = f"rank {rank + 1}" if rank != ranks[0] else "the median"
+        frames, mask = batches.pixels(batches.take("test", [number]))
+        seen = batches.scaling.from_unit(np.where(mask, frames, np.nan))[0]
+        yield DrawnWindow(
+            f"sequence {batches.sequences[window['sequence']]}, {place}: {position} of "
+            f"{len(ranked)} test windows",
+            context=seen[:known],
+            truth=seen[known:],
+            forecast=batches.scaling.from_unit(np.clip(evaluation.kept[number], 0, 1)),
+            value_range=batches.scaling.value_range,
         )
 
 
-def _by_skill(scores: dict[str, Scores]) -> list[int]:
-    """Numbers of the test windows in which something moves (else all), the most skilful first."""
-    model, persistence = (np.array(scores[name].window_mse) for name in ("model", "persistence"))
+def _ranked_by_skill(evaluation: Evaluation) -> list[int]:
+    """Return the numbers of the candidates in which something moves, the most skilful first.
+
+    Skill is the model's MSE over that of persistence. If nothing moves in any of them, all are
+    returned.
+    """
+    kept = np.array(sorted(evaluation.kept))
+    model, persistence = (
+        np.array(evaluation.scores[name].window_mse)[kept] for name in ("model", "persistence")
+    )
     moving = np.flatnonzero(persistence > 0)
     if not len(moving):
-        return list(range(len(model)))
-    ratio = model[moving] / persistence[moving]
-    return [int(number) for number in moving[np.argsort(ratio, kind="stable")]]
+        return [int(number) for number in kept]
+    order = np.argsort(model[moving] / persistence[moving], kind="stable")
+    return [int(number) for number in kept[moving[order]]]

@@ -7,19 +7,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import bootstrap
 
-from convlstm.evaluate.scoring import Scores, SequenceSums, Setting
-from convlstm.scores import spectral
-from convlstm.scores.frame import COLUMNS
-from convlstm.scores.totals import (
-    EVENTS,
-    event_scores,
-    fss,
-    moments_scores,
-    spectral_scores,
-)
-
-PERFECT = {"mse": 0.0, "fmae": 0.0, "ssim": 1.0, "csi": 1.0}
-"""The scores that have a skill: PSNR has no finite best."""
+from convlstm.evaluate.scoring import ScoreConfig, Scores, SequenceSums
+from convlstm.evaluate.totals import Totals
+from convlstm.scores import catalogue, categorical, continuous, frame, spatial, spectral
+from convlstm.scores.spectral import Spectra
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -27,56 +18,74 @@ CONFIDENCE = 0.95
 Row = dict[str, Any]
 
 
-def by_lead(scores: Scores, asked: Setting) -> list[Row]:
-    """A row a lead: the means of `metrics.COLUMNS`, then what is pooled over windows first."""
+def all_of(results: dict[str, Scores], config: ScoreConfig) -> dict[str, list[Row]]:
+    """Return the rows of each table by its name.
+
+    Args:
+        results: the scores of each forecaster, the model first.
+        config: how they were scored.
+    """
+    rows = {name: by_lead(scores, config) for name, scores in results.items()}
+    return {
+        "by_lead": rows.pop("model"),
+        "baselines": [{"forecaster": name, **row} for name, table in rows.items() for row in table],
+        "by_threshold": list(by_threshold(results, config)),
+        "by_scale": list(by_scale(results, config)),
+        "spectrum": list(spectrum(results, config)),
+    }
+
+
+def by_lead(scores: Scores, config: ScoreConfig) -> list[Row]:
+    """Return a row per lead time: the frame scores, then what is pooled over windows first."""
     columns: dict[str, Float[np.ndarray, " lead"]] = dict(
-        zip(COLUMNS, scores.means.by_lead().T, strict=True)
+        zip(frame.KEYS, scores.means.by_lead().T, strict=True)
     )
-    geometry = asked.geometry
-    if scores.totals is not None:
-        columns |= moments_scores(scores.totals, asked.value_width)
-        columns |= spectral_scores(scores.totals, rows=geometry.rows, cols=geometry.cols)
+    totals = _totals(scores)
+    columns |= continuous.scores(totals.moments, config.value_width)
+    columns |= spectral.scores(Spectra(totals.power, totals.lattice, _wavelengths(config)))
     return [
         {"lead": lead + 1} | {name: float(column[lead]) for name, column in columns.items()}
         for lead in range(len(columns["mse"]))
     ]
 
 
-def by_threshold(results: dict[str, Scores], asked: Setting) -> Iterator[Row]:
-    """A row for each forecaster, threshold and lead: the 2 x 2 table and its scores."""
+def by_threshold(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
+    """Yield a row per forecaster, threshold and lead time: the 2 x 2 table and its scores."""
     for name, scores in results.items():
-        assert scores.totals is not None
-        table = event_scores(scores.totals.events)
-        for number, threshold in enumerate(asked.thresholds):
-            for lead, events in enumerate(scores.totals.events[:, number]):
+        events = _totals(scores).events
+        table = categorical.scores(events)
+        for number, threshold in enumerate(config.thresholds):
+            for lead, counts in enumerate(events[:, number]):
                 yield (
                     {"forecaster": name, "threshold": threshold, "lead": lead + 1}
-                    | dict(zip(EVENTS, events.astype(int).tolist(), strict=True))
+                    | dict(zip(categorical.COUNTS, counts.astype(int).tolist(), strict=True))
                     | {key: float(value[lead, number]) for key, value in table.items()}
                 )
 
 
-def by_scale(results: dict[str, Scores], asked: Setting) -> Iterator[Row]:
-    """A row for each forecaster, threshold, scale and lead: the fractions skill score."""
+def by_scale(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
+    """Yield a row per forecaster, threshold, scale and lead time: the scores of squares."""
     for name, scores in results.items():
-        assert scores.totals is not None
-        table = fss(scores.totals.fractions)
-        for lead, number, which in np.ndindex(table.shape):
+        table = spatial.scores(_totals(scores).fractions)
+        for lead, number, scale in np.ndindex(table["fss"].shape):
             yield {
                 "forecaster": name,
-                "threshold": asked.thresholds[number],
-                "scale": asked.scales[which],
+                "threshold": config.thresholds[number],
+                "scale": config.scales[scale],
                 "lead": lead + 1,
-                "fss": float(table[lead, number, which]),
+                **{key: float(values[lead, number, scale]) for key, values in table.items()},
             }
 
 
-def spectrum(results: dict[str, Scores], asked: Setting) -> Iterator[Row]:
-    """A row for each forecaster (and the truth), wavelength and drawn lead: mean power a frame."""
-    length = spectral.wavelengths(asked.geometry.rows, asked.geometry.cols)
+def spectrum(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
+    """Yield a row per forecaster, drawn lead time and wavelength: the mean power of a frame.
+
+    The truth stands among the forecasters.
+    """
+    length = _wavelengths(config)
     for name, scores in results.items():
-        assert scores.totals is not None
-        power, frames = scores.totals.power, scores.means.counts[:, COLUMNS.index("mse")]
+        power = _totals(scores).power
+        frames = scores.means.counts[:, frame.KEYS.index("mse")]
         curves = {"truth": power[:, 1]} if name == "model" else {}
         for label, curve in {**curves, name: power[:, 0]}.items():
             for lead in _drawn_leads(len(power)):
@@ -91,39 +100,56 @@ def spectrum(results: dict[str, Scores], asked: Setting) -> Iterator[Row]:
 
 
 def _drawn_leads(count: int) -> list[int]:
-    """The first, the middle and the last."""
+    """Return the first, the middle and the last lead time."""
     return sorted({0, (count - 1) // 2, count - 1})
 
 
-def summary(results: dict[str, Scores], asked: Setting) -> dict[str, dict[str, object]]:
-    """Means over leads, the model's skill against each baseline, and how sure a difference is.
+def _totals(scores: Scores) -> Totals:
+    assert scores.totals is not None  # a patches.h5 has at least one test window
+    return scores.totals
+
+
+def _wavelengths(config: ScoreConfig) -> Float[np.ndarray, " wavenumber"]:
+    return spectral.wavelengths(config.geometry.rows, config.geometry.cols)
+
+
+def summary(results: dict[str, Scores], config: ScoreConfig) -> dict[str, dict[str, object]]:
+    """Return means over lead times, the model's skill against each baseline, and its certainty.
 
     Skill is (score - reference) / (perfect - reference): 1 is perfect, 0 is no better than the
     reference. A difference is the model's score minus the reference's, with its 95 % interval.
     """
-    means = {name: _means(scores, asked) for name, scores in results.items()}
-    facts: dict[str, dict[str, object]] = {name: {**mean} for name, mean in means.items()}
+    perfect = {score.key: score.perfect for score in catalogue.ALL if score.perfect is not None}
+    means = {name: _means(scores, config) for name, scores in results.items()}
+    content: dict[str, dict[str, object]] = {name: {**mean} for name, mean in means.items()}
     for name in results:
         if name != "model":
-            facts[f"skill_against_{name}"] = {
-                key: (means["model"][key] - means[name][key]) / (perfect - means[name][key])
-                for key, perfect in PERFECT.items()
-                if means[name][key] != perfect
+            content[f"skill_against_{name}"] = {
+                key: (means["model"][key] - means[name][key]) / (best - means[name][key])
+                for key, best in perfect.items()
+                if means[name][key] != best
             }
-            facts[f"difference_from_{name}"] = {**_differences(results["model"], results[name])}
-    return facts
+            content[f"difference_from_{name}"] = {**_differences(results["model"], results[name])}
+    return content
 
 
-def _means(scores: Scores, asked: Setting) -> dict[str, float]:
-    rows = by_lead(scores, asked)
+def _means(scores: Scores, config: ScoreConfig) -> dict[str, float]:
+    rows = by_lead(scores, config)
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "lead"}
-    assert scores.totals is not None
-    csi = event_scores(scores.totals.events)["csi"]
-    return means | {"csi": _mean_of_defined(csi)}
+    totals = _totals(scores)
+    pooled = categorical.scores(totals.events) | spatial.scores(totals.fractions)
+    return means | {
+        score.key: _mean_of_defined(pooled[score.key])
+        for score in (*catalogue.BY_THRESHOLD, *catalogue.BY_SCALE)
+        if score.perfect is not None
+    }
 
 
 def _differences(model: Scores, reference: Scores) -> dict[str, dict[str, float]]:
-    """MSE and CSI (mean over leads and thresholds) with an interval from resampled sequences."""
+    """Return differences of MSE and CSI, with intervals from resampled test sequences.
+
+    CSI is the mean over lead times and thresholds.
+    """
     pairs = [(sums, reference.by_sequence[key]) for key, sums in model.by_sequence.items()]
 
     def differences(picked: Int[np.ndarray, " sequence"]) -> tuple[float, float]:
@@ -155,10 +181,10 @@ def _differences(model: Scores, reference: Scores) -> dict[str, dict[str, float]
 def _mse_and_csi(sums: list[SequenceSums]) -> tuple[float, float]:
     events = np.sum([part.events for part in sums], axis=0)
     mse = sum(part.mse for part in sums) / sum(part.frames for part in sums)
-    return mse, _mean_of_defined(event_scores(events)["csi"])
+    return mse, _mean_of_defined(categorical.scores(events)["csi"])
 
 
 def _mean_of_defined(values: Float[np.ndarray, "*cell"]) -> float:
-    """NaN if none is defined; without NumPy's warning."""
+    """Return the mean without NaNs; NaN, without NumPy's warning, if all are."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")

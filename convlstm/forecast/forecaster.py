@@ -1,22 +1,23 @@
-"""Forecasts from frames whose future nobody knows: `load(path).predict(frames)`.
+"""Forecasts from frames whose future is unknown: `load(path).predict(frames)`.
 
-    from convlstm.forecast.forecaster import load
+    import convlstm
 
-    forecaster = load("data/model.safetensors")
+    forecaster = convlstm.load("data/model.safetensors")
     forecast = forecaster.predict(frames, steps=12)
 
 `frames` is a NumPy array (time, channel, row, col) in data units, at least `context_frames` long,
 or a batch of such; `forecast` is the same with `steps` frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Num
 
-from convlstm.model import model_file as models
+from convlstm.model import model_file
 from convlstm.model.device import default_device
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import tile_corners
@@ -26,6 +27,8 @@ from convlstm.runtime.errors import BadInput
 OVERLAP_PART = 0.25  # of a tile that its neighbour covers too, so that no seam is seen
 
 Frames = Num[np.ndarray, "*batch time channel row col"]
+UnitContext = Float[np.ndarray, "batch time channel row col"]
+UnitForecast = Float[np.ndarray, "batch {leads} channel row col"]
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,20 @@ class Forecaster:
 
     @property
     def context_frames(self) -> int:
-        """Frames that a forecast starts from; of longer input the last ones are used."""
+        """The number of frames that a forecast starts from; of longer input the last are used."""
         return self.model.context_frames
 
     def predict(
         self, frames: Frames, steps: int | None = None, *, where: str = "frames"
     ) -> Float[np.ndarray, "*batch lead _ _ _"]:
-        """The frames that follow.
+        """Forecast the frames that follow.
 
         Args:
             frames: (time, channel, row, col) or (batch, time, channel, row, col), in data units and
                 any size, at least `context_frames` of them. Missing values are marked as in
                 training.
-            steps: how many; as many as in training, if None.
-            where: what holds the frames, for messages.
+            steps: the number of frames to forecast; as many as in training, if None.
+            where: the origin of the frames, for messages.
 
         Returns:
             float32 in data units, inside value_range, with the size and channels of the input.
@@ -66,8 +69,8 @@ class Forecaster:
         batch = context.reshape(-1, *context.shape[-4:])
         a = self.model.network.architecture
         same = context.shape[-2:] == (self.model.geometry.rows, self.model.geometry.cols)
-        roll = self.model.rollout if a.takes_any_size or same else self._blended
-        unit = np.clip(roll(batch, steps), 0, 1)
+        rollout = self._rollout if a.takes_any_size or same else self._blended
+        unit = np.clip(rollout(batch, steps), 0, 1)
         return self.scaling.from_unit(unit.reshape(*context.shape[:-4], *unit.shape[1:]))
 
     def _check(self, frames: Frames, steps: int, where: str) -> None:
@@ -87,10 +90,15 @@ class Forecaster:
                 f"{geometry.rows} x {geometry.cols} and cannot forecast less"
             )
 
-    def _blended(
-        self, context: Float[np.ndarray, "batch time channel row col"], leads: int
-    ) -> Float[np.ndarray, "batch {leads} channel row col"]:
-        """A rollout in overlapping tiles of the training size, faded into each other."""
+    def _rollout(self, context: UnitContext, leads: int) -> UnitForecast:
+        """Forecast frames of any size that the model takes."""
+        rows, cols = context.shape[-2:]
+        geometry = replace(self.model.geometry, rows=rows, cols=cols)
+        folded = self.model.rollout(torch.from_numpy(geometry.fold(context)), leads)
+        return geometry.unfold(folded.numpy())
+
+    def _blended(self, context: UnitContext, leads: int) -> UnitForecast:
+        """Forecast overlapping tiles of the training size, faded into each other."""
         geometry = self.model.geometry
         batch, _, channels, height, width = context.shape
         total = np.zeros((batch, leads, channels, height, width), np.float32)
@@ -98,18 +106,18 @@ class Forecaster:
         fade = np.outer(_ramp(geometry.rows), _ramp(geometry.cols))
         for row, col in product(_corners(height, geometry.rows), _corners(width, geometry.cols)):
             area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
-            total[area] += fade * self.model.rollout(context[area], leads)
+            total[area] += fade * self._rollout(context[area], leads)
             weights[area] += fade
         return total / weights
 
 
 def load(path: str | Path) -> Forecaster:
-    """A model file of `dvc repro`, on the GPU when there is one; nothing in the file is run.
+    """Load a model file of `dvc repro`, on the GPU when there is one; nothing in it is executed.
 
     Raises:
-        BadInput: the file is missing or no model of this project.
+        BadInput: the file is missing or not a model of this project.
     """
-    model = models.load(Path(path), default_device())
+    model = model_file.load(Path(path), default_device())
     return Forecaster(model, model.scaling)
 
 
@@ -118,6 +126,6 @@ def _corners(size: int, tile_size: int) -> list[int]:
 
 
 def _ramp(size: int) -> Float[np.ndarray, " size"]:
-    """Rising from the edge to the middle and falling again."""
+    """Return weights that rise from the edge to the middle and fall again."""
     places = np.arange(size)
     return np.minimum(places + 1, size - places).astype(np.float32)

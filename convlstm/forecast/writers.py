@@ -1,20 +1,22 @@
-"""A forecast as files of its input's kind, images or an array; and as a film to look at."""
+"""Writers of a forecast: files of the input's kind, images or an array, and a film to look at."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
+from PIL import Image
 
-from convlstm.ingest import arrays, images, readers, times
+from convlstm.forecast.params import Forecast
+from convlstm.ingest import readers, times
 from convlstm.ingest.sources import Source
-from convlstm.params.groups import Forecast
-from convlstm.patch.scaling import Scaling
 from convlstm.plot import pictures
 from convlstm.runtime.files import replacing
-from convlstm.storage import hdf5, store
+from convlstm.storage import forecasts, hdf5
+from convlstm.storage.frames import RawFrame
 
 FILM_FRAMES_PER_SECOND = 4  # ten frames of input and ten of forecast in five seconds
+PALETTE_SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".bmp")
 
 Frames = Num[np.ndarray, "time channel row col"]
 
@@ -29,27 +31,27 @@ def write(
     """Write `forecast` in the type of `context`, as forecast.h5 in float32, and as a film.
 
     Args:
-        folder: where to.
+        folder: where to write.
         source: of the context; decides the kind of file and, with `params`, the times.
-        context: what the forecast was made from, in data units.
+        context: the frames that the forecast was made from, in data units.
         forecast: in data units, not rounded.
         params: of the input.
     """
     following = times.following(source.times, len(forecast))
     with hdf5.create(folder / "forecast.h5") as file:
-        store.write_steps(file, forecast, following)
+        forecasts.write_future(file, forecast, following)
     rounded = as_type(forecast, context.dtype)
     if readers.is_array(source.files[0]):
         with replacing(folder / "forecast.npy") as path:
-            arrays.write(path, rounded, params.raw_axes)
+            write_array(path, rounded, params.raw_axes)
     else:
         names = [f"{lead:03d}" for lead in range(1, len(rounded) + 1)]
         if following is not None and params.time_format is not None:
             names = [times.name(time, params.time_format) for time in following]
         for name, frame in zip(names, rounded, strict=True):
-            with replacing(folder / f"{name}{images.suffix_for(frame.dtype)}") as path:
-                images.write(path, frame, like=source.files[-1])
-    missing = Scaling(params.value_range, params.missing_value).is_missing(context)
+            with replacing(folder / f"{name}{suffix_for(frame.dtype)}") as path:
+                write_image(path, frame, like=source.files[-1])
+    missing = params.scaling().is_missing(context)
     with replacing(folder / "forecast.gif") as path:
         pictures.save_forecast(
             path,
@@ -61,8 +63,44 @@ def write(
 
 
 def as_type(values: Float[np.ndarray, "*shape"], dtype: np.dtype[Any]) -> Num[np.ndarray, "*shape"]:
-    """Values in the type of the input: whole numbers are rounded, and kept inside what it holds."""
+    """Convert to the type of the input; integers are rounded and kept inside their range."""
     if dtype.kind not in "ui":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
+
+
+def write_image(path: Path, frame: RawFrame, *, like: Path | None = None) -> None:
+    """Write one frame as an image file, in the palette of `like` if that has one.
+
+    Args:
+        path: its suffix chooses the format; `suffix_for` returns one that can hold the frame.
+        frame: 1 channel, or 3 of bytes for RGB.
+        like: a raw file of the same sequence.
+    """
+    image = Image.fromarray(frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1))
+    if like is not None and like.suffix.lower() in PALETTE_SUFFIXES and image.mode == "L":
+        with Image.open(like) as model:
+            if model.mode == "P":
+                image.putpalette(model.getpalette("RGB") or [])
+    image.save(path)
+
+
+def suffix_for(dtype: np.dtype[Any]) -> str:
+    """Return the suffix of the image format that keeps numbers of this type as they are."""
+    return ".png" if dtype in (np.uint8, np.uint16) else ".tif"
+
+
+def write_array(path: Path, frames: Frames, raw_axes: str | None) -> None:
+    """Write one sequence as .npy, with its axes in the order of `raw_axes`.
+
+    Axis T comes first where `raw_axes` has none; an axis C of one channel is left out where it has
+    none.
+    """
+    axes = (raw_axes or "HW").replace("N", "")
+    axes = axes if "T" in axes else f"T{axes}"
+    if "C" not in axes and frames.shape[1] == 1:
+        frames = frames[:, 0]
+        np.save(path, frames.transpose(["THW".index(axis) for axis in axes]))
+    else:
+        np.save(path, frames.transpose(["TCHW".index(axis) for axis in axes]))

@@ -1,4 +1,4 @@
-"""Array files to frames: .npy, .npz, HDF5 and NetCDF4, whose axes `raw_axes` names.
+"""Readers of array files: .npy, .npz, HDF5 and NetCDF4, whose axes `raw_axes` names.
 
 Numbers are taken as stored: scale_factor and add_offset of NetCDF are not applied.
 """
@@ -11,36 +11,34 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Num
 
-from convlstm.params.groups import Reading
+from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
+from convlstm.storage.frames import RawFrame
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nc", ".nc4")
 SUFFIXES = (".npy", ".npz", *HDF5_SUFFIXES)
 USUAL_AXES = {2: "HW", 3: "THW"}
 MOST_UNPACKED_BYTES = 2**32
-BLOCK_BYTES = 2**22  # read at once; if a chunk has more frames all of those, to unpack it once
-MOST_BLOCK_BYTES = 2**25  # but no more than this
+BLOCK_BYTES = 2**22  # per read; a larger chunk is read whole, so that it is unpacked only once
+MOST_BLOCK_BYTES = 2**25  # but never more than this
 
 _LAST: dict[tuple[Any, ...], np.ndarray] = {}
-"""The last .npz with several sequences: it is asked for each, and would be unpacked each time."""
+"""The last .npz with several sequences, which would otherwise be unpacked for each of them."""
 _UNPACKING = Lock()
-
-Frame = Num[np.ndarray, "channel row col"]
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
-    """Sequences in the file (axis N) and frames in each (axis T)."""
+    """Return the number of sequences in the file (axis N) and of frames in each (axis T)."""
     with _opened(path, reading) as (array, axes):
         return _length(array, axes, "N"), _length(array, axes, "T")
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
-    """The frames of one sequence of an array file, streamed; an .npz is unpacked as a whole.
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:
+    """Yield the frames of one sequence of an array file; an .npz is unpacked as a whole.
 
     Raises:
-        BadInput: the file cannot be read, holds no such dataset, axes or numbers.
+        BadInput: the file cannot be read, or holds no such dataset, axes or numbers.
     """
     with _opened(path, reading) as (array, axes):
         kept = [axis for axis in axes if axis != "N"]
@@ -56,23 +54,6 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
             )
             for frame in block:
                 yield frame.astype(_native(frame.dtype), copy=False)
-
-
-def write(
-    path: Path, frames: Num[np.ndarray, "time channel row col"], raw_axes: str | None
-) -> None:
-    """One sequence as .npy, its axes in the order of `raw_axes`, which it may then be read by.
-
-    Axis T comes first where `raw_axes` has none; an axis C of one channel is left out where it has
-    none.
-    """
-    axes = (raw_axes or "HW").replace("N", "")
-    axes = axes if "T" in axes else f"T{axes}"
-    if "C" not in axes and frames.shape[1] == 1:
-        frames = frames[:, 0]
-        np.save(path, frames.transpose(["THW".index(axis) for axis in axes]))
-    else:
-        np.save(path, frames.transpose(["TCHW".index(axis) for axis in axes]))
 
 
 def _length(array: Any, axes: str, axis: str) -> int:
@@ -91,19 +72,19 @@ def _frames_at_once(array: Any, axes: str, frame_bytes: int) -> int:
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The same numbers in this machine's byte order; truth values as bytes."""
+    """Return the dtype in this machine's byte order; truth values become bytes."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
 
 
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[tuple[Any, str]]:
-    """What holds the numbers (a memory map, an array or a dataset), and its checked axes."""
+    """Open the array (a memory map, an array or a dataset) and return its checked axes."""
     try:
         with _array(path, reading) as array:
             yield array, _axes(array, path, reading)
     except BadInput:
         raise
-    except Exception as error:  # a decoder may raise anything on what is no array file
+    except Exception as error:  # a decoder may raise anything on a file that holds no array
         reason = " ".join(str(error).split())
         raise BadInput(
             f"{path}: cannot be read as an array file ({reason}); replace or remove it"
@@ -116,7 +97,7 @@ def _array(path: Path, reading: Reading) -> Iterator[Any]:
         case ".npy":
             yield np.load(path, mmap_mode="r", allow_pickle=False)
         case ".npz":
-            # opened here, for NumPy leaves a broken file open
+            # Opened here, because NumPy leaves a broken file open.
             with path.open("rb") as content, np.load(content, allow_pickle=False) as archive:
                 name = _chosen(list(archive.files), path, reading)
                 _check_size(archive, name)
@@ -128,18 +109,18 @@ def _array(path: Path, reading: Reading) -> Iterator[Any]:
 
 
 def _unpacked(archive: Any, name: str, path: Path) -> np.ndarray:
-    """An array of the archive, unpacked if it is not the last one."""
+    """Return an array of the archive, unpacked if it is not the last one."""
     state = path.stat()
     key = (path.resolve(), state.st_mtime_ns, state.st_size, name)
     with _UNPACKING:
         if key not in _LAST:
-            _LAST.clear()  # first, or there would be two of them in memory
+            _LAST.clear()  # before unpacking, or there would be two of them in memory
             _LAST[key] = archive[name]
         return _LAST[key]
 
 
 def _check_size(archive: Any, name: str) -> None:
-    """An array that is unpacked as a whole fits into the memory of most machines."""
+    """Check that an array, which is unpacked as a whole, fits into the memory of most machines."""
     inside = archive.zip.namelist()
     unpacked = archive.zip.getinfo(name if name in inside else f"{name}.npy").file_size
     if unpacked > MOST_UNPACKED_BYTES:
@@ -147,7 +128,7 @@ def _check_size(archive: Any, name: str) -> None:
 
 
 def _datasets(file: h5py.File) -> list[str]:
-    """Paths of all datasets that have the axes of a frame."""
+    """Return the paths of all datasets that have at least the axes of a frame."""
     names: list[str] = []
 
     def note(name: str, node: Any) -> None:
@@ -169,7 +150,7 @@ def _chosen(names: list[str], path: Path, reading: Reading) -> str:
 
 
 def _axes(array: Any, path: Path, reading: Reading) -> str:
-    """The letter of each axis; checks that they fit and that the numbers are numbers."""
+    """Return the letter of each axis; check that they fit and that the values are numbers."""
     axes = reading.raw_axes or USUAL_AXES.get(array.ndim)
     if axes is None or len(axes) != array.ndim:
         raise BadInput(
@@ -177,7 +158,7 @@ def _axes(array: Any, path: Path, reading: Reading) -> str:
             f"{tuple(array.shape)}; name each with a letter of NTCHW, as TNHW"
         )
     if array.dtype.kind not in "buif":
-        raise BadInput(f"{path}: holds {array.dtype}, which are no real numbers")
+        raise BadInput(f"{path}: holds {array.dtype}, which are not real numbers")
     rows, cols = _size(array, axes)
     reading.check_pixels(path, rows * cols)
     return axes

@@ -1,4 +1,4 @@
-"""Image files to frames and back; what a pixel means is never guessed, `pixel_values` says it."""
+"""Readers of image files; the meaning of a pixel is never guessed, `pixel_values` gives it."""
 
 import gzip
 from collections.abc import Iterator
@@ -6,17 +6,15 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
-from jaxtyping import Num
 from PIL import GifImagePlugin, Image
 
-from convlstm.params.groups import Reading
+from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
+from convlstm.storage.frames import RawFrame
 
 SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pgm.gz")
-PALETTE_SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".bmp")
 GRAY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of TIFF 6.0
 LARGEST_PIXEL_BYTES = 8  # of a gzip-ed image; what unpacks to more is a bomb
@@ -27,17 +25,15 @@ GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFE
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the cap, and it is an error instead of a warning
 _LIMITING = Lock()
 
-Frame = Num[np.ndarray, "channel row col"]
-
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
-    """Sequences in the file, always 1, and frames in it."""
+    """Return the number of sequences in the file, always 1, and of frames in it."""
     with _opened(path, reading) as image, _limited(reading):
         return 1, getattr(image, "n_frames", 1)
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
-    """The frames of an image file, as its decoder gives them: no scaling, no cast.
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:  # noqa: ARG001 - see readers.KINDS
+    """Yield the frames of an image file as its decoder gives them: no scaling, no cast.
 
     Raises:
         BadInput: the file cannot be read, is larger than `max_pixels`, or does not hold what
@@ -59,30 +55,9 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
                 return
 
 
-def write(path: Path, frame: Frame, *, like: Path | None = None) -> None:
-    """One frame as an image file, in the palette of `like` if that has one.
-
-    Args:
-        path: its suffix chooses the format; `suffix_for` says which one can hold the frame.
-        frame: 1 channel, or 3 of bytes for RGB.
-        like: a raw file of the same sequence.
-    """
-    image = Image.fromarray(frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1))
-    if like is not None and like.suffix.lower() in PALETTE_SUFFIXES and image.mode == "L":
-        with Image.open(like) as model:
-            if model.mode == "P":
-                image.putpalette(model.getpalette("RGB") or [])
-    image.save(path)
-
-
-def suffix_for(dtype: np.dtype[Any]) -> str:
-    """The image format that keeps numbers of this type as they are."""
-    return ".png" if dtype in (np.uint8, np.uint16) else ".tif"
-
-
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
-    """The image, its size checked before a pixel is decoded."""
+    """Open the image and check its size before a pixel is decoded."""
     try:
         with Image.open(_unpacked(path, reading) if path.suffix == ".gz" else path) as image:
             reading.check_pixels(path, image.width * image.height)
@@ -91,7 +66,7 @@ def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise reading.too_large(path) from None
-    except Exception as error:  # a decoder may raise anything on what is no image
+    except Exception as error:  # a decoder may raise anything on a file that is not an image
         reason = " ".join(str(error).split()).replace(f" '{path}'", "")
         raise BadInput(
             f"{path}: cannot be read as an image ({reason}); replace or remove it"
@@ -100,9 +75,10 @@ def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
 
 @contextmanager
 def _limited(reading: Reading) -> Iterator[None]:
-    """Let Pillow refuse, with its own limit for all the process, twice as many pixels.
+    """Let Pillow itself refuse a frame of more than twice `max_pixels` during the block.
 
-    A later frame of a film may be larger, and takes its memory while it is looked for.
+    A later frame of a film may be larger than the first, and Pillow allocates its memory while it
+    seeks. Pillow's limit holds for the whole process, so one thread at a time uses it.
     """
     with _LIMITING:
         Image.MAX_IMAGE_PIXELS = reading.max_pixels
@@ -122,7 +98,7 @@ def _unpacked(path: Path, reading: Reading) -> BytesIO:
 
 
 def _largest_number(image: Image.Image) -> int | None:
-    """The number that a PGM or PPM calls white; to be asked before the image is decoded."""
+    """Return the number that a PGM or PPM calls white; call it before the image is decoded."""
     if image.format != "PPM":
         return None
     arguments = getattr(image, "tile")[0].args  # noqa: B009 - Pillow types it for some formats only
@@ -132,7 +108,7 @@ def _largest_number(image: Image.Image) -> int | None:
 
 
 def _meaning(image: Image.Image, path: Path, pixel_values: str, largest: int | None) -> Image.Image:
-    """The image whose numbers are what `pixel_values` names; an error rather than a guess."""
+    """Convert the image so that its numbers are what `pixel_values` names; never guess."""
     gray = image.mode in GRAY_MODES
     wide = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
     if not gray and (wide or (largest or 0) > 255):
@@ -157,7 +133,7 @@ def _meaning(image: Image.Image, path: Path, pixel_values: str, largest: int | N
 
 
 def _as_stored(pixels: np.ndarray, image: Image.Image, largest: int | None) -> np.ndarray:
-    """The file's own numbers, where Pillow scales or wraps them without a word."""
+    """Undo Pillow's silent scaling or wrapping, so that the numbers are those of the file."""
     tags = getattr(image, "tag_v2", {})
     signed = 2 in tags.get(SAMPLE_FORMAT, ())
     if image.format == "TIFF" and image.mode == "I" and not signed and 32 in tags[BITS_PER_SAMPLE]:
@@ -171,7 +147,7 @@ def _as_stored(pixels: np.ndarray, image: Image.Image, largest: int | None) -> n
 
 
 def _is_gray_film(image: Image.Image) -> bool:
-    """Whether all colours of a palette are grey; Pillow makes a GIF's later palettes RGB."""
+    """Return whether all colours of a palette are grey; Pillow makes a GIF's later palettes RGB."""
     if image.mode == "P":
         colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
     elif image.mode == "RGB" and image.format == "GIF":

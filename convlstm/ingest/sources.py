@@ -1,8 +1,8 @@
-"""What lies under `raw`: sequences of files, in natural order or in that of their times.
+"""The search for sequences under `raw`, in natural order of names or in the order of their times.
 
 A folder of files with one frame each is a sequence; so is each file that holds several frames, and
-each part along axis N of an array. Hidden files and files of other kinds are passed over. Symbolic
-links are followed, unless they lead back to where they lie.
+each part along axis N of an array. Hidden files and files of other kinds are skipped. Symbolic
+links are followed; loops are not.
 """
 
 import re
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from convlstm.ingest import readers, times
-from convlstm.params.groups import Reading
+from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput, Faults
 
 
 @dataclass(frozen=True)
 class Source:
-    """One sequence: a frame from each of its files, or a part of its only file if `part` is set.
+    """One sequence: a frame in each of its files, or part number `part` of its only file.
 
     `times` are microseconds since 1970, UTC, if the names carry them.
     """
@@ -30,10 +30,10 @@ class Source:
     times: tuple[int, ...] | None = None
 
     def last(self, count: int) -> "Source":
-        """The same with its last files only; all of a file that holds the whole sequence.
+        """Return the sequence of the last `count` files, or all of a file that holds a sequence.
 
         Raises:
-            BadInput: there is a gap between them.
+            BadInput: there is a gap between these files.
         """
         if self.part is not None:
             return self
@@ -44,15 +44,15 @@ class Source:
 
 
 def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
-    """The sequences under `raw`, in natural order of their names.
+    """Return the sequences under `raw`, in natural order of their names.
 
     Args:
         raw: a folder of sequences, a folder of frames, or a file that holds several frames.
-        reading: what the files' names and numbers mean.
-        faults: takes what is wrong with single files.
+        reading: how names and numbers are read.
+        faults: collects the faults of single files.
 
     Raises:
-        BadInput: there is nothing at `raw`, no frame in it, or frames beside folders of frames.
+        BadInput: `raw` does not exist, or holds no frame, or frames beside folders of frames.
     """
     if raw.is_file() and readers.suffix(raw):
         return _from_file(raw, readers.stem(raw), reading)
@@ -82,15 +82,15 @@ def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
     ]
 
 
-def passed_over(raw: Path) -> list[Path]:
-    """The files under `raw` that are of no kind that is read, hidden ones left out."""
+def skipped_files(raw: Path) -> list[Path]:
+    """Return the visible files under `raw` that are of no kind that is read."""
     folders = [raw, *_folders(raw)] if raw.is_dir() else []
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     return [path for path in files if not readers.suffix(path) and not path.name.startswith(".")]
 
 
 def natural(path: Path) -> tuple[list[str | int], str]:
-    """Sort key of a name in which numbers count as numbers: frame2 before frame10."""
+    """Return a sort key in which numbers count as numbers: frame2 comes before frame10."""
     parts = re.split(r"(\d+)", readers.stem(path).casefold())
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
@@ -98,15 +98,15 @@ def natural(path: Path) -> tuple[list[str | int], str]:
 def _from_files(
     files: list[Path], name: str, prefix: str, reading: Reading, faults: Faults
 ) -> list[Source]:
-    """The files of one folder: one sequence; if they hold several frames, one or more for each."""
+    """Return the sequences of one folder: one of all files, or of each file with several frames."""
     for path in files:
-        if not f"{name}{path.name}".isprintable():  # nor would it fit into HDF5 and onto the screen
-            faults.add(f"{str(path)!a}: its name holds what is no text; rename it")
+        if not f"{name}{path.name}".isprintable():  # neither HDF5 nor a terminal can hold it
+            faults.add(f"{str(path)!a}: its name holds characters that are not text; rename it")
     keys = [natural(path)[0] for path in files]
     for number in range(1, len(files)):
         if keys[number] == keys[number - 1]:
             faults.add(
-                f"{files[number]}: its name counts the same as {files[number - 1].name}; "
+                f"{files[number]}: its name sorts equal to {files[number - 1].name}; "
                 f"remove one of them"
             )
     if not _hold_several(files, reading):
@@ -116,7 +116,7 @@ def _from_files(
         with faults.collected():
             sources += _from_file(path, prefix + readers.stem(path), reading)
     known: set[str] = set()
-    for source in sources:  # x.npy of two sequences has an x[0], and so has x[0].npy
+    for source in sources:  # x.npy with two sequences has an x[0], and so has a file x[0].npy
         if source.name in known:
             faults.add(f"{source.files[0]}: a second sequence of the name {source.name}; rename it")
         known.add(source.name)
@@ -132,7 +132,7 @@ def _from_file(path: Path, name: str, reading: Reading) -> list[Source]:
 
 
 def _hold_several(files: list[Path], reading: Reading) -> bool:
-    """Whether the first readable file holds several frames; the unreadable are named when read."""
+    """Return whether the first readable file holds several frames; others are named when read."""
     for path in files:
         try:
             sequences, frames = readers.extent(path, reading)
@@ -143,7 +143,7 @@ def _hold_several(files: list[Path], reading: Reading) -> bool:
 
 
 def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
-    """The sequence with the times of its names, in their order."""
+    """Return the sequence in the order of the times in its names."""
     if reading.time_format is None:
         return source
     found: list[tuple[int, Path]] = []
@@ -161,7 +161,7 @@ def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The visible files of a kind that is read, in natural order; broken links among them."""
+    """Return the visible files of a kind that is read, in natural order; also broken links."""
     files = (
         path for path in folder.iterdir() if readers.suffix(path) and not path.name.startswith(".")
     )
@@ -169,7 +169,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _folders(raw: Path) -> list[Path]:
-    """The visible folders in `raw`, but links to itself or to what it lies in."""
+    """Return the visible folders in `raw`, without links to itself or to a folder above it."""
     here = raw.resolve()
     folders = (path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted(

@@ -1,4 +1,4 @@
-"""The time in a frame's name, and where a sequence has gaps."""
+"""The times that names of frames carry, and the gaps of a sequence."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,12 +13,12 @@ _LEFT_OVER = "unconverted data remains: "
 
 
 def parse(name: str, time_format: str) -> int:
-    """The time with which a name begins, in microseconds since 1970, UTC.
+    """Return the time with which a name begins, in microseconds since 1970, UTC.
 
     Args:
         name: of a file.
-        time_format: of `datetime.strptime`, literal text included; what follows the time in the
-            name is passed over.
+        time_format: of `datetime.strptime`, literal text included; the rest of the name after the
+            time is ignored.
 
     Raises:
         ValueError: the name does not begin like that.
@@ -26,7 +26,7 @@ def parse(name: str, time_format: str) -> int:
     try:
         time = datetime.strptime(name, time_format)
     except ValueError as error:
-        # the standard library offers no other way to learn where the time ends
+        # The standard library offers no other way to learn where the time ends.
         _, found, rest = str(error).partition(_LEFT_OVER)
         if not found:
             raise
@@ -36,14 +36,14 @@ def parse(name: str, time_format: str) -> int:
 
 
 def step(times: Sequence[int] | Int[np.ndarray, " time"]) -> int:
-    """The usual time from one frame to the next, microseconds; of at least two times."""
+    """Return the median time from one frame to the next, in microseconds; needs two times."""
     return int(np.median(np.diff(np.asarray(times))))
 
 
 def runs(times: Int[np.ndarray, " time"] | None, count: int) -> list[tuple[int, int]]:
-    """Where a sequence of `count` frames has no gap: [start, stop) of each part, in order.
+    """Return [start, stop) of the parts without a gap of a sequence of `count` frames, in order.
 
-    A gap is a step of more than `GAP_STEPS` usual ones. Without times there is none.
+    A gap is a step of more than `GAP_STEPS` median steps. Without times there is none.
     """
     if times is None or count < 2:
         return [(0, count)]
@@ -53,12 +53,12 @@ def runs(times: Int[np.ndarray, " time"] | None, count: int) -> list[tuple[int, 
 
 
 def following(times: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
-    """The next `count` times, a usual step apart; None if that is not known."""
+    """Return the next `count` times, a median step apart; None if the step is not known."""
     if times is None or len(times) < 2:
         return None
     return tuple(times[-1] + step(times) * number for number in range(1, count + 1))
 
 
 def name(time: int, time_format: str) -> str:
-    """The name that `parse` reads as this time."""
+    """Return the name that `parse` reads as this time."""
     return (EPOCH + timedelta(microseconds=time)).strftime(time_format)

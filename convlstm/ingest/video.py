@@ -1,4 +1,4 @@
-"""Video files to frames, through the optional extra `video` (PyAV)."""
+"""Readers of video files, by the optional extra `video` (PyAV)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num
 from PIL import Image
 
-from convlstm.params.groups import Reading
+from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
+from convlstm.storage.frames import RawFrame
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
-Frame = Num[np.ndarray, "channel row col"]
-
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
-    """Sequences in the file, always 1, and frames in it: at least 2, for not every file says."""
+    """Return the number of sequences in the file, always 1, and of frames in it.
+
+    Not every file says how many frames it holds; then the number is 2, so that it counts as a film.
+    """
     with _opened(path, reading) as container:
         return 1, max(2, container.streams.video[0].frames)
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
-    """The decoded frames, as RGB or luminance.
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:  # noqa: ARG001 - see readers.KINDS
+    """Yield the decoded frames as RGB or luminance.
 
     Raises:
         BadInput: the file cannot be read, PyAV is not installed, or `pixel_values` is another.
@@ -39,7 +40,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
         for picture in container.decode(video=0):
             reading.check_pixels(path, picture.width * picture.height)
             pixels = picture.to_ndarray(format="rgb24")
-            if reading.pixel_values == "luminance":  # by the same weights as of an image
+            if reading.pixel_values == "luminance":  # with the same weights as for an image
                 yield np.asarray(Image.fromarray(pixels).convert("L"))[None]
             else:
                 yield np.moveaxis(pixels, -1, 0)
@@ -60,7 +61,7 @@ def _opened(path: Path, reading: Reading) -> Iterator[Any]:
             yield container
     except BadInput:
         raise
-    except Exception as error:  # a decoder may raise anything on what is no video
+    except Exception as error:  # a decoder may raise anything on a file that is not a video
         reason = " ".join(str(error).split())
         raise BadInput(
             f"{path}: cannot be read as a video ({reason}); replace or remove it"

@@ -18,34 +18,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-State = tuple[Tensor, Tensor]
-"""Hidden state H and cell state C, both (batch, hidden) or (batch, hidden, row, col)."""
+State = tuple[Float[Tensor, "batch hidden *grid"], Float[Tensor, "batch hidden *grid"]]
+"""Hidden state H and cell state C, of one shape: (batch, hidden) or (batch, hidden, row, col)."""
 
 
 class Cell(nn.Module):
-    """The gates without peepholes, whatever the map of (X, H) is."""
+    """The gates without peepholes, for any map of (X, H)."""
 
     def __init__(self, gates: nn.Module) -> None:
         super().__init__()
         self.gates = gates
 
     def forward(self, x: Float[Tensor, "batch channel *grid"], state: State) -> State:
-        """One step: input X(t) and state (H, C)(t-1) to state (H, C)(t)."""
-        hidden, memory = state
+        """Advance one step: input X(t) and state (H, C)(t-1) give the state (H, C)(t)."""
+        hidden, cell = state
         i, f, o, c = self.gates(torch.cat((x, hidden), dim=1)).chunk(4, dim=1)
-        memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(c)
-        return torch.sigmoid(o) * torch.tanh(memory), memory
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(c)
+        return torch.sigmoid(o) * torch.tanh(cell), cell
 
 
 class LSTMCell(Cell):
-    """The matrix form on a flattened frame, (batch, input)."""
+    """The cell in matrix form, for a flattened frame (batch, input)."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(nn.Linear(inputs + hidden, 4 * hidden))
 
 
 class ConvLSTMCell(Cell):
-    """Convolutions of an odd `kernel_size` that keep rows and cols, for any frame size."""
+    """The cell with convolutions of an odd `kernel_size`, which keep any frame size."""
 
     def __init__(self, inputs: int, hidden: int, kernel_size: int) -> None:
         super().__init__(
@@ -69,10 +69,10 @@ class PeepholeConvLSTMCell(ConvLSTMCell):
         self.peephole_o = nn.Parameter(torch.zeros(hidden, *grid))
 
     def forward(self, x: Float[Tensor, "batch channel row col"], state: State) -> State:
-        """One step: input X(t) and state (H, C)(t-1) to state (H, C)(t)."""
-        hidden, memory = state
+        """Advance one step: input X(t) and state (H, C)(t-1) give the state (H, C)(t)."""
+        hidden, cell = state
         i, f, o, c = self.gates(torch.cat((x, hidden), dim=1)).chunk(4, dim=1)
-        i = torch.sigmoid(i + self.peephole_i * memory)
-        f = torch.sigmoid(f + self.peephole_f * memory)
-        memory = f * memory + i * torch.tanh(c)
-        return torch.sigmoid(o + self.peephole_o * memory) * torch.tanh(memory), memory
+        i = torch.sigmoid(i + self.peephole_i * cell)
+        f = torch.sigmoid(f + self.peephole_f * cell)
+        cell = f * cell + i * torch.tanh(c)
+        return torch.sigmoid(o + self.peephole_o * cell) * torch.tanh(cell), cell

@@ -1,24 +1,21 @@
-"""A trained network and all it takes to use it, in one safetensors file that describes itself."""
+"""The model file: a trained network and all it takes to use it, as safetensors with JSON inside."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from convlstm.model import memory
-from convlstm.model.device import rollout_precision
+from convlstm.model.device import explain_out_of_memory, forecast_dtype
 from convlstm.model.network import Architecture, Network
-from convlstm.params.groups import Reading, Values
 from convlstm.patch.folding import Geometry
-from convlstm.patch.scaling import Scaling
+from convlstm.patch.scaling import Scaling, Values
 from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
 
@@ -30,9 +27,8 @@ LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred
 class Model:
     """A network with the geometry and scaling of the frames that it was trained on.
 
-    `reading` are the params by which the raw frames were read (`params.Reading`); `context_frames`
-    and `forecast_frames` are those of training; `params` is the whole of what it was trained with,
-    for the record.
+    `reading` are the params by which the raw frames were read; `context_frames` and
+    `forecast_frames` are those of training; `params` are all params of training, for the record.
     """
 
     network: Network
@@ -45,9 +41,9 @@ class Model:
 
     @torch.no_grad()
     def rollout(
-        self, context: Float[np.ndarray, "batch time channel row col"], leads: int
-    ) -> Float[np.ndarray, "batch {leads} channel row col"]:
-        """The next `leads` frames after the context, in free operation; values in [0, 1].
+        self, context: Float[Tensor, "batch known channel row col"], leads: int
+    ) -> Float[Tensor, "batch {leads} channel row col"]:
+        """Forecast freely the `leads` frames after the context; folded, in [0, 1], on the CPU.
 
         The forecast is not clipped: FMAE is defined before clipping. Frames of another size than in
         training need an architecture that takes any size. The convolutions are in float32, or in
@@ -56,22 +52,20 @@ class Model:
         Raises:
             NoRoom: the memory is too small.
         """
-        batch, rows, cols = (context.shape[axis] for axis in (0, -2, -1))
-        geometry = replace(self.geometry, rows=rows, cols=cols)
         device = next(self.network.parameters()).device
-        size = f"{batch} windows of {rows} x {cols} pixels"
-        with memory.told(device, size, lower="tile_size or hidden_channels"):
-            folded = torch.from_numpy(geometry.fold(context)).to(device)
-            dtype = rollout_precision(self.params.get("precision"), device)
-            return geometry.unfold(self.network.rollout(folded, leads, dtype).cpu().numpy())
+        rows, cols = (size * self.geometry.patch_size for size in context.shape[-2:])
+        size = f"{len(context)} windows of {rows} x {cols} pixels"
+        with explain_out_of_memory(device, size, lower="tile_size or hidden_channels"):
+            dtype = forecast_dtype(self.params.get("precision"), device)
+            return self.network.rollout(context.to(device), leads, dtype).cpu()
 
 
 def save(path: Path, model: Model) -> None:
     """Write the weights, and all else as one JSON text in the metadata.
 
-    One text, because safetensors writes several in an order that changes from run to run.
+    It is one text, because safetensors writes several in an order that changes from run to run.
     """
-    facts = {
+    about = {
         "format": FORMAT,
         "architecture": asdict(model.network.architecture),
         "geometry": asdict(model.geometry),
@@ -85,47 +79,30 @@ def save(path: Path, model: Model) -> None:
         name: weight.detach().cpu().contiguous()
         for name, weight in model.network.state_dict().items()
     }
-    facts["sha256"] = _checksum(facts, weights)
-    content = to_bytes(weights, metadata={"description": to_text(facts)})
+    about["sha256"] = _checksum(about, weights)
+    content = to_bytes(weights, metadata={"description": to_text(about)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def load(path: Path, device: torch.device) -> Model:
-    """Read a model that `save` wrote; nothing in the file is run.
+    """Read a model that `save` wrote; nothing in the file is executed.
 
     Raises:
-        BadInput: the file is missing, damaged or no model of ours.
+        BadInput: the file is missing, damaged or not a model of this project.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; `dvc repro` trains a model")
     try:
         _check_header(path)
         with safe_open(path, framework="pt") as file:
-            facts = from_text((file.metadata() or {})["description"])
-            if facts["format"] != FORMAT:
-                raise ValueError(f"format {facts['format']}, not {FORMAT}")
-            network = _network(file, Architecture(**facts["architecture"]))
-        if facts.pop("sha256") != _checksum(facts, network.state_dict()):
+            about = from_text((file.metadata() or {})["description"])
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']}, not {FORMAT}")
+            network = _network(file, Architecture(**about["architecture"]))
+        if about.pop("sha256") != _checksum(about, network.state_dict()):
             raise ValueError("damaged: its checksum is wrong")
-        network = network.to(device).eval()
-        geometry = Geometry(**facts["geometry"])
-        a = network.architecture
-        if geometry.folded_shape != (a.channels, a.rows, a.cols):
-            raise ValueError(f"{geometry} does not fit {a}")
-        Values.model_validate(facts["scaling"])
-        Reading.model_validate(facts["reading"])
-        if not isinstance(facts["params"], dict):
-            raise ValueError("params that are no mapping")
-        return Model(
-            network,
-            geometry,
-            Scaling(**facts["scaling"]),
-            facts["reading"],
-            context_frames=_count(facts["context_frames"]),
-            forecast_frames=_count(facts["forecast_frames"]),
-            params=facts["params"],
-        )
+        return _model(network.to(device).eval(), about)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
@@ -133,16 +110,35 @@ def load(path: Path, device: torch.device) -> Model:
         ) from None
 
 
-def _checksum(facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of all that a model file says."""
-    seen = sha256(to_text(facts).encode())
+def _model(network: Network, about: Mapping[str, Any]) -> Model:
+    """Check the metadata of a file and put it beside its network."""
+    geometry, a = Geometry(**about["geometry"]), network.architecture
+    if geometry.folded_shape != (a.channels, a.rows, a.cols):
+        raise ValueError(f"{geometry} does not fit {a}")
+    for name in ("params", "reading"):
+        if not isinstance(about[name], dict):
+            raise ValueError(f"{name} that are no mapping")
+    return Model(
+        network,
+        geometry,
+        Values.model_validate(about["scaling"]).scaling(),
+        about["reading"],
+        context_frames=_count(about["context_frames"]),
+        forecast_frames=_count(about["forecast_frames"]),
+        params=about["params"],
+    )
+
+
+def _checksum(about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the metadata and of all weights."""
+    seen = sha256(to_text(about).encode())
     for name in sorted(weights):
         seen.update(weights[name].numpy().data)
     return seen.hexdigest()
 
 
 def _check_header(path: Path) -> None:
-    """The length that a safetensors file begins with; the library would take memory for it."""
+    """Check the length that a safetensors file begins with; the library would allocate as much."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER_BYTES:
@@ -150,7 +146,7 @@ def _check_header(path: Path) -> None:
 
 
 def _network(file: Any, architecture: Architecture) -> Network:
-    """The network with the file's weights, whose shapes are checked before memory is taken.
+    """Make the network with the file's weights, whose shapes are checked before memory is taken.
 
     A file from elsewhere may name any architecture; a tensor of it is never larger than the file.
     """

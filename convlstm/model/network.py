@@ -1,4 +1,8 @@
-"""The stack of cells, unrolled: it sees the context, then goes on from its own output."""
+"""The network: a stack of cells that sees the context and goes on from its own output.
+
+`Network.plain` is the definition, cell by cell; `Network.forward` computes the same by the fast
+path in `bptt`.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,10 +18,11 @@ from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMC
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that decides the shapes of the weights.
+    """The numbers that decide the shapes of all weights.
 
     `hidden_channels` has one entry for each layer, the lowest first; for the lstm, whose layers
-    have no grid, it counts units. `channels`, `rows` and `cols` are those of a folded frame.
+    have no grid, it counts units. `channels`, `rows` and `cols` are those of a folded frame, and
+    `kernel_size` counts folded pixels.
     """
 
     cell: Literal["convlstm", "peephole", "lstm"]
@@ -47,7 +52,6 @@ class Network(nn.Module):
         flat = a.cell == "lstm"
         frame_size = a.channels * a.rows * a.cols
         inputs = (frame_size if flat else a.channels, *a.hidden_channels)
-        self.spare: list[Tensor] = []
         self.grid = () if flat else (a.rows, a.cols)
         self.entry: nn.Module = nn.Flatten() if flat else nn.Identity()
         self.cells = nn.ModuleList(_cell(a, below, own) for below, own in pairwise(inputs))
@@ -58,35 +62,19 @@ class Network(nn.Module):
             if flat
             else nn.Conv2d(inputs[-1], a.channels, kernel_size=1)
         )
-
-    def forward(
-        self,
-        frames: Float[Tensor, "batch known channel row col"],
-        fed: Bool[Tensor, "batch steps"],
-        dtype: torch.dtype | None = None,
-    ) -> Float[Tensor, "batch steps channel row col"]:
-        """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
-
-        Args:
-            frames: true frames in [0, 1]; only the first `known` exist. In free operation these are
-                the context, and no later frame can reach the network.
-            fed: where step t takes the true frame t. Elsewhere, and at all steps from `known` on,
-                it takes the output of step t - 1. The first step is always fed.
-            dtype: precision of the convolutions and matrix products, that of the weights if not
-                bfloat16.
-        """
-        if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
-            with torch.autocast(frames.device.type, dtype, enabled=dtype == torch.bfloat16):
-                return self.plain(frames, fed).to(frames.dtype)
-        cells = [list(cell.parameters()) for cell in self.cells]
-        return unroll(
-            frames, fed, cells, list(self.readout.parameters()), dtype or frames.dtype, self.spare
-        )
+        self.buffers_of_bptt: list[Tensor] = []
 
     def plain(
         self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
     ) -> Float[Tensor, "batch steps channel row col"]:
-        """The same, cell by cell as the equations stand: what the fast path must equal."""
+        """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
+
+        Args:
+            frames: true frames in [0, 1], of which the first `known` exist. In a free forecast
+                these are the context, and no later frame can reach the network.
+            fed: where step t takes the true frame t. Elsewhere, and at all steps from `known` on,
+                it takes the output of step t - 1. The first step is always fed.
+        """
         states = [self._zero_state(frames, hidden) for hidden in self.architecture.hidden_channels]
         outputs: list[Tensor] = []
         for step in range(fed.shape[1]):
@@ -103,13 +91,39 @@ class Network(nn.Module):
             outputs.append(self.readout(x))
         return torch.stack(outputs, dim=1)
 
+    def forward(
+        self,
+        frames: Float[Tensor, "batch known channel row col"],
+        fed: Bool[Tensor, "batch steps"],
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "batch steps channel row col"]:
+        """Compute `plain` by the fast path.
+
+        Args:
+            frames: as in `plain`.
+            fed: as in `plain`.
+            dtype: precision of the convolutions and matrix products: bfloat16, or None for that of
+                the weights.
+        """
+        if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
+            with torch.autocast(frames.device.type, dtype, enabled=dtype == torch.bfloat16):
+                return self.plain(frames, fed).to(frames.dtype)
+        return unroll(
+            frames,
+            fed,
+            [list(cell.parameters()) for cell in self.cells],
+            list(self.readout.parameters()),
+            dtype or frames.dtype,
+            self.buffers_of_bptt,
+        )
+
     def rollout(
         self,
         context: Float[Tensor, "batch known channel row col"],
         leads: int,
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "batch leads channel row col"]:
-        """The `leads` frames that follow the context, in free operation (mask 0)."""
+        """Forecast freely the `leads` frames that follow the context."""
         batch, known = context.shape[:2]
         fed = torch.ones(batch, known + leads - 1, dtype=torch.bool, device=context.device)
         return self.forward(context, fed, dtype)[:, known - 1 :]

@@ -1,4 +1,4 @@
-"""Params from params.yaml, the command line or a model file, checked; a line for each fault."""
+"""Params from params.yaml, the command line or a model file to a checked group."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,20 +10,15 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from convlstm.params.groups import GroupT, Params
-from convlstm.params.rules import broken
+from convlstm.params.group import Group, GroupT
 from convlstm.runtime.errors import BadInput
 
 
-def load(path: Path, group: type[GroupT]) -> GroupT:
-    """Read and check a whole params.yaml, and hand out the keys of one group alone.
-
-    A stage that is given its own group cannot come to depend on a key that dvc.yaml does not list
-    for it.
+def read(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a params.yaml, unchecked, as DVC's own parser reads them.
 
     Raises:
-        BadInput: the file is missing or no YAML, or a key is unknown, missing, of the wrong type or
-            out of its range; one line for each fault.
+        BadInput: the file is missing, or is not YAML with lines of the form `key: value`.
     """
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -35,23 +30,37 @@ def load(path: Path, group: type[GroupT]) -> GroupT:
         raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, Mapping):
         raise BadInput(f"{path}: must hold lines of the form `key: value`")
-    _check(Params, dict(values), where=str(path))
-    return group.model_validate({key: values[key] for key in group.model_fields})
+    return dict(values)
+
+
+def load(path: Path, group: type[GroupT]) -> GroupT:
+    """Return one group of a params.yaml; keys of other groups are not looked at.
+
+    A stage that is given its own group alone cannot come to depend on a key that dvc.yaml does not
+    list for it.
+
+    Raises:
+        BadInput: the file cannot be read, or a key is missing, of the wrong type or out of its
+            range; one line for each fault.
+    """
+    values = read(path)
+    own = {key: values[key] for key in group.model_fields if key in values}
+    return check(own, group, where=str(path))
 
 
 def change(
     values: Mapping[str, Any], changes: Iterable[str], group: type[GroupT], *, where: str
 ) -> GroupT:
-    """Values of a group, some of them changed by texts `key=value`, as DVC's -S takes them.
+    """Return a group of `values`, some of them changed by texts such as DVC's -S takes.
 
     Args:
-        values: of the group's keys.
-        changes: `key=value`, the value in YAML, or any text that is none.
-        group: what they must be.
-        where: the values are from, for the message.
+        values: for every key of the group.
+        changes: texts `key=value`, the value in YAML, or any text that is not YAML.
+        group: the class to make.
+        where: the origin of the values, for messages.
 
     Raises:
-        BadInput: a text is no change of a key of the group, or the values are at fault.
+        BadInput: a text does not change a key of the group, or a value is wrong.
     """
     changed = dict(values)
     for text in changes:
@@ -60,42 +69,53 @@ def change(
             raise BadInput(f"-S {text}: give key=value, with a key of {list(group.model_fields)}")
         try:
             changed[key] = YAML(typ="safe", pure=True).load(value)
-        except YAMLError:  # as %Y%m%d, which DVC takes for a text as well
+        except YAMLError:  # such as %Y%m%d, which DVC takes for a text as well
             changed[key] = value
-    return _check(group, changed, where=where)
+    return check(changed, group, where=where)
 
 
-def _check(group: type[GroupT], values: Mapping[str, Any], *, where: str) -> GroupT:
+def check(values: Mapping[str, Any], group: type[GroupT], *, where: str) -> GroupT:
+    """Return `values` as a group.
+
+    Raises:
+        BadInput: a key is unknown, missing, of the wrong type or out of its range, or keys do not
+            fit together; one line for each fault, which begins with `where`.
+    """
     absent = [key for key in group.model_fields if key not in values]
     faults = {key: f"{key}: this key is missing; add it" for key in absent}
     checked: GroupT | None = None
     try:
         checked = group.model_validate(values)
     except ValidationError as error:
-        faults |= _faults(error.errors(), values)
+        faults |= _faults_by_key(error.errors(), values, group)
     if checked is not None and not faults:
         return checked
-    lines = [*faults.values(), *broken({key: values[key] for key in values if key not in faults})]
+    rest = {key: values[key] for key in values if key not in faults}
+    lines = [*faults.values(), *group.broken_rules(rest)]
     raise BadInput("\n".join(f"{where}: {line}" for line in lines))
 
 
-def _faults(findings: list[ErrorDetails], values: Mapping[str, Any]) -> dict[str, str]:
-    """One line for each key that is wrong by itself."""
+def _faults_by_key(
+    findings: list[ErrorDetails], values: Mapping[str, Any], group: type[Group]
+) -> dict[str, str]:
+    """Return one line for each key that is wrong by itself."""
     faults: dict[str, str] = {}
     for finding in findings:
         if finding["loc"]:
-            faults.setdefault(str(finding["loc"][0]), _fault(finding, values))
+            faults.setdefault(str(finding["loc"][0]), _fault(finding, values, group))
     return faults
 
 
-def _fault(finding: ErrorDetails, values: Mapping[str, Any]) -> str:
-    """One line of ours for a finding of pydantic's: key, value, what is allowed."""
+def _fault(finding: ErrorDetails, values: Mapping[str, Any], group: type[Group]) -> str:
+    """Turn a finding of pydantic into a line of ours: key, value, what is allowed."""
     key, *places = (str(part) for part in finding["loc"])
     if finding["type"] == "invalid_key":
-        return f"{key}: this key is no text; remove it"
+        return f"{key}: this key is not a text; remove it"
+    if finding["type"] == "missing" and not places:
+        return f"{key}: this key is missing; add it"
     shown = f"{key} = {_shown(values[key])}"
     if finding["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Params.model_fields, n=1)
+        near = difflib.get_close_matches(key, group.model_fields, n=1)
         return f"{shown}: unknown key" + (f"; the nearest is {near[0]}" if near else "")
     what = finding["msg"].replace("Input should", "should").replace("Field required", "is missing")
     number = f"number {int(places[0]) + 1} " if places and places[0].isdecimal() else ""

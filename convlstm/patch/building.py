@@ -1,4 +1,4 @@
-"""frames.h5 to patches.h5: tiles of checked values, folded, and an index of the windows."""
+"""The build of patches.h5 from frames.h5: checked and folded tiles, and an index of windows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 from convlstm.ingest import times
-from convlstm.params.groups import Patch, Values
 from convlstm.patch.folding import Geometry, tile_corners
-from convlstm.patch.scaling import Scaling
+from convlstm.patch.params import Patch
 from convlstm.patch.windows import (
     SPLITS,
     Span,
@@ -21,8 +20,10 @@ from convlstm.patch.windows import (
     split_by_time,
 )
 from convlstm.runtime.errors import BadInput, Faults
-from convlstm.runtime.files import to_text
-from convlstm.storage import hdf5, store
+from convlstm.storage import frames as frames_h5
+from convlstm.storage import hdf5
+from convlstm.storage import patches as patches_h5
+from convlstm.storage.frames import Sequence
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
 BLOCK_BYTES = 2**25  # of frames that are in memory at once
@@ -31,7 +32,7 @@ BLOCK_BYTES = 2**25  # of frames that are in memory at once
 class Tile(NamedTuple):
     """A stored tile of one sequence: its corner in the frame, and its first row in patches.h5.
 
-    `measured` and `wet` count such pixels in each of its frames.
+    `measured` and `wet` count such pixels in each frame of the tile.
     """
 
     row: int
@@ -41,7 +42,7 @@ class Tile(NamedTuple):
     wet: Int[np.ndarray, " time"]
 
     def holds(self, frames: slice, least_wet: float) -> bool:
-        """Whether every frame is measured at some pixel, and enough of all measured pixels is wet.
+        """Whether each of the frames has a measured pixel, and enough measured pixels are wet.
 
         An empty frame teaches and tests nothing.
         """
@@ -50,7 +51,7 @@ class Tile(NamedTuple):
 
 
 def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[str, int]]:
-    """Fill patches.h5 from frames.h5, one block of frames in memory at a time.
+    """Fill patches.h5 from frames.h5, with one block of frames in memory at a time.
 
     Yields:
         After each sequence, the number of windows so far in each split.
@@ -58,17 +59,17 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[s
     Raises:
         BadInput: frames and params do not fit together; the message names the sequence or the key.
     """
-    sequences = store.sequences(source)
+    sequences = frames_h5.sequences(source)
     geometry = _geometry(sequences, params)
     length = params.context_frames + params.forecast_frames
     spans = _spans(sequences, params, length)
     dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
     count = sum(len(_corners(seq, geometry)) * len(seq.frames) for seq in sequences.values())
-    frames = store.PatchWriter(target, geometry.folded_shape, dtype, count)
+    writer = patches_h5.Writer(target, geometry.folded_shape, dtype, count)
     windows: dict[str, list[tuple[int, int, int, int]]] = {split: [] for split in SPLITS}
     faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
-        for tile in _append_tiles(sequence, frames, geometry, params, faults):
+        for tile in _append_tiles(sequence, writer, geometry, params, faults):
             for span in spans[name]:
                 least_wet = params.min_wet_fraction if span.split == "train" else 0.0
                 windows[span.split] += [
@@ -79,17 +80,15 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[s
         yield {split: len(rows) for split, rows in windows.items()}
     faults.check()
     _check_windows(windows)
-    store.write_windows(target, sequences, windows)
-    facts = _facts(geometry, params, reading=hdf5.description(source)["reading"])
-    fingerprint = frames.fingerprint(to_text({"facts": facts, "windows": windows}))
-    hdf5.describe(target, **facts, fingerprint=fingerprint)
+    reading = hdf5.description(source)["reading"]
+    writer.finish(sequences, windows, _description(geometry, params, reading))
 
 
-def _facts(geometry: Geometry, params: Patch, *, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader of the patches must know, but for the fingerprint."""
+def _description(geometry: Geometry, params: Patch, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a reader of the patches must know."""
     return {
         "geometry": asdict(geometry),
-        "scaling": asdict(scaling_of(params)),
+        "scaling": asdict(params.scaling()),
         "reading": dict(reading),
         "params": params.model_dump(),
         "context_frames": params.context_frames,
@@ -97,13 +96,8 @@ def _facts(geometry: Geometry, params: Patch, *, reading: Mapping[str, Any]) -> 
     }
 
 
-def scaling_of(params: Values) -> Scaling:
-    """The scaling that params name."""
-    return Scaling(params.value_range, params.missing_value, params.out_of_range)
-
-
-def _geometry(sequences: Mapping[str, store.Sequence], params: Patch) -> Geometry:
-    """The one size that all tiles have."""
+def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:
+    """Return the one size that all tiles have."""
     shapes = {name: sequence.frames.shape[1:] for name, sequence in sequences.items()}
     first_name, (channels, rows, cols) = next(iter(shapes.items()))
     for name, shape in shapes.items():
@@ -125,10 +119,8 @@ def _geometry(sequences: Mapping[str, store.Sequence], params: Patch) -> Geometr
     return Geometry(channels, rows, cols, params.patch_size)
 
 
-def _spans(
-    sequences: Mapping[str, store.Sequence], params: Patch, length: int
-) -> dict[str, list[Span]]:
-    """The split of each sequence, by the rule that params name, cut at its gaps."""
+def _spans(sequences: Mapping[str, Sequence], params: Patch, length: int) -> dict[str, list[Span]]:
+    """Return the spans of each sequence by the rule that params name, cut at its gaps."""
     lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
     runs = {name: times.runs(sequences[name].times, lengths[name]) for name in lengths}
     check_lengths(runs, length=length)
@@ -145,16 +137,16 @@ def _spans(
 
 
 def _append_tiles(
-    sequence: store.Sequence,
-    frames: store.PatchWriter,
+    sequence: Sequence,
+    writer: patches_h5.Writer,
     geometry: Geometry,
     params: Patch,
     faults: Faults,
 ) -> list[Tile]:
-    """Append the tiles of a sequence, one after another, each with its frames in a row."""
-    scaling = scaling_of(params)
+    """Append the tiles of a sequence one after another, each with its frames in successive rows."""
+    scaling = params.scaling()
     time, corners = len(sequence.frames), _corners(sequence, geometry)
-    base = frames.grow(len(corners) * time)
+    base = writer.grow(len(corners) * time)
     tiles = [
         Tile(row, col, base + number * time, np.zeros(time, np.int64), np.zeros(time, np.int64))
         for number, (row, col) in enumerate(corners)
@@ -166,26 +158,26 @@ def _append_tiles(
             with faults.collected():
                 block[offset] = scaling.check(frame, where=sequence.label(start + offset))
         stop = start + len(block)
-        measured = ~scaling.is_missing(block)
-        wet = measured & (block > params.wet_threshold)
-        if not measured.all() and block.dtype != frames.dtype and frames.dtype.kind == "f":
-            block = block.astype(frames.dtype)  # in which -999.9 is another number
-            block[~measured] = scaling.missing_value[0]
+        mask = ~scaling.is_missing(block)
+        wet = mask & (block > params.wet_threshold)
+        if not mask.all() and block.dtype != writer.dtype and writer.dtype.kind == "f":
+            block = block.astype(writer.dtype)  # in which -999.9 is another number
+            block[~mask] = scaling.missing_value[0]
         for row, col, first, measured_pixels, wet_pixels in tiles:
             area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
-            measured_pixels[start:stop] = measured[area].sum(axis=(1, 2, 3))
+            measured_pixels[start:stop] = mask[area].sum(axis=(1, 2, 3))
             wet_pixels[start:stop] = wet[area].sum(axis=(1, 2, 3))
-            frames.write(first + start, geometry.fold(block[area]))
+            writer.write(first + start, geometry.fold(block[area]))
     return tiles
 
 
-def _corners(sequence: store.Sequence, geometry: Geometry) -> list[tuple[int, int]]:
-    """Row and column of each tile."""
+def _corners(sequence: Sequence, geometry: Geometry) -> list[tuple[int, int]]:
+    """Return row and column of the corner of each tile."""
     height, width = sequence.frames.shape[-2:]
     return list(product(tile_corners(height, geometry.rows), tile_corners(width, geometry.cols)))
 
 
-def _check_windows(windows: Mapping[str, list[tuple[int, int, int, int]]]) -> None:
+def _check_windows(windows: patches_h5.WindowRows) -> None:
     for split, rows in windows.items():
         if not rows:
             raise BadInput(

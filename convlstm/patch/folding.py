@@ -1,4 +1,4 @@
-"""Frames to patches and back: cut into tiles, pad, fold space into channels.
+"""Folding of frames into patches and back, and the corners of tiles.
 
 A patch size of 4 folds a frame of 1 x 140 x 140 into 16 x 35 x 35: each 4 x 4 patch becomes the
 channels of one coarse pixel, so that a 5 x 5 kernel sees 20 x 20 pixels.
@@ -13,11 +13,11 @@ from jaxtyping import Bool, Shaped
 def fold(
     frames: Shaped[np.ndarray, "*lead channel row col"], patch_size: int
 ) -> Shaped[np.ndarray, "*lead _ _ _"]:
-    """Space to depth: (channel, row, col) to (p^2 channel, row / p, col / p), p the patch size.
+    """Fold space into depth: (channel, row, col) to (p^2 channel, row / p, col / p).
 
-    The channel order is that of the field's code (TensorFlow ConvLSTM, PredRNN, OpenSTL):
-    (row in patch * patch_size + col in patch) * channels + channel. It equals `pixel_unshuffle`
-    only for one channel. Rows and columns must be multiples of `patch_size`.
+    p is the patch size. The channel order is that of TensorFlow's ConvLSTM, PredRNN and OpenSTL:
+    (row in patch * p + col in patch) * channels + channel. It equals `pixel_unshuffle` only for one
+    channel. Rows and columns must be multiples of p.
     """
     *lead, channels, rows, cols = frames.shape
     p = patch_size
@@ -31,7 +31,7 @@ def fold(
 def unfold(
     patches: Shaped[np.ndarray, "*lead channel row col"], patch_size: int
 ) -> Shaped[np.ndarray, "*lead _ _ _"]:
-    """Depth to space: the inverse of `fold`."""
+    """Unfold depth into space: the inverse of `fold`."""
     *lead, channels, rows, cols = patches.shape
     p = patch_size
     parts = patches.reshape(*lead, p, p, channels // (p * p), rows, cols)
@@ -56,12 +56,12 @@ class Geometry:
 
     @property
     def pixels(self) -> int:
-        """Numbers in a frame, without padding."""
+        """The count of values in a frame, without padding."""
         return self.channels * self.rows * self.cols
 
     @property
     def folded_shape(self) -> tuple[int, int, int]:
-        """(channel, row, col) after padding and folding."""
+        """The shape (channel, row, col) after padding and folding."""
         p = self.patch_size
         return p * p * self.channels, -(-self.rows // p), -(-self.cols // p)
 
@@ -80,13 +80,13 @@ class Geometry:
         """Unfold, then crop the padding: the inverse of `fold`."""
         return unfold(patches, self.patch_size)[..., : self.rows, : self.cols]
 
-    def real_pixels(self) -> Bool[np.ndarray, "channel row col"]:
-        """Where a folded frame holds pixels, not padding."""
+    def padding_mask(self) -> Bool[np.ndarray, "channel row col"]:
+        """Return the folded mask that is True at pixels of the frame and False at padding."""
         return self.fold(np.ones((self.channels, self.rows, self.cols), bool))
 
 
 def tile_corners(size: int, tile_size: int, *, overlap: int = 0) -> list[int]:
-    """Starts of the fewest tiles that cover `size` pixels, spread evenly.
+    """Return the starts of the fewest tiles that cover `size` pixels, spread evenly.
 
     Neighbours overlap by at least `overlap` pixels, and by a few more where the tiles do not fit
     exactly: no pixel is dropped, and no tile is mostly padding. `tile_size` must be at most `size`

@@ -1,25 +1,59 @@
-"""Data values to [0, 1] and back; which values mean that nothing was measured.
+"""Scaling of data values to [0, 1] and back, and the values that mean a missing measurement.
 
 Files keep the user's own numbers in the user's own type (a byte stays a byte: a quarter of the
 memory of float32, and no rounding). `Scaling` travels with them and is applied where they are read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
+from pydantic import BeforeValidator, Field
 
+from convlstm.params.group import Group, Number, Rule, as_tuple
 from convlstm.runtime.errors import BadInput
+
+
+def range_has_two_ends(value_range: Sequence[Number]) -> str | None:
+    """Ask for the smaller end first."""
+    low, high = value_range
+    if low < high:
+        return None
+    return f"value_range = [{low}, {high}]: the first number must be the smaller one"
+
+
+def _always_tuple(value: object) -> object:
+    """Turn null, one number or several into a tuple."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+class Values(Group):
+    """Which numbers become 0 and 1, and which mean that nothing was measured."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (range_has_two_ends,)
+
+    value_range: Annotated[tuple[float, float], BeforeValidator(as_tuple)]
+    missing_value: Annotated[
+        tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_always_tuple)
+    ]
+    out_of_range: Literal["error", "clip", "missing"]
+
+    def scaling(self) -> "Scaling":
+        """Return the scaling that these params name."""
+        return Scaling(self.value_range, self.missing_value, self.out_of_range)
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """The linear map of `value_range` (data units) to [0, 1], and what is done with other values.
+    """The linear map of `value_range` (data units) to [0, 1], and the treatment of other values.
 
-    `missing_value` lists those that mean missing; `out_of_range` says of all others whether they
-    are an error, are taken as the nearer end of the range (clip), or become the first missing value
-    (missing).
+    `missing_value` lists the values that mean a missing measurement. `out_of_range` decides on all
+    others outside the range: they are an error, are clipped to the range, or become the first
+    missing value.
     """
 
     value_range: tuple[float, float]
@@ -27,7 +61,7 @@ class Scaling:
     out_of_range: Literal["error", "clip", "missing"] = "error"
 
     def is_missing(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
-        """Where nothing was measured."""
+        """Return where nothing was measured."""
         if not self.missing_value:
             return np.zeros(values.shape, bool)
         marks = np.array(self.missing_value)
@@ -40,9 +74,10 @@ class Scaling:
     def to_unit(
         self, values: Num[np.ndarray, "*shape"]
     ) -> tuple[Float[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
-        """Data units to float32 in [0, 1], and where the value was measured.
+        """Scale data units to float32 in [0, 1]; also return the mask of measured values.
 
-        What lies outside the range is clipped to it; what is missing becomes 0.
+        Values outside the range are clipped to it. Missing values become 0, the low end of the
+        range.
         """
         low, high = self.value_range
         missing = self.is_missing(values)
@@ -58,35 +93,35 @@ class Scaling:
         return unit, ~missing
 
     def _is_range_of(self, dtype: np.dtype[Any]) -> bool:
-        """Whether `value_range` is all that a type of short whole numbers can hold."""
+        """Whether `value_range` is the whole range of a type of 8 or 16 bit integers."""
         if dtype.kind not in "iu" or dtype.itemsize > 2:
             return False
         limits = np.iinfo(dtype)
         return self.value_range == (limits.min, limits.max)
 
     def from_unit(self, unit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Float32 in [0, 1] to data units."""
+        """Scale float32 in [0, 1] to data units."""
         low, high = self.value_range
         return unit * np.float32(high - low) + np.float32(low)
 
     def check(self, values: Num[np.ndarray, "*shape"], *, where: str) -> Num[np.ndarray, "*shape"]:
-        """Values as they may be stored: `out_of_range` has decided on those not in range.
+        """Return `values` as they may be stored, after `out_of_range` has decided on the others.
 
         Args:
             values: a frame in data units.
-            where: what holds it, for the message.
+            where: the origin of the frame, for the message.
 
         Raises:
             BadInput: a value is out of range under `error`, is NaN under `clip`, or cannot be
                 marked under `missing` because no missing_value is set.
         """
         low, high = self.value_range
-        inside = (values >= low) & (values <= high)  # never true of NaN
+        inside = (values >= low) & (values <= high)  # never true for NaN
         outside = ~inside & ~self.is_missing(values)
         if not outside.any():
             return values
         if self.out_of_range == "clip" and not np.isnan(values[outside]).any():
-            return values  # `to_unit` clips; the file keeps what was measured
+            return values  # `to_unit` clips; the file keeps the measured value
         if self.out_of_range == "missing" and self.missing_value:
             with np.errstate(invalid="ignore", over="ignore"):
                 mark = np.array(self.missing_value[:1]).astype(values.dtype)

@@ -1,7 +1,7 @@
-"""Which frames a window sees, and which windows train, validate and test: index arithmetic.
+"""Index arithmetic of windows: which frames train, validate and test, and where windows start.
 
-The split is made between sequences, or between the early, middle and late part of each; windows are
-laid inside these spans afterwards. So no frame can be in two splits, whatever the stride.
+The split is made between sequences, or between the early, middle and late part of each. Windows are
+laid inside these spans afterwards, so no frame is in two splits, whatever the stride.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from convlstm.runtime.errors import BadInput, Faults
 SPLITS = ("train", "valid", "test")
 
 Runs = Mapping[str, Sequence[tuple[int, int]]]
-"""Of each sequence, by name, where it has no gap: [start, stop) of its parts, in order."""
+"""For each sequence, by name, its parts without a gap: [start, stop) in order."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class Span:
     stop: int
 
     def windows(self, length: int, stride: int) -> range:
-        """First frames of the windows of `length` frames, `stride` frames apart."""
+        """Return the first frames of windows of `length` frames, `stride` frames apart."""
         return range(self.start, self.stop - length + 1, stride)
 
     def without_gaps(self, runs: Sequence[tuple[int, int]]) -> list["Span"]:
-        """Its parts that lie in a run each, so that no window crosses a gap."""
+        """Return the parts of the span that lie in one run, so that no window crosses a gap."""
         cuts = [(max(self.start, start), min(self.stop, stop)) for start, stop in runs]
         return [replace(self, start=start, stop=stop) for start, stop in cuts if start < stop]
 
 
 def split_by_sequence(lengths: Mapping[str, int], shares: Sequence[float]) -> list[Span]:
-    """Whole sequences: in their order, the first part trains, the next validates, the last tests.
+    """Split between sequences: the first ones train, the next validate, the last test.
 
     Args:
         lengths: frames of each sequence, by name, in order.
@@ -58,7 +58,7 @@ def split_by_sequence(lengths: Mapping[str, int], shares: Sequence[float]) -> li
 def split_by_name(
     lengths: Mapping[str, int], *, valid: Sequence[str], test: Sequence[str]
 ) -> list[Span]:
-    """Whole sequences: the named ones validate and test, the others train.
+    """Split between sequences: the named ones validate and test, the others train.
 
     Raises:
         BadInput: a name is not among the sequences.
@@ -76,7 +76,7 @@ def split_by_name(
 def split_by_time(
     lengths: Mapping[str, int], shares: Sequence[float], *, length: int
 ) -> list[Span]:
-    """Each sequence: its early part trains, the next validates, the last tests.
+    """Split each sequence: its early part trains, the next part validates, the last part tests.
 
     Args:
         lengths: frames of each sequence, by name.
@@ -99,17 +99,17 @@ def split_by_time(
 
 
 def _cuts(total: int, shares: Sequence[float], *, least: int) -> tuple[int, int]:
-    """Where `total` things are cut into three by shares, no part smaller than `least`."""
+    """Return the two cuts of `total` things into shares, no part smaller than `least`."""
     first = min(max(round(total * shares[0]), least), total - 2 * least)
     second = min(max(round(total * (shares[0] + shares[1])), first + least), total - least)
     return first, second
 
 
 def check_lengths(runs: Runs, *, length: int) -> None:
-    """Every sequence holds at least one window of `length` frames without a gap.
+    """Check that every sequence holds at least one window of `length` frames without a gap.
 
     Raises:
-        BadInput: one does not; those that are too short are named.
+        BadInput: sequences are too short; all of them are named.
     """
     faults = Faults()
     for name, parts in runs.items():

@@ -1,6 +1,6 @@
-"""Tables in, charts out. Nothing here knows a model or defines a score."""
+"""Charts of the tables; nothing here knows a model or defines a score."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convlstm.scores.totals import EVENTS, event_scores
+from convlstm.scores import catalogue, categorical
+from convlstm.scores.score import Score
 
-# colours of Okabe and Ito, told apart by the colour-blind; in grey, the lines tell
+# Colours of Okabe and Ito, which the colour-blind can tell apart; in grey, the lines tell.
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "model": {"color": "#0072B2", "linewidth": 2.5},
     "persistence": {"color": "#D55E00", "linestyle": "--"},
@@ -21,18 +22,8 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "truth": {"color": "black", "linewidth": 1},
 }
 MARKERS = {"model": "o", "persistence": "s", "advection": "^", "climatology": "D", "zeros": "x"}
-LABELS = {
-    "mse": "MSE (sum over pixels)",
-    "fmae": "FMAE (sum over pixels)",
-    "ssim": "SSIM",
-    "psnr": "PSNR (dB)",
-    "sharpness": "sharpness (largest |Laplacian|)",
-    "bias": "bias (data units)",
-    "correlation": "correlation",
-    "spectral_ratio_small": "power of 2 to 8 pixels, over truth's",
-    "spectral_ratio_medium": "power of 8 to 32 pixels, over truth's",
-}
 DPI = 100
+COLUMNS = 4  # of panels in the chart of all scores
 
 VALIDATION_CURVES = {
     "valid_loss": "mse",
@@ -41,10 +32,15 @@ VALIDATION_CURVES = {
     "fmae": "fmae",
     "sharpness": "sharpness",
 }
+"""The report's names of its validation curves, and the score that each one shows."""
 
 
 def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
-    """Every chart with its caption, by name, from the CSVs by name; in the order of a report."""
+    """Return every chart with its caption, by name, in the order of the page.
+
+    Args:
+        tables: the CSVs by name.
+    """
     by_lead, baselines = tables["by_lead"], tables["baselines"]
     charts = {
         "lead_time": ("Scores against lead time", lead_times(by_lead, baselines)),
@@ -55,7 +51,7 @@ def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
         "scale_skill": ("Fractions skill score by scale", scale_skill(tables["by_scale"])),
         "spectra": ("Power by wavelength: below the truth is blurred", spectra(tables["spectrum"])),
         "sharpness_by_truth": (
-            "Sharpness against the truth's, a point a lead time",
+            "Sharpness against the truth's, a point per lead time",
             sharpness(by_lead, baselines),
         ),
     }
@@ -64,7 +60,7 @@ def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
 
 
 def means(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """For each forecaster the mean over leads of each column; NaN where a lead is undefined."""
+    """Return for each forecaster the mean over lead times of each column; NaN if one is NaN."""
     return {
         name: table.drop(columns=["lead", "forecaster"], errors="ignore")
         .mean(skipna=False)
@@ -74,47 +70,56 @@ def means(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> dict[str, dict[str,
 
 
 def training_curves(table: pd.DataFrame) -> dict[str, Figure]:
-    """The report's six curves of training.csv against the epoch, by name.
+    """Return the report's six curves of training.csv against the epoch, by name.
 
-    A line marks the first epoch in which the network saw less true frames than its own.
+    A line marks the first epoch in which the network saw fewer true frames than its own.
     """
-    training = _curve(table, {"train_mse": "training, all next frames"}, LABELS["mse"])
+    scores = {score.key: score for score in catalogue.BY_LEAD}
+    training = _curve(table, "train_mse", "training, all next frames", scores["mse"])
     validation = {
-        name: _curve(table, {f"valid_{metric}": "validation"}, LABELS[metric])
-        for name, metric in VALIDATION_CURVES.items()
+        name: _curve(table, f"valid_{key}", "validation", scores[key])
+        for name, key in VALIDATION_CURVES.items()
     }
     return {"loss": training, **validation}
 
 
-def _curve(table: pd.DataFrame, columns: Mapping[str, str], y_label: str) -> Figure:
+def _curve(table: pd.DataFrame, column: str, label: str, score: Score) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for column, name in columns.items():
-        axes.plot(table["epoch"], table[column], label=name, marker=".")
+    axes.plot(table["epoch"], table[column], label=label, marker=".")
     switched = table["epoch"][table["sampling_probability"] < 0.5]
     if 0 < len(switched) < len(table):
         axes.axvline(switched.iloc[0], color="0.4", linestyle="--", label="sampling switch")
-    _finish(axes, "epoch", y_label)
+    _label(axes, "epoch", _with_unit(score))
+    axes.legend(fontsize=8)
     return figure
 
 
 def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
-    """A panel for each metric: its value against lead time, one line for each forecaster."""
-    figure = Figure(figsize=(12, 10), layout="constrained")
-    for axes, (column, label) in zip(figure.subplots(3, 3).flat, LABELS.items(), strict=True):
+    """Draw a panel per score: its value against lead time, one line for each forecaster."""
+    drawn = [score for score in catalogue.BY_LEAD if score.better is not None]
+    rows = -(-len(drawn) // COLUMNS)
+    figure = Figure(figsize=(14, 3.3 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+    for axes, score in zip(panels, drawn, strict=False):
         for name, table in _forecasters(by_lead, baselines):
-            axes.plot(table["lead"], table[column], label=name, **STYLES[name])
-        if column == "sharpness":
-            truth = by_lead["truth_sharpness"]
+            axes.plot(table["lead"], table[score.key], label=name, **STYLES[name])
+        if score.better == "near the truth's":
+            truth = by_lead[f"truth_{score.key}"]
             axes.plot(by_lead["lead"], truth, label="truth", **STYLES["truth"])
-        _finish(axes, "lead time (frames)", label)
+        _label(axes, "lead time (frames)", _with_unit(score))
+        axes.set_title(f"better: {score.better}", fontsize=8, loc="right")
+    for axes in panels[len(drawn) :]:
+        axes.set_axis_off()
+    _one_legend(figure, panels)
     return figure
 
 
 def performance(by_threshold: pd.DataFrame) -> Figure:
-    """Roebber's diagram (2009, doi:10.1175/2008WAF2222159.1): POD against 1 - FAR, with CSI lines.
+    """Draw Roebber's diagram (2009, doi:10.1175/2008WAF2222159.1): POD against 1 - FAR.
 
-    A point for each forecaster and threshold, over all leads; the upper right corner is perfect.
+    It has a point for each forecaster and threshold, over all lead times, and lines of equal CSI;
+    the upper right corner is perfect.
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
@@ -123,8 +128,8 @@ def performance(by_threshold: pd.DataFrame) -> Figure:
     lines = axes.contour(ratio, found, csi, np.arange(0.1, 1, 0.1), colors="0.8", linewidths=1)
     axes.clabel(lines, fmt="CSI %.1f", fontsize=7)
     for name, table in by_threshold.groupby("forecaster", sort=False):
-        sums = table.groupby("threshold")[list(EVENTS)].sum()
-        scores = event_scores(sums.to_numpy(float))
+        sums = table.groupby("threshold")[list(categorical.COUNTS)].sum()
+        scores = categorical.scores(sums.to_numpy(float))
         ratio, found = 1 - scores["far"], scores["pod"]
         style: dict[str, Any] = {"color": STYLES[str(name)]["color"], "marker": MARKERS[str(name)]}
         axes.plot(ratio, found, label=name, linewidth=0.8, **style)
@@ -132,42 +137,43 @@ def performance(by_threshold: pd.DataFrame) -> Figure:
             if np.isfinite(x + y):
                 axes.annotate(f"{limit:g}", (x, y), (4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    _finish(axes, "success ratio (1 - FAR)", "probability of detection")
+    _label(axes, "success ratio (1 - FAR)", "probability of detection")
+    axes.legend(fontsize=8)
     return figure
 
 
 def scale_skill(by_scale: pd.DataFrame) -> Figure:
-    """A panel for each threshold: fractions skill score against scale, mean over leads."""
+    """Draw a panel per threshold: fractions skill score against scale, mean over lead times."""
     thresholds = by_scale["threshold"].unique()
-    figure = Figure(figsize=(4 * len(thresholds), 3.6), layout="constrained")
-    for axes, threshold in zip(
-        figure.subplots(1, len(thresholds), squeeze=False).flat, thresholds, strict=True
-    ):
+    figure, panels = _row_of_panels(len(thresholds))
+    for axes, threshold in zip(panels, thresholds, strict=True):
         at_threshold = by_scale[by_scale["threshold"] == threshold]
         for name, table in at_threshold.groupby("forecaster", sort=False):
             means = table.groupby("scale")["fss"].mean()
             axes.plot(means.index, means, label=name, marker=".", **STYLES[str(name)])
         axes.set(ylim=(-0.02, 1.02), title=f"events of at least {threshold:g}")
-        _finish(axes, "scale (pixels)", "FSS")
+        _label(axes, "scale (pixels)", "FSS")
+    _one_legend(figure, panels)
     return figure
 
 
 def spectra(spectrum: pd.DataFrame) -> Figure:
-    """A panel for each drawn lead: power against wavelength; a forecast below the truth blurs."""
+    """Draw a panel per drawn lead time: power against wavelength; below the truth is blurred."""
     leads = spectrum["lead"].unique()
-    figure = Figure(figsize=(4 * len(leads), 3.8), layout="constrained")
-    for axes, lead in zip(figure.subplots(1, len(leads), squeeze=False).flat, leads, strict=True):
+    figure, panels = _row_of_panels(len(leads))
+    for axes, lead in zip(panels, leads, strict=True):
         at_lead = spectrum[(spectrum["lead"] == lead) & (spectrum["power"] > 0)]
         for name, table in at_lead.groupby("forecaster", sort=False):
             axes.plot(table["wavelength_pixels"], table["power"], label=name, **STYLES[str(name)])
         axes.set(xscale="log", yscale="log", title=f"lead {lead}")
         axes.invert_xaxis()
-        _finish(axes, "wavelength (pixels)", "power")
+        _label(axes, "wavelength (pixels)", "power")
+    _one_legend(figure, panels)
     return figure
 
 
 def sharpness(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
-    """Sharpness of forecasts against the truth's, a point a lead; on the diagonal it is right."""
+    """Draw the sharpness of forecasts against the truth's, a point per lead time."""
     figure = Figure(figsize=(5.5, 5), layout="constrained")
     axes = figure.subplots()
     for name, table in _forecasters(by_lead, baselines):
@@ -175,12 +181,13 @@ def sharpness(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
         axes.plot(table["truth_sharpness"], table["sharpness"], label=name, linestyle="", **style)
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
     axes.set(xlim=(0, 260), ylim=(-5, 260))
-    _finish(axes, "sharpness of the truth", "sharpness of the forecast")
+    _label(axes, "sharpness of the truth", "sharpness of the forecast")
+    axes.legend(fontsize=8)
     return figure
 
 
 def save(path: Path, figure: Figure) -> None:
-    """A figure as PNG."""
+    """Write a figure as PNG."""
     figure.savefig(path, dpi=DPI)
 
 
@@ -192,8 +199,25 @@ def _forecasters(
         yield str(name), table
 
 
-def _finish(axes: Axes, x_label: str, y_label: str) -> None:
+def _row_of_panels(count: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4 * count, 4), layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False).flat)
+
+
+def _with_unit(score: Score) -> str:
+    return f"{score.label} ({score.unit})" if score.unit else score.label
+
+
+def _label(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+
+
+def _one_legend(figure: Figure, panels: Iterable[Axes]) -> None:
+    """Put one legend of all lines below the panels."""
+    lines: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            lines.setdefault(label, handle)
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=len(lines))

@@ -1,12 +1,12 @@
-"""One page that shows a whole run, works offline, on a phone and in the dark."""
+"""The page that shows a whole run; it works offline, on a phone and in the dark."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from convlstm.params.groups import Params
-from convlstm.scores.catalogue import COLUMNS, Row
+from convlstm.scores.catalogue import ALL, BY_LEAD
+from convlstm.scores.score import Row, Score
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --mark: #0a7d4422; }
@@ -20,64 +20,61 @@ th:first-child, td:first-child { text-align: left; }
 td.best { background: var(--mark); font-weight: 600; }
 dt { font-weight: 600; margin-top: .5rem; } dd { margin-left: 1rem; }
 """
+COLUMNS = tuple(score for score in BY_LEAD if score.better is not None)
 
 
 def page(
-    facts: Mapping[str, Any],
+    run: Mapping[str, Any],
     means: Mapping[str, Row],
     pictures: Sequence[tuple[str, str, bytes]],
 ) -> str:
-    """The HTML text.
+    """Return the HTML text.
 
     Args:
-        facts: of the run: `params` that were used, `data` and `device`, as forecasts.h5 holds them.
-        means: for each forecaster, the model first, the mean over leads of each column.
+        run: the `params` that were used, `data` and `device`, as forecasts.h5 describes them.
+        means: for each forecaster, the model first, the mean over lead times of each score.
         pictures: file name, caption and content of each picture, in their order.
     """
     parts = [
-        "<h1>Forecasts of a ConvLSTM, and what they must beat</h1>",
-        f"<p>{escape(_data(facts))}</p>",
-        "<h2>What was changed</h2>",
-        _changes(facts["params"]),
+        "<h1>Forecasts of a ConvLSTM beside the baselines</h1>",
+        f"<p>{escape(_data(run))}</p>",
+        _params(run["params"]),
         "<h2>Scores on the test windows, mean over lead times</h2>",
         _table(means),
         *(_figure(*picture) for picture in pictures),
-        "<h2>What the numbers mean</h2>",
-        _meanings(),
+        "<h2>The scores</h2>",
+        _definitions(),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>Forecast report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<title>Forecasts</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
 
 
-def _data(facts: Mapping[str, Any]) -> str:
-    data = facts["data"]
+def _data(run: Mapping[str, Any]) -> str:
+    data = run["data"]
     rows, cols = data["frame"]
     return (
         f"{data['sequences']} sequences, frames of {rows} x {cols} pixels, {data['channels']} "
         f"channel(s); {data['train']} windows train, {data['valid']} validate, {data['test']} "
-        f"test. Evaluated on {facts['device']}."
+        f"test. Evaluated on {run['device']}."
     )
 
 
-def _changes(used: Mapping[str, Any]) -> str:
-    """The params, from the patches on, that are not those of the repository as it is shipped."""
-    shipped = Params().model_dump()
-    changed = {key: value for key, value in used.items() if repr(value) != repr(shipped[key])}
-    if not changed:
-        return "<p>Nothing: all params from the patches on are as shipped.</p>"
+def _params(used: Mapping[str, Any]) -> str:
+    """Return a folded table of the params of this run; `dvc params diff` compares two runs."""
     rows = "".join(
-        f"<tr><td>{escape(key)}</td><td>{escape(_shown(value))}</td>"
-        f"<td>{escape(_shown(shipped[key]))}</td></tr>"
-        for key, value in changed.items()
+        f"<tr><td>{escape(key)}</td><td>{escape(_shown(value))}</td></tr>"
+        for key, value in used.items()
     )
-    head = "<tr><th>param</th><th>here</th><th>as shipped</th></tr>"
-    return f'<div class="scroll"><table id="changes">{head}{rows}</table></div>'
+    return (
+        f"<details><summary>The {len(used)} params of this run</summary>"
+        f'<div class="scroll"><table id="params">{rows}</table></div></details>'
+    )
 
 
 def _shown(value: object) -> str:
@@ -86,15 +83,15 @@ def _shown(value: object) -> str:
 
 def _table(means: Mapping[str, Row]) -> str:
     head = "".join(
-        f'<th title="better: {column.better}">{column.name}</th>' for column in COLUMNS.values()
+        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in COLUMNS
     )
     rows = ""
-    best = {key: _best(key, means) for key in COLUMNS}
+    best = {score.key: _best(score, means) for score in COLUMNS}
     for name, row in means.items():
         cells = "".join(
-            f'<td data-column="{key}" data-value="{row[key]:.8g}"'
-            f"{' class=best' if name in best[key] else ''}>{_number(row[key])}</td>"
-            for key in COLUMNS
+            f'<td data-column="{score.key}" data-value="{row[score.key]:.8g}"'
+            f"{' class=best' if name in best[score.key] else ''}>{_number(row[score.key])}</td>"
+            for score in COLUMNS
         )
         rows += f"<tr><td>{escape(name)}</td>{cells}</tr>"
     return (
@@ -103,12 +100,16 @@ def _table(means: Mapping[str, Row]) -> str:
     )
 
 
-def _best(key: str, means: Mapping[str, Row]) -> set[str]:
-    """The winners of a column; undefined scores cannot win."""
+def _heading(score: Score) -> str:
+    return f"{score.label}, dB" if score.unit == "dB" else score.label
+
+
+def _best(score: Score, means: Mapping[str, Row]) -> set[str]:
+    """Return the best forecasters of a column; one whose score is undefined cannot be best."""
     badness = {
-        name: COLUMNS[key].badness(row[key], row)
+        name: score.badness(row[score.key], row)
         for name, row in means.items()
-        if row[key] == row[key]
+        if row[score.key] == row[score.key]
     }
     return {name for name, value in badness.items() if value == min(badness.values())}
 
@@ -126,13 +127,15 @@ def _figure(name: str, caption: str, content: bytes) -> str:
     )
 
 
-def _meanings() -> str:
+def _definitions() -> str:
     entries = "".join(
-        f"<dt>{column.name} (better: {column.better})</dt><dd>{column.meaning}</dd>"
-        for column in COLUMNS.values()
+        f"<dt>{score.label} (better: {score.better})</dt><dd>{escape(score.meaning)}"
+        f"{f', in {score.unit}' if score.unit == 'data units' else ''}</dd>"
+        for score in ALL
+        if score.better is not None
     )
     return (
-        f"<dl>{entries}</dl><p>zeros: nothing everywhere. persistence: the last frame stays. "
-        "advection: the last frame is carried on by the motion of the input. climatology: the mean "
-        "frame of training.</p>"
+        f"<dl>{entries}</dl><p>zeros: 0 everywhere. persistence: the last frame stays. advection: "
+        "the last frame is carried on by the motion of the input. climatology: the mean frame of "
+        "training.</p>"
     )

@@ -1,10 +1,9 @@
-"""Frames in, pictures out: strips, single frames and films, in the same colours in every run.
+"""Pictures of frames: strips, single frames and films, in the same colours in every run.
 
-Only PNG and GIF, which are the same bytes every time; SVG and PDF carry a date.
+They are PNG and GIF, whose bytes are the same every time; SVG and PDF carry a date.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -15,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-# uniform to the eye, readable in grey; missing pixels are grey
+from convlstm.storage.forecasts import DrawnWindow
+
+# Perceptually uniform and readable in grey; missing pixels are grey.
 COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad="0.75")
 ERROR_MAP = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
 STRIP_COLUMNS = 5
@@ -24,28 +25,22 @@ DPI = 100
 Frame = Float[np.ndarray, "channel row col"]
 
 
-@dataclass(frozen=True)
-class Window:
-    """What is drawn of one window, in data units; missing pixels are NaN."""
+def numbered(window: DrawnWindow) -> dict[str, Frame]:
+    """Return the report's pictures by name.
 
-    label: str
-    context: Float[np.ndarray, "known channel row col"]
-    truth: Float[np.ndarray, "lead channel row col"]
-    forecast: Float[np.ndarray, "lead channel row col"]
-    value_range: tuple[float, float]
-
-    def numbered(self) -> dict[str, Frame]:
-        """The report's pictures: gt01 ... from the first input on, pd11 ... after the context."""
-        seen = np.concatenate([self.context, self.truth])
-        truth = {f"gt{number:02d}": frame for number, frame in enumerate(seen, start=1)}
-        first = len(self.context) + 1
-        return truth | {
-            f"pd{number:02d}": frame for number, frame in enumerate(self.forecast, start=first)
-        }
+    They are gt01 ... of context and truth, and pd11 ... of the forecast, which is numbered on from
+    the context.
+    """
+    seen = np.concatenate([window.context, window.truth])
+    truth = {f"gt{number:02d}": frame for number, frame in enumerate(seen, start=1)}
+    first = len(window.context) + 1
+    return truth | {
+        f"pd{number:02d}": frame for number, frame in enumerate(window.forecast, start=first)
+    }
 
 
-def strip(window: Window) -> Figure:
-    """Inputs, truth, forecast and error of a few times, with colour bars in data units."""
+def strip(window: DrawnWindow) -> Figure:
+    """Draw inputs, truth, forecast and error at a few times, with colour bars in data units."""
     before, after = _spread(len(window.context)), _spread(len(window.truth))
     leads = [f"+{time + 1}" for time in after]
     rows = {
@@ -71,8 +66,8 @@ def strip(window: Window) -> Figure:
     return figure
 
 
-def save_comparison(path: Path, window: Window, *, frames_per_second: int) -> None:
-    """A film of truth, forecast and error side by side, from the first input to the last lead."""
+def save_comparison(path: Path, window: DrawnWindow, *, frames_per_second: int) -> None:
+    """Write a film of truth, forecast and error, from the first input to the last lead time."""
     known = len(window.context)
     inputs = _titled("input", window.context, first=1 - known)
     unknown = [("no error yet", np.full_like(frame, np.nan)) for frame in window.context]
@@ -93,7 +88,7 @@ def save_forecast(
     value_range: tuple[float, float],
     frames_per_second: int,
 ) -> None:
-    """A film of the input and what is forecast to follow, in data units."""
+    """Write a film of the input followed by the forecast, in data units."""
     film = _titled("input", context, first=1 - len(context)) + _titled(
         "forecast", forecast, first=1
     )
@@ -107,9 +102,9 @@ def save_film(
     value_range: tuple[float, float],
     frames_per_second: int,
 ) -> None:
-    """A GIF of panels side by side, each a list of titles and frames of one length.
+    """Write a GIF of panels side by side, each a list of titles and frames of one length.
 
-    The third panel is of errors, and has colours of its own.
+    The third panel shows errors, and has colours of its own.
     """
     figure = Figure(figsize=(3.6 * len(panels), 3.2), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -121,7 +116,7 @@ def save_film(
             label = "forecast - truth" if number == 2 else "data units"
             figure.colorbar(images[-1], ax=axes, label=label, shrink=0.8)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # found once: nothing may move but what is shown
+    figure.set_layout_engine("none")  # computed once, so that only the frames move
     writer = PillowWriter(fps=frames_per_second)
     with writer.saving(figure, path, DPI):
         for pictures in zip(*panels, strict=True):
@@ -136,7 +131,7 @@ def save_film(
 def _titled(
     name: str, frames: Float[np.ndarray, "time channel row col"], *, first: int
 ) -> list[tuple[str, Frame]]:
-    """Each frame with its time after the last input, in frames."""
+    """Title each frame with its time relative to the last input, in frames."""
     return [
         (f"{name} +{time}" if time > 0 else f"{name} {time}", frame)
         for time, frame in enumerate(frames, start=first)
@@ -144,13 +139,13 @@ def _titled(
 
 
 def save_frame(path: Path, frame: Frame, *, value_range: tuple[float, float]) -> None:
-    """One frame as a picture of its own, a pixel for a pixel."""
+    """Write one frame as a PNG with one pixel per pixel."""
     low, high = value_range
     matplotlib.image.imsave(path, _image(frame, value_range), cmap=COLOUR_MAP, vmin=low, vmax=high)
 
 
 def _image(frame: Frame, value_range: tuple[float, float]) -> np.ndarray:
-    """One channel as it is, for a colour map; three as RGB in [0, 1]."""
+    """Return one channel as it is, for a colour map; three as RGB in [0, 1]."""
     if len(frame) != 3:
         return np.asarray(frame[0])
     low, high = value_range
@@ -164,13 +159,13 @@ def _draw_frame(axes: Axes, frame: Frame, value_range: tuple[float, float]) -> A
 
 
 def _draw_error(axes: Axes, error: Frame, value_range: tuple[float, float]) -> AxesImage:
-    """The error's mean over channels, on a scale that is the same in every run."""
+    """Draw the error's mean over channels, on a scale that is the same in every run."""
     reach = (value_range[1] - value_range[0]) / 2
     return axes.imshow(error.mean(axis=0), cmap=ERROR_MAP, vmin=-reach, vmax=reach)
 
 
 def _spread(count: int) -> list[int]:
-    """Up to `STRIP_COLUMNS` of `count` times, evenly spread, the last one among them."""
+    """Return up to `STRIP_COLUMNS` of `count` times, evenly spread, the last one among them."""
     return (
         [count * (number + 1) // STRIP_COLUMNS - 1 for number in range(STRIP_COLUMNS)]
         if count >= STRIP_COLUMNS

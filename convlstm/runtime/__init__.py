@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, signals, locks, and files that are whole or absent."""
+"""The ground of every stage: errors, exits, signals, locks, and files that are whole or absent."""

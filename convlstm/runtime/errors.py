@@ -1,4 +1,4 @@
-"""What a user is told in plain lines instead of a traceback, with the exit status of each kind."""
+"""Failures that the user can fix, shown in plain lines without a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,38 +6,38 @@ from contextlib import contextmanager
 FAULTS_SHOWN = 20
 
 
-class Told(Exception):  # noqa: N818 - not an error of ours
-    """An end that its owner can mend.
+class UserError(Exception):
+    """A failure that the user can fix.
 
-    The message is one line for each fault, naming the file or key, its value and the remedy. A
-    stage prints it without a traceback and exits with `status`.
+    The message has one line for each fault and names the file or key, its value and the remedy. A
+    command prints it without a traceback and exits with `status`.
     """
 
     status: int
 
 
-class BadInput(Told):
-    """Params or files are at fault."""
+class BadInput(UserError):
+    """The params or the files are wrong."""
 
     status = 2
 
 
-class NonFinite(Told):
-    """Training has left the finite numbers."""
+class NonFinite(UserError):
+    """A loss, a gradient or a validation score is infinite or not a number."""
 
     status = 3
 
 
-class NoRoom(Told):
+class NoRoom(UserError):
     """The disk or the memory is too small."""
 
     status = 4
 
 
 class Faults:
-    """All faults of one input, so that its owner can mend them in one go; the first ones in full.
+    """Collects the faults of one input, so that the user can fix all of them at once.
 
-    Constant memory, however many there are.
+    It keeps the first `FAULTS_SHOWN` lines and counts the rest, so its memory is constant.
     """
 
     def __init__(self) -> None:
@@ -45,14 +45,14 @@ class Faults:
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Note a fault."""
+        """Note one fault."""
         self.count += 1
         if len(self._lines) < FAULTS_SHOWN:
             self._lines.append(line)
 
     @contextmanager
     def collected(self) -> Iterator[None]:
-        """Note a `BadInput` of the block instead of stopping."""
+        """Note a `BadInput` that the block raises, and go on after the block."""
         try:
             yield
         except BadInput as error:
@@ -60,10 +60,10 @@ class Faults:
                 self.add(line)
 
     def check(self) -> None:
-        """Stop if there were any.
+        """Stop if any fault was noted.
 
         Raises:
-            BadInput: a line for each of the first `FAULTS_SHOWN`, and how many more there are.
+            BadInput: with the first `FAULTS_SHOWN` faults, a line each, and the number of others.
         """
         if self.count:
             more = self.count - len(self._lines)

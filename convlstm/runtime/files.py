@@ -20,39 +20,39 @@ FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new file for `path`: write to the yielded name; on success it replaces the old one.
+    """Yield a temporary name to write to; at the end of the block the file replaces `path`.
 
-    With `replacing_folder` the only way that a file of the pipeline comes into being. A reader sees
-    the old file or the new one, whole, even after a kill or a power cut; after an exception the old
-    one is untouched and nothing is left beside it.
+    This and `replacing_folder` are the only ways in which the pipeline makes files. A reader sees
+    the whole old file or the whole new one, even after a kill or a power cut. After an exception
+    the old file is untouched and nothing is left beside it.
 
     Raises:
         NoRoom: the disk is full.
         BadInput: the folder cannot be written to.
     """
-    # the suffix stays, because writers choose a format by it
+    # The suffix stays, because writers choose a format by it.
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        with _told(path, temporary):
+        with _explained(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             _sync(temporary)
             temporary.replace(path)
             _sync(path.parent)
     finally:
-        with suppress(OSError):  # what went wrong above says more
+        with suppress(OSError):  # the exception from above says more
             temporary.unlink()
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: write files into the yielded one; on success it replaces the old one.
+    """Yield a temporary folder to write into; at the end of the block it replaces `path`.
 
     A kill between the two renames leaves no folder at all, never half of one.
     """
     temporary, old = (path.with_name(f".{path.name}.{kind}") for kind in ("partial", "old"))
     try:
-        with _told(path, temporary):
+        with _explained(path, temporary):
             for rest in (temporary, old):
                 shutil.rmtree(rest, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -83,12 +83,12 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path, temporary: Path) -> Iterator[None]:
-    """A disk that takes no more is told in one line, whichever library met it."""
+def _explained(path: Path, temporary: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into a `UserError`, whichever library ran into it."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # HDF5 and NumPy put the number, or only the fact, into the text
+        # HDF5 and NumPy give the error number, or only the fact, in the text.
         in_text = re.search(r"errno = (\d+)", str(error))
         number = int(in_text[1]) if in_text else getattr(error, "errno", None)
         if number in FULL or re.search(r"requested and \d+ written", str(error)):
@@ -100,7 +100,7 @@ def _told(path: Path, temporary: Path) -> Iterator[None]:
 
 
 class TooSmallError(OSError):
-    """A disk that a file will not fit on, known before it is written."""
+    """The disk is too small for a file that is about to be written."""
 
     def __init__(self, bytes_needed: int) -> None:
         super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -108,10 +108,10 @@ class TooSmallError(OSError):
 
 
 def check_room(folder: Path, bytes_needed: int) -> None:
-    """A file that is being written into `folder` will fit there; better now than after hours.
+    """Check before hours of work that a file which is being written into `folder` will fit.
 
     Raises:
-        TooSmallError: it will not; `replacing` tells it.
+        TooSmallError: the disk has less room; `replacing` turns this into a `NoRoom`.
     """
     if shutil.disk_usage(folder).free < bytes_needed:
         raise TooSmallError(bytes_needed)
@@ -127,17 +127,17 @@ def _no_room(path: Path, bytes_needed: int) -> NoRoom:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; 0 if there is none."""
+    """Return the bytes of a file, or of all files in a folder; 0 if there is none."""
     if path.is_dir():
         return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
     return path.stat().st_size if path.exists() else 0
 
 
 def check_new_folder(path: Path, *, beside: Path) -> None:
-    """Files may be written into `path` without loss: it is new or empty, and not inside `beside`.
+    """Check that files can be written into `path` without loss.
 
     Raises:
-        BadInput: it is not.
+        BadInput: the folder is not empty, or lies inside `beside`.
     """
     if path.resolve().is_relative_to(beside.resolve()):
         raise BadInput(f"{path}: lies in {beside}, and would be read as part of it; give another")
@@ -146,7 +146,7 @@ def check_new_folder(path: Path, *, beside: Path) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """A table with a column for each key of the first row; undefined numbers are empty cells."""
+    """Write a table with a column for each key of the first row; NaN becomes an empty cell."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -159,10 +159,10 @@ def _cell(value: object) -> object:
     return "" if math.isnan(value) else f"{value:.8g}"
 
 
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Facts for people and for `dvc metrics`; an undefined number (NaN) is null."""
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write nested numbers and texts for people and for `dvc metrics`; NaN becomes null."""
     rounded = json.loads(
-        json.dumps(facts),
+        json.dumps(content),
         parse_constant=lambda _: None,
         parse_float=lambda text: float(f"{float(text):.8g}"),
     )
@@ -170,27 +170,27 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
 
 
-def to_text(facts: Mapping[str, Any]) -> str:
-    """Plain facts (numbers, texts, tuples, mappings of them) as JSON, always the same text."""
-    return json.dumps(facts, sort_keys=True)
+def to_text(content: Mapping[str, Any]) -> str:
+    """Return numbers, texts, tuples and mappings of them as JSON; equal content, equal text."""
+    return json.dumps(content, sort_keys=True)
 
 
 def from_text(text: str) -> dict[str, Any]:
-    """The facts of `to_text`; JSON knows lists only, here they come back as tuples.
+    """Return the content that `to_text` wrote; lists, the only sequences of JSON, become tuples.
 
     Raises:
         ValueError: the text is not a JSON object.
     """
     try:
-        facts = json.loads(text)
+        content = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(facts, dict):
+    if not isinstance(content, dict):
         raise ValueError("not a JSON object")
-    return {name: _tupled(fact) for name, fact in facts.items()}
+    return {name: _tupled(value) for name, value in content.items()}
 
 
-def _tupled(fact: Any) -> Any:
-    if isinstance(fact, dict):
-        return {name: _tupled(inner) for name, inner in fact.items()}
-    return tuple(_tupled(inner) for inner in fact) if isinstance(fact, list) else fact
+def _tupled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tupled(inner) for name, inner in value.items()}
+    return tuple(_tupled(inner) for inner in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that names its holder, and ends with the holder's process."""
+"""Lock files: one writer at a time; a lock names its holder and ends with the holder's process."""
 
 import fcntl
 import os
@@ -12,18 +12,18 @@ from convlstm.runtime.errors import BadInput
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` during the block; it is there as long as somebody holds it.
+    """Hold the lock file `path` during the block; the file exists while somebody holds it.
 
     Raises:
-        BadInput: another process holds it, or its folder cannot be written to.
+        BadInput: another process holds the lock, or its folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _taken(path)
+        descriptor = _acquire(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror})") from None
     try:
-        with suppress(OSError):  # a full disk has no room for a name, but the lock holds
+        with suppress(OSError):  # a full disk has no room for the name, but the lock holds
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
@@ -32,7 +32,8 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(path: Path) -> int:
+def _acquire(path: Path) -> int:
+    """Open and lock the file; returns its descriptor."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
@@ -44,7 +45,8 @@ def _taken(path: Path) -> int:
                 f"{path}: {holder or 'another process'} is at the same work; "
                 f"wait until it ends, or stop it"
             ) from None
-        # a holder that ends removes the file, and then this lock is one of nothing
+        # The last holder may have unlinked the file after we opened it. Then we hold a lock on a
+        # file without a name, which locks nobody out, so we try again.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor

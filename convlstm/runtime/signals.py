@@ -1,4 +1,4 @@
-"""Being told to stop: a run ends where nothing is lost, with the status that shells expect."""
+"""Stop requests: a signal ends the run at a point where nothing is lost, with the usual status."""
 
 import os
 import signal
@@ -9,81 +9,83 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE_SECONDS = 8.0  # then a run ends where it is, for a scheduler kills after ten
+GRACE_SECONDS = 8.0  # a scheduler kills after ten, so a run that does not stop by itself ends here
 WATCH_SECONDS = 0.25
 
 
 class Stopped(BaseException):
-    """The first signal has come; `status` is 128 and its number."""
+    """The process was asked to stop; `status` is 128 plus the number of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.status = 128 + number
 
 
-class Ear:
-    """What has been heard; one for a process, as signals are."""
+class StopRequest:
+    """Whether this process has been asked to stop; there is one per process."""
 
-    heard: int | None = None
-    holding = False
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self.is_deferred = False
 
-    def hear(self, number: int, _: FrameType | None) -> None:
-        """Take a signal, as the handler that it is."""
-        if self.heard is not None:  # somebody is impatient
+    def handle(self, number: int, _: FrameType | None) -> None:
+        """Handle a signal: note the first one, and end the process at the second."""
+        if self.signal_number is not None:  # the user is impatient
             os._exit(128 + number)
-        self.heard = number
-        if not self.holding:
+        self.signal_number = number
+        if not self.is_deferred:
             raise Stopped(number)
         timer = threading.Timer(GRACE_SECONDS, os._exit, (128 + number,))
         timer.daemon = True
         timer.start()
 
     @property
-    def asked(self) -> bool:
-        """Whether to stop."""
-        return self.heard is not None
+    def pending(self) -> bool:
+        """Whether a signal has come."""
+        return self.signal_number is not None
 
     def check(self) -> None:
-        """Stop, if asked to."""
-        if self.heard is not None:
-            raise Stopped(self.heard)
+        """Raise `Stopped` if a signal has come."""
+        if self.signal_number is not None:
+            raise Stopped(self.signal_number)
 
 
-_ear = Ear()
+_request = StopRequest()
 
 
 def listen(*, to_parent: bool) -> None:
-    """From now on the first signal raises `Stopped`, and the second one ends the process at once.
+    """Install the handlers: the first signal raises `Stopped`, the second ends the process at once.
 
-    A signal that whoever started us has chosen to ignore, as nohup does, stays ignored.
+    A signal that our parent has chosen to ignore, as nohup does, stays ignored.
 
     Args:
-        to_parent: the end of the parent process counts as a SIGTERM. A stage whose `dvc repro` was
-            killed would go on, and a second `dvc repro` would run beside it.
+        to_parent: the end of the parent process counts as a SIGTERM. Otherwise a stage whose `dvc
+            repro` was killed would go on, and a second `dvc repro` would run beside it.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _ear.hear)
+            signal.signal(number, _request.handle)
     if to_parent:
         threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 
 @contextmanager
-def held() -> Iterator[Ear]:
-    """In the block a signal is only noted; `check` what is yielded where it may raise `Stopped`.
+def deferred() -> Iterator[StopRequest]:
+    """Only note signals during the block, and raise `Stopped` at its end if one came.
 
-    The end of the block checks as well.
+    Call `check` on the yielded object at the points of the block where it may stop.
     """
-    outer, _ear.holding = _ear.holding, True
+    outer, _request.is_deferred = _request.is_deferred, True
     try:
-        yield _ear
-        _ear.check()
+        yield _request
+        _request.check()
     finally:
-        _ear.holding = outer
+        _request.is_deferred = outer
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
-    if not _ear.asked:  # a signal to the whole group, whose end of the parent is no second one
+    # A signal to the whole process group also ends the parent; that is no second request.
+    if not _request.pending:
         os.kill(os.getpid(), signal.SIGTERM)

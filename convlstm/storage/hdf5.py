@@ -1,8 +1,8 @@
-"""HDF5 files of ours: complete or absent, and a flipped bit anywhere in one raises when it is read.
+"""Our HDF5 files: complete or absent, and a flipped bit anywhere in one raises when it is read.
 
-Frames carry HDF5's own checksum chunk by chunk, so that a terabyte need not be read to trust a
-window of it. The layout of HDF5 1.10 adds checksums to all that describes them; texts have a fixed
-length, because the heap for others has none.
+Frames carry HDF5's own checksum for each chunk, so that a terabyte need not be read to trust a
+window of it. The layout of HDF5 1.10 adds checksums to all metadata; texts have a fixed length,
+because the heap that holds texts of other lengths has none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,11 +20,14 @@ from convlstm.runtime.files import from_text, replacing, to_text
 
 File = h5py.File
 Dataset = h5py.Dataset
-"""For signatures elsewhere: few modules import h5py."""
+"""For signatures elsewhere, because few modules import h5py."""
 
 
 class _Target(FileIO):
-    """What HDF5 writes to. It crashes of a full disk, so that is kept from it and told later."""
+    """The file object that HDF5 writes to.
+
+    HDF5 crashes on a full disk, so write errors are kept here and raised by `check`.
+    """
 
     failure: OSError | None = None
 
@@ -39,7 +42,7 @@ class _Target(FileIO):
         return len(data)
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the length."""
+        """Set the length of the file."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -47,7 +50,7 @@ class _Target(FileIO):
             return size or 0
 
     def check(self) -> None:
-        """Tell what was kept from HDF5."""
+        """Raise the first error that was kept from HDF5."""
         if self.failure is not None:
             raise self.failure
 
@@ -55,22 +58,22 @@ class _Target(FileIO):
 class New(h5py.File):  # type: ignore[misc] # h5py ships no types
     """A file that is being written."""
 
-    def __init__(self, path: Path, stop: signals.Ear) -> None:
+    def __init__(self, path: Path, stop: signals.StopRequest) -> None:
         self.folder, self._target, self._stop = path.parent, _Target(path, "w+"), stop
         super().__init__(self._target, "w", libver=("v110", "v110"))
 
     def check(self) -> None:
-        """All that was written so far has found room; to be called from time to time.
+        """Raise a write error or a stop request that came up so far; call it after each block.
 
         Raises:
-            OSError: it has not.
-            Stopped: somebody wants the run to end.
+            OSError: the disk took less than was written.
+            Stopped: the process was asked to stop.
         """
         self._target.check()
         self._stop.check()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the rest, and raise an error that came up."""
         super().close()
         self._target.close()
         self._target.check()
@@ -78,50 +81,50 @@ class New(h5py.File):  # type: ignore[misc] # h5py ships no types
 
 @contextmanager
 def create(path: Path) -> Iterator[New]:
-    """A new file, marked complete as the last thing that is written into it.
+    """Yield a new file, and mark it as complete at the end of the block.
 
-    Signals are held back, because HDF5 calls `_Target` and cannot bear an exception out of it.
+    Signals are deferred, because HDF5 calls `_Target` and does not survive an exception from it.
     """
-    with replacing(path) as temporary, signals.held() as stop, New(temporary, stop) as file:
+    with replacing(path) as temporary, signals.deferred() as stop, New(temporary, stop) as file:
         yield file
         file.attrs["complete"] = True
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[h5py.File]:
-    """A file that `create` finished.
+def open_complete(path: Path) -> Iterator[h5py.File]:
+    """Open a file that `create` has finished, for reading.
 
     Raises:
-        BadInput: it is missing, is no HDF5 file, its writer did not finish, or what is read of it
-            is damaged.
+        BadInput: it is missing, is no HDF5 file, its writer did not finish, or a part that is read
+            in the block is damaged.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; `dvc repro` makes it")
     try:
-        # every open dataset would keep a cache of its own, and nothing here is read twice in a row
+        # Every open dataset would keep a cache of its own, and nothing here is read twice in a row.
         file = h5py.File(path, "r", rdcc_nbytes=0)
     except OSError as error:
         raise _refused(path, f"no readable HDF5 file: {error}") from None
     with file:
-        _check_whole(file, path)
+        _check_complete(file, path)
         try:
             yield file
         except OSError as error:
-            if error.errno is not None:  # the system's, and of another file
+            if error.errno is not None:  # an error of the system, about another file
                 raise
             raise _refused(path, f"damaged: {error}") from None
 
 
-def _check_whole(file: h5py.File, path: Path) -> None:
-    """All that describes the data is sound, and its writer came to the end."""
+def _check_complete(file: h5py.File, path: Path) -> None:
+    """Check that all metadata is sound and that the writer has finished."""
 
-    def look(_: str, node: h5py.Group | h5py.Dataset) -> None:
+    def read_attributes(_: str, node: h5py.Group | h5py.Dataset) -> None:
         dict(node.attrs)
 
     try:
-        file.visititems(look)
+        file.visititems(read_attributes)
         complete = bool(file.attrs.get("complete", False))
-    except Exception as error:  # h5py raises many kinds on what is damaged
+    except Exception as error:  # h5py raises many kinds of errors on damaged files
         raise _refused(path, f"damaged: {error}") from None
     if not complete:
         raise _refused(path, "its writer did not finish")
@@ -131,50 +134,63 @@ def _refused(path: Path, reason: str) -> BadInput:
     return BadInput(f"{path}: {' '.join(reason.split())}; delete it and run `dvc repro`")
 
 
-def describe(file: h5py.File, **facts: Any) -> None:
-    """Keep a few plain facts with a file."""
-    set_text(file, "description", to_text(facts))
+def describe(file: h5py.File, **content: Any) -> None:
+    """Store numbers, texts and tuples of them as the file's description."""
+    set_text(file, "description", to_text(content))
 
 
 def description(file: h5py.File) -> dict[str, Any]:
-    """What `describe` kept."""
+    """Return what `describe` stored."""
     return from_text(text(file, "description"))
 
 
 def set_text(node: h5py.Group | h5py.Dataset, name: str, content: str) -> None:
-    """Keep a text with a file, a group or a dataset."""
+    """Store a text as an attribute of a file, group or dataset."""
     node.attrs[name] = np.bytes_(content.encode())
 
 
 def text(node: h5py.Group | h5py.Dataset, name: str) -> str:
-    """What `set_text` kept."""
+    """Return the text that `set_text` stored."""
     return bytes(node.attrs[name]).decode()
 
 
 def write_texts(file: h5py.File, name: str, texts: Iterable[str]) -> None:
-    """A dataset of texts, to be read with `texts`."""
+    """Write a dataset of texts."""
     encoded = [content.encode() for content in texts]
     kind = h5py.string_dtype("utf-8", max(map(len, encoded)))
-    file.create_dataset(name, data=np.array(encoded, kind), chunks=True, fletcher32=True)
+    write_array(file, name, np.array(encoded, kind))
 
 
 def texts(dataset: h5py.Dataset) -> list[str]:
-    """What `write_texts` wrote."""
+    """Return the texts that `write_texts` wrote."""
     return [content.decode() for content in dataset[:].tolist()]
 
 
-def growing(
-    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, a_chunk: int
-) -> h5py.Dataset:
-    """An empty dataset of frames of `shape`, that grows in time, `a_chunk` frames a chunk.
+def write_array(
+    group: h5py.Group, name: str, values: np.ndarray, chunks: tuple[int, ...] | bool = True
+) -> None:
+    """Write a dataset whose values are all at hand, with a checksum for each chunk."""
+    group.create_dataset(name, data=values, chunks=chunks, fletcher32=True)
 
-    Not compressed: gzip makes reading 3 to 10 times slower, and frames of a camera hardly smaller.
+
+def growing(
+    group: h5py.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    frames_per_chunk: int,
+) -> h5py.Dataset:
+    """Create an empty dataset of frames of `shape` that can grow along its first axis.
+
+    It is not compressed: gzip makes reading 3 to 10 times slower and the frames of a camera hardly
+    smaller.
     """
     return group.create_dataset(
         name,
         (0, *shape),
         dtype,
         maxshape=(None, *shape),
-        chunks=(a_chunk, *shape),
+        chunks=(frames_per_chunk, *shape),
         fletcher32=True,
     )

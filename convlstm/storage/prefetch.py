@@ -1,4 +1,4 @@
-"""The next ones are made while the last one is used, on threads, and come in order."""
+"""Prefetching: calls run on threads ahead of their consumer, and their results keep their order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -8,16 +8,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(calls: Iterable[Callable[[], T]], *, threads: int, most: int) -> Iterator[T]:
-    """What the calls return, in their order, `most` of them made before they are asked for.
+def prefetch(calls: Iterable[Callable[[], T]], *, threads: int, depth: int) -> Iterator[T]:
+    """Yield the results of `calls` in their order, up to `depth` of them computed ahead.
 
-    What a call raises is raised where its result is asked for.
+    An exception of a call is raised where its result is asked for.
     """
-    coming: deque[Future[T]] = deque()
+    pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for call in calls:
-            coming.append(pool.submit(call))
-            if len(coming) > most:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            pending.append(pool.submit(call))
+            if len(pending) > depth:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -1,13 +1,13 @@
-"""All that it takes to go on bit for bit, kept so that no kill, rot or mix-up can harm a run.
+"""Checkpoints: the state of a run, from which it continues bit for bit.
 
-A run has a folder that is named by a key of all that decides its weights, and in it the last two
-checkpoints, each behind its SHA-256.
+A run has a folder named by a key of everything that decides its weights. In it are the last two
+checkpoints, each behind its SHA-256, so that no kill, flipped bit or mix-up can harm a run.
 """
 
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -16,14 +16,19 @@ from typing import Any
 import torch
 
 from convlstm.runtime.files import replacing, to_text
+from convlstm.runtime.signals import StopRequest
+from convlstm.train.loop import Epoch, Training
 
 KEPT = 2
 SUM_BYTES = sha256().digest_size
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
-    """A name for a run: the same facts, torch and modules of this package give the same name."""
-    seen = sha256(to_text({**facts, "torch": torch.__version__}).encode())
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Return the name of a run: equal for an equal identity, torch and loaded code of the package.
+
+    The loaded modules count because a checkpoint of other code must not be continued.
+    """
+    seen = sha256(to_text({**identity, "torch": torch.__version__}).encode())
     for name, module in sorted(sys.modules.items()):
         if name.startswith("convlstm.") and module.__file__:
             seen.update(Path(module.__file__).read_bytes())
@@ -31,17 +36,17 @@ def key_of(facts: Mapping[str, Any]) -> str:
 
 
 class Checkpoints:
-    """The checkpoints of the run that `facts` decide, in a folder of their own under `root`."""
+    """The checkpoints of the run with this `identity`, in a folder of their own under `root`."""
 
-    def __init__(self, root: Path, facts: Mapping[str, Any], every_minutes: float) -> None:
-        self.key = key_of(facts)
+    def __init__(self, root: Path, identity: Mapping[str, Any], every_minutes: float) -> None:
+        self.key = key_of(identity)
         self.folder = root / self.key
         self.lock = root / f"{self.key}.lock"
         self._every_seconds = 60 * every_minutes
         self._last = time.monotonic()
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest state that is whole and of this run; and what to say of it and of others."""
+        """Return the newest whole state of this run, and notes on all that was found."""
         notes = []
         if others := [path for path in self.folder.parent.glob("*/") if path != self.folder]:
             notes.append(
@@ -51,19 +56,19 @@ class Checkpoints:
         for path in sorted(self.folder.glob("[0-9]*.pt"), reverse=True):
             try:
                 state = self._read(path)
-            except Exception as error:  # a loader may raise anything on what is none of ours
+            except Exception as error:  # a loader may raise anything on a damaged file
                 reason = " ".join(str(error).split())[:100]
                 notes.append(f"{path}: {reason}; it is not continued")
             else:
-                return state, [*notes, f"goes on after batch {int(path.stem)}, from {path}"]
+                return state, [*notes, f"continues after batch {int(path.stem)}, from {path}"]
         return None, notes
 
     def due(self) -> bool:
-        """Whether the last one is so old that the next should be saved."""
+        """Return whether the last checkpoint is so old that the next one should be saved."""
         return time.monotonic() - self._last >= self._every_seconds
 
     def save(self, iteration: int, state: Mapping[str, Any]) -> None:
-        """Keep `state`, of plain values and tensors, after `iteration` steps."""
+        """Save the state after `iteration` steps; keep the last `KEPT` checkpoints only."""
         buffer = BytesIO()
         torch.save({"key": self.key, "state": dict(state)}, buffer)
         content = buffer.getvalue()
@@ -73,8 +78,40 @@ class Checkpoints:
             old.unlink()
         self._last = time.monotonic()
 
+    def resume(self, training: Training) -> list[str]:
+        """Restore the newest state of the run, if there is one; returns notes on what was found."""
+        state, notes = self.newest()
+        if state is not None:
+            training.restore(state)
+        return notes
+
+    def epochs(
+        self, training: Training, stop: StopRequest, on_step: Callable[[float], None]
+    ) -> Iterator[Epoch]:
+        """Train, and save a checkpoint when one is due or the process was asked to stop.
+
+        Args:
+            training: the run.
+            stop: checked after each iteration.
+            on_step: called after each iteration with its training MSE.
+
+        Yields:
+            Each epoch when it is done.
+
+        Raises:
+            Stopped: the process was asked to stop; the checkpoint is saved.
+        """
+
+        def after_step(mse: float) -> None:
+            on_step(mse)
+            if self.due() or stop.pending:
+                self.save(training.iteration, training.state())
+            stop.check()
+
+        yield from training.epochs(after_step)
+
     def clear(self) -> None:
-        """The run is done, and needs none of them."""
+        """Remove the checkpoints, because the run is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, path: Path) -> dict[str, Any]:

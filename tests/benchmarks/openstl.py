@@ -1,4 +1,4 @@
-"""The ConvLSTM of a checkout of OpenSTL, to be measured beside ours; none of its code is here."""
+"""Loads the ConvLSTM of a checkout of OpenSTL, to measure it beside ours; its code is not here."""
 
 import importlib.util
 import sys
@@ -13,10 +13,10 @@ from .sizes import CONTEXT, FRAMES, Size
 
 
 class OpenSTL:
-    """Its network at one size, as it is shipped: float32, one convolution a gate map and step."""
+    """Its network at one size as it is shipped, in float32, with a call per gate map and step."""
 
     def __init__(self, root: Path, size: Size, device: torch.device) -> None:
-        facts = {
+        config = {
             "in_shape": (CONTEXT, size.channels, size.grid, size.grid),
             "patch_size": 1,  # the frames are folded already
             "filter_size": size.kernel,
@@ -27,15 +27,15 @@ class OpenSTL:
             "reverse_scheduled_sampling": 0,
         }
         layers = len(size.hidden), list(size.hidden)
-        self.network: nn.Module = _model(root)(*layers, SimpleNamespace(**facts)).to(device)
+        self.network: nn.Module = _model(root)(*layers, SimpleNamespace(**config)).to(device)
 
     def loss(self, frames: Tensor) -> Tensor:
-        """Of a step of training in free operation; frames are (batch, time, channel, row, col)."""
+        """Return the loss of a step in free operation on (batch, time, channel, row, col)."""
         loss: Tensor = self._run(frames, return_loss=True)[1]
         return loss
 
     def forecast(self, frames: Tensor) -> None:
-        """The same without loss and gradients."""
+        """Forecast the same without loss and gradients."""
         with torch.no_grad():
             self._run(frames, return_loss=False)
 
@@ -46,7 +46,7 @@ class OpenSTL:
 
 
 def _model(root: Path) -> Any:
-    """Its two files alone, without all that its package imports."""
+    """Load two files alone, without everything that their package imports."""
     sys.modules["openstl"] = ModuleType("openstl")
     _load("openstl.modules", root / "openstl/modules/convlstm_modules.py")
     return _load("openstl.models", root / "openstl/models/convlstm_model.py").ConvLSTM_Model

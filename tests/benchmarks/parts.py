@@ -1,4 +1,4 @@
-"""Where a step of training goes: the share of its convolutions, gates, copies and the rest.
+"""Measures the parts of a step of training: convolutions, gates, copies and the rest.
 
 `python -m tests.benchmarks.parts [--sizes small,report]`; times are those of torch's profiler.
 """
@@ -21,14 +21,14 @@ STEPS = 3
 
 
 def part_of(operation: str) -> str:
-    """The part whose mark is in the name of an operation, the first that fits."""
+    """Return the first part that has a mark which is in the name of an operation."""
     return next(
         (part for part, marks in PARTS.items() if any(mark in operation for mark in marks)), "rest"
     )
 
 
 def shares(size: str, precision: str) -> dict[str, float]:
-    """Of the time of a step, by part."""
+    """Return the share of each part in the time of a step."""
     step = ours(SIZES[size], PRECISIONS[precision])["step"]
     step()
     on_gpu = DEVICE.type == "cuda"

@@ -23,7 +23,7 @@ class Size:
     kernel: int
 
     def network(self) -> Network:
-        """Ours, untrained."""
+        """Return our network, untrained."""
         return Network(
             Architecture(
                 "convlstm",
@@ -36,11 +36,11 @@ class Size:
         )
 
     def layers(self) -> list[tuple[int, int]]:
-        """Channels of X and of H in each layer."""
+        """Return the channels of X and of H in each layer."""
         return list(zip((self.channels, *self.hidden), self.hidden, strict=False))
 
     def floating_point_operations(self) -> float:
-        """Of the convolutions below, forward and backward; a multiply-add is two."""
+        """Return the count for the convolutions of `bare`; a multiply-add is two operations."""
         pixels = 2 * self.kernel**2 * self.grid**2 * self.batch
         total = 0
         for number, (x, h) in enumerate(self.layers()):
@@ -52,12 +52,12 @@ class Size:
         return float(pixels * total)
 
     def bare(self, dtype: torch.dtype, device: torch.device) -> Callable[[], None]:
-        """The convolutions of a training step in free operation, and nothing else.
+        """Return the convolutions of a training step in free operation, and nothing else.
 
-        Forward and the gradient of the inputs are a call a step, as they must be where a step
-        needs the last (the latter as a convolution forward, which is the fastest way to it); the
-        gradient of the weights is one call a layer. The frames need no
-        gradient in the context, and H before the first step is zero.
+        The forward pass and the gradient of the inputs are one call per step, because a step needs
+        the one before it; the latter is a convolution with rotated kernels, which is the fastest
+        way to it. The gradient of the weights is one call per layer. The frames need no gradient in
+        the context, and H before the first step is zero.
         """
         calls = [
             self._layer(number, x, h, dtype, device) for number, (x, h) in enumerate(self.layers())
@@ -76,7 +76,7 @@ class Size:
             values = torch.randn(count, channels, side, side, device=device, dtype=dtype)
             return values.contiguous(memory_format=torch.channels_last)
 
-        weight, turned = some(4 * h, x + h, self.kernel), some(x + h, 4 * h, self.kernel)
+        weight, rotated = some(4 * h, x + h, self.kernel), some(x + h, 4 * h, self.kernel)
         inputs, grads = some(self.batch, x + h, self.grid), some(self.batch, 4 * h, self.grid)
         many = STEPS * self.batch
         all_inputs, all_grads = some(many, x + h, self.grid), some(many, 4 * h, self.grid)
@@ -90,7 +90,7 @@ class Size:
                 start = x if number == 0 and step < CONTEXT else 0
                 used = slice(start, x if step == 0 else x + h)
                 if used.start < used.stop:
-                    torch.conv2d(grads, turned[used], padding=pad)
+                    torch.conv2d(grads, rotated[used], padding=pad)
             pairs = (all_inputs[self.batch :], all_grads[self.batch :]), (inputs[:, :x], grads)
             for values, of in pairs:
                 shape = (4 * h, values.shape[1], self.kernel, self.kernel)

@@ -1,9 +1,9 @@
-"""What a step of training costs, beside its bare convolutions and beside OpenSTL's.
+"""Measures a step of training, beside its bare convolutions and beside OpenSTL's.
 
 `python -m tests.benchmarks.train_step [--openstl CHECKOUT] [--sizes small,report] [--repeats 7]`
-prints a row for each network and precision. All that a row compares runs interleaved in one
+prints a row for each network and precision. Everything that a row compares runs interleaved in one
 process; times are medians, ratios are medians of the ratios of one round. Operation is free after
-the context. efficiency is the time of the bare convolutions over that of the step.
+the context. The efficiency is the time of the bare convolutions over that of the step.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from convlstm.model.device import default_device
-from convlstm.train.loop import masked_mse
+from convlstm.train.losses import masked_mse
 
 from .openstl import OpenSTL
 from .sizes import CONTEXT, FRAMES, SIZES, STEPS, Size
@@ -42,16 +42,16 @@ Work = dict[str, Callable[[], None]]
 
 
 def ours(size: Size, dtype: torch.dtype) -> Work:
-    """A step of our training, its forward half, and a forecast of one window."""
+    """Return a step of our training, its forward half, and a forecast of one window."""
     frames = as_batches_are(windows(size))
     fed = (torch.arange(STEPS, device=DEVICE) < CONTEXT).repeat(size.batch, 1)
-    valid = torch.ones_like(frames[:, 1:], dtype=torch.bool)
+    mask = torch.ones_like(frames[:, 1:], dtype=torch.bool)
     net = size.network().to(DEVICE)
     adam = torch.optim.Adam(net.parameters())
 
     def step() -> None:
         adam.zero_grad()
-        masked_mse(net(frames, fed, dtype), frames[:, 1:], valid).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        masked_mse(net(frames, fed, dtype), frames[:, 1:], mask).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         adam.step()
 
     def forward() -> None:
@@ -65,7 +65,7 @@ def ours(size: Size, dtype: torch.dtype) -> Work:
 
 
 def limits(size: Size, dtype: torch.dtype) -> Work:
-    """What no step can be faster than: its convolutions; and the rate of a matrix product."""
+    """Return the convolutions, than which no step can be faster, and a product of matrices."""
     matrix = torch.randn(2048, 2048, device=DEVICE).to(dtype)
 
     def matmul() -> None:
@@ -75,7 +75,7 @@ def limits(size: Size, dtype: torch.dtype) -> Work:
 
 
 def theirs(size: Size, checkout: Path) -> Work:
-    """A step and a forecast of OpenSTL's."""
+    """Return a step and a forecast of OpenSTL's."""
     frames = windows(size)
     other = OpenSTL(checkout, size, DEVICE)
     adam = torch.optim.Adam(other.network.parameters())
@@ -89,18 +89,18 @@ def theirs(size: Size, checkout: Path) -> Work:
 
 
 def windows(size: Size) -> torch.Tensor:
-    """A batch of them, on the device."""
+    """Return a batch of windows, on the device."""
     shape = size.batch, FRAMES, size.channels, size.grid, size.grid
     return torch.rand(shape, device=DEVICE)
 
 
 def as_batches_are(frames: torch.Tensor) -> torch.Tensor:
-    """The same in the order in memory that our `Batches` have."""
+    """Return the frames in the order in memory that our `Batches` have."""
     return frames.permute(1, 0, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """Of one run, to its end on the device."""
+    """Return the seconds that one run takes, to its end on the device."""
     start = time.perf_counter()
     work()
     if DEVICE.type == "cuda":
@@ -109,7 +109,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def peak_megabytes(name: str, precision: str, work: str, checkout: Path | None) -> float:
-    """What three steps take beyond what was taken before them, in a process of their own."""
+    """Return the memory that three steps take beyond what is taken, in a process of their own."""
     command = [sys.executable, "-m", "tests.benchmarks.train_step", "--sizes", name]
     command += ["--peak", f"{precision},{work}"]
     command += ["--openstl", str(checkout)] if checkout else []
@@ -117,11 +117,11 @@ def peak_megabytes(name: str, precision: str, work: str, checkout: Path | None) 
 
 
 def print_peak(name: str, precision: str, work: str, checkout: Path | None) -> None:
-    """In this process, as `peak_megabytes` asks."""
+    """Print what `peak_megabytes` asks for, measured in this process."""
     size = SIZES[name]
     made = theirs(size, checkout) if checkout else ours(size, PRECISIONS[precision])
     run = made[work]
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+    forget_peak()
     before = high_water_bytes()
     for _ in range(3):
         run()
@@ -129,14 +129,19 @@ def print_peak(name: str, precision: str, work: str, checkout: Path | None) -> N
     print((taken - (0 if DEVICE.type == "cuda" else before)) / 1e6)
 
 
+def forget_peak() -> None:
+    """Let the peak of memory count from now on; on Linux."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def high_water_bytes() -> int:
-    """The most memory that this process has held; from Linux."""
+    """Return the most memory that this process has held; on Linux."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def row(name: str, precision: str, checkout: Path | None, repeats: int) -> dict[str, str]:
-    """One network in one precision."""
+    """Measure one network in one precision."""
     size, dtype = SIZES[name], PRECISIONS[precision]
     work = ours(size, dtype) | limits(size, dtype) | (theirs(size, checkout) if checkout else {})
     rounds = [{key: seconds(run) for key, run in work.items()} for _ in range(repeats + 1)][1:]

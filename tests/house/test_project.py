@@ -1,21 +1,21 @@
-"""What a stranger is told is so: the README's commands, its tables, the pinned versions."""
+"""The pages tell the truth: README's commands and tree, the tables of docs/, the versions."""
 
+import ast
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from convlstm.params.groups import Params
-from convlstm.scores import catalogue
-from convlstm.scores.frame import COLUMNS
-from convlstm.scores.totals import EVENTS, event_scores
+from convlstm.scores import catalogue, categorical
+from convlstm.version import VERSION
+from stages.check import Params
 from tests.builders import ROOT
+from tests.house import pages, walk
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -23,9 +23,18 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines())
+PINS = dict(
+    line.split("==") for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-REQUIRED = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+REQUIRED = [
+    *PROJECT["project"]["dependencies"],
+    *(need for extra in PROJECT["project"]["optional-dependencies"].values() for need in extra),
+    *PROJECT["dependency-groups"]["dev"],
+]
+CODE = sorted(path for room in ("convlstm", "stages") for path in (ROOT / room).rglob("*.py"))
+MOST_MODULES_TO_A_PICTURE = 18
+MOST_README_LINES = 150
 
 
 @pytest.mark.parametrize("required", REQUIRED)
@@ -35,8 +44,20 @@ def test_every_dependency_is_pinned_inside_its_range(required: str) -> None:
     assert Version(pins[canonicalize_name(requirement.name)]) in requirement.specifier
 
 
-def test_torch_is_pinned_to_the_version_that_was_tested() -> None:
-    assert PINS["torch"] == "2.13.0"
+def test_every_library_that_the_package_imports_is_a_dependency() -> None:
+    """But for the optional ones, which an extra names."""
+    names = {"PIL": "pillow", "skimage": "scikit-image", "ruamel": "ruamel-yaml"}
+    names |= {"pydantic_core": "pydantic"}  # comes with it
+    required = {canonicalize_name(Requirement(need).name) for need in REQUIRED}
+    imported: set[str] = set()
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    foreign = imported - set(__import__("sys").stdlib_module_names) - {"convlstm", "stages"}
+    assert {names.get(name, name) for name in foreign} <= required
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("make")])
@@ -62,7 +83,52 @@ def test_the_readmes_tree_is_the_tree_on_the_disk() -> None:
     assert drawn == there
 
 
-def test_the_readme_names_every_column_of_the_tables() -> None:
-    assert all(f"`{column}`" in README for column in (*COLUMNS, *EVENTS, *catalogue.COLUMNS))
-    scored = event_scores(np.ones((1, 4)))
-    assert all(f"`{column}`" in README for column in (*scored, "fss"))
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert README.count("\n") <= MOST_README_LINES
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+    ],
+)
+def test_every_link_of_a_page_leads_to_a_file(page: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    assert missing == []
+
+
+def test_the_page_of_scores_has_the_table_of_the_code() -> None:
+    page = (ROOT / "docs/scores.md").read_text(encoding="utf-8")
+    assert pages.put(page, "the scores", pages.scores()) == page
+    assert all(f"`{score.key}`" in page for score in catalogue.ALL)
+    assert all(f"`{count}`" in page for count in categorical.COUNTS)
+
+
+@pytest.mark.slow
+def test_a_frame_passes_few_modules_as_docs_architecture_says(tmp_path: Path) -> None:
+    table = walk.table(walk.walk(tmp_path))
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert pages.put(page, "the way", table) == page
+    count = re.search(r"From raw file to picture: (\d+) modules", table)
+    assert count
+    assert int(count[1]) <= MOST_MODULES_TO_A_PICTURE
+
+
+def test_the_changelog_and_the_citation_name_this_version() -> None:
+    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"version: {VERSION}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_docstring_says_what_its_thing_does(path: Path) -> None:
+    """A docstring that goes on from the name of its thing is no sentence."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+            text = ast.get_docstring(node) or "Nothing."
+            assert not text.startswith(("What ", "Of ", "All that ", "The same ")), text
+            first = text.split("\n\n")[0].rstrip()
+            assert first.endswith((".", ":")), first

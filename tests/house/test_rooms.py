@@ -9,24 +9,29 @@ import pytest
 from tests.builders import ROOT
 
 ORDER = (
-    {"runtime", "scores"},
+    {"version", "runtime", "scores"},
     {"params", "storage"},
     {"demo", "ingest", "plot"},
     {"patch"},
     {"model"},
     {"train", "evaluate", "forecast"},
 )
-"""A room imports from rooms further up in this list, and from itself."""
-LONGEST_FILE_LINES = 400  # a long file that is one idea is better than two halves of one
+"""A room imports from rooms further up in this list, and from itself; `version` is one module."""
+LONGEST_FILE_LINES = 480  # a long file that is one idea is better than two halves of one
 LONGEST_FUNCTION_LINES = 40
 MOST_PARAMETERS = 6
 DOORS = {
-    "PIL": {"ingest.images", "ingest.video"},
+    "PIL": {"forecast.writers", "ingest.images", "ingest.video", "stages.demo"},
     "av": {"ingest.video"},
     "h5py": {"ingest.arrays", "storage.hdf5"},
     "matplotlib": {"plot.figures", "plot.pictures"},
     "pandas": {"plot.figures", "stages.plot"},
-    "pydantic": {"params.loading", "params.groups"},
+    "pydantic": {
+        "params.loading",
+        "params.group",
+        "patch.scaling",
+        *(f"{room}.params" for room in ("demo", "evaluate", "patch", "plot", "train")),
+    },
     "pydantic_core": {"params.loading"},
     "ruamel": {"params.loading"},
     "safetensors": {"model.model_file"},
@@ -34,7 +39,7 @@ DOORS = {
     "skimage": {"evaluate.baselines", "scores.frame"},
 }
 """The modules by which each heavy library enters; torch enters by two rooms as a whole."""
-TORCH_ROOMS = {"model", "train"}
+TORCH_ROOMS = {"model", "train", "forecast"}
 MODULES = sorted((ROOT / "convlstm").rglob("[!_]*.py"))
 INITS = sorted((ROOT / "convlstm").rglob("__init__.py"))
 STAGE_MODULES = sorted((ROOT / "stages").glob("*.py"))
@@ -60,7 +65,7 @@ def imported(path: Path) -> set[str]:
 def imported_modules(path: Path) -> set[str]:
     """The modules of the package that a file imports, as room.module."""
     ours = {tuple(name.split(".")[1:3]) for name in imported(path) if name.startswith("convlstm.")}
-    return {".".join(parts) for parts in ours}
+    return {"version" if parts[0] == "version" else ".".join(parts) for parts in ours}
 
 
 def rank(room: str) -> int:
@@ -68,8 +73,8 @@ def rank(room: str) -> int:
 
 
 def test_the_rooms_on_the_disk_are_those_of_the_order() -> None:
-    assert {path.parent.name for path in INITS} - {"convlstm"} == set().union(*ORDER)
-    assert all(len(name_of(path).split(".")) == 2 for path in MODULES)
+    assert {path.parent.name for path in INITS} - {"convlstm"} == set().union(*ORDER) - {"version"}
+    assert [name_of(path) for path in MODULES if path.parent.name == "convlstm"] == ["version"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -107,8 +112,12 @@ def users_of(library: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", INITS, ids=lambda path: path.parent.name)
-def test_an_init_holds_a_docstring_and_imports_nothing(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [path for path in INITS if path.parent.name != "convlstm"],
+    ids=lambda path: path.parent.name,
+)
+def test_the_init_of_a_room_holds_a_docstring_and_imports_nothing(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert imported(path) == set()
 

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
-import safetensors
-
-from convlstm.params import loading
-
 ROOT, HERE = Path(__file__).resolve().parents[2], Path.cwd().resolve()
 sys.path.insert(0, str(ROOT))
+
+import h5py  # noqa: E402 - the path must be set first
+import safetensors  # noqa: E402
+
+from convlstm.params import loading  # noqa: E402
+from tests.house.spy import keys_read  # noqa: E402
 
 read: set[str] = set()
 written: set[str] = set()
@@ -30,7 +31,7 @@ def named(path: Any) -> set[str]:
 
 
 def on_event(event: str, args: tuple[Any, ...]) -> None:
-    """Python's own opens and renames; what is renamed into its place was written."""
+    """Note Python's own opens and renames; a file that is renamed into its place was written."""
     if event == "os.rename":
         written.update(named(args[1]))
         read.difference_update(named(args[0]))
@@ -40,7 +41,7 @@ def on_event(event: str, args: tuple[Any, ...]) -> None:
 
 
 def spied(original: Any, files: set[str]) -> Any:
-    """A file opener of compiled code, which raises no event of its own."""
+    """Wrap a file opener of compiled code, which raises no event of its own."""
 
     def opener(path: Any, *args: Any, **kwargs: Any) -> Any:
         files.update(named(path))
@@ -50,7 +51,7 @@ def spied(original: Any, files: set[str]) -> Any:
 
 
 class File(h5py.File):  # type: ignore[misc] # h5py ships no types
-    """h5py's, that tells what it reads."""
+    """An h5py file that notes what it reads."""
 
     def __init__(self, path: Any, mode: str, **options: Any) -> None:
         if mode == "r":  # what it writes passes through an object of Python's
@@ -58,18 +59,19 @@ class File(h5py.File):  # type: ignore[misc] # h5py ships no types
         super().__init__(path, mode, **options)
 
 
-def load(path: Path, group: Any) -> Any:
-    """Ours, that tells which keys a stage asks for."""
-    groups.add(group.__name__)
-    return original_load(path, group)
+def check(values: Any, group: Any, **where: Any) -> Any:
+    """Check as ever, and note the keys that the stage asks for."""
+    groups.update(group.model_fields)
+    return original_check(values, group, **where)
 
 
-original_load = loading.load
-loading.load = load
+original_check = loading.check
+loading.check = check
 h5py.File = File
 safetensors.safe_open = spied(safetensors.safe_open, read)  # type: ignore[misc] # to spy on it
 sys.addaudithook(on_event)
-runpy.run_module(f"stages.{sys.argv[1]}", run_name="__main__")
+with keys_read() as keys:
+    runpy.run_module(f"stages.{sys.argv[1]}", run_name="__main__")
 
 partial = {
     file
@@ -79,8 +81,9 @@ partial = {
 modules = {
     str(Path(module.__file__).resolve().relative_to(ROOT))
     for name, module in list(sys.modules.items())
-    if name.split(".")[0] in ("convlstm", "stages") and module.__file__
-    if name.split(".")[0] == "stages" or not module.__file__.endswith("__init__.py")
+    if name.split(".")[0] in ("convlstm", "stages")
+    and module.__file__
+    and not module.__file__.endswith("__init__.py")
 }
 print(
     json.dumps(
@@ -89,7 +92,8 @@ print(
             "read": sorted(read - written - partial),
             "written": sorted(written - partial),
             "opened for writing": sorted(opened),
-            "groups": sorted(groups),
+            "keys checked": sorted(groups),
+            "keys read": sorted(keys),
             "torch": "torch" in sys.modules,
         }
     )

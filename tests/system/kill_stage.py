@@ -1,4 +1,4 @@
-"""Kills one stage at random moments and prints as JSON what came of it.
+"""Kill one stage at random moments and print as JSON what came of it.
 
 Usage: python kill_stage.py STAGE KILLS OUT ..., in the folder that holds params.yaml and data/.
 
@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 LIBRARIES = {
+    "check": ("stages.check",),
     "demo": ("convlstm.demo.rain", "convlstm.ingest.images"),
     "ingest": ("convlstm.ingest.decoding", "convlstm.storage.hdf5"),
     "patch": ("convlstm.patch.building",),
@@ -37,7 +38,7 @@ stage, kills, outs = sys.argv[1], int(sys.argv[2]), [Path(name) for name in sys.
 
 
 def forked() -> int:
-    """The stage in a process of its own; returns its number."""
+    """Start the stage in a process of its own; returns its number."""
     child = os.fork()
     if child == 0:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -52,7 +53,7 @@ def forked() -> int:
 
 
 def digest(path: Path) -> str:
-    """Of a file, or of all files in a folder with their names; empty if there is none."""
+    """Return a digest of a file, or of a folder with all names in it; empty if there is none."""
     if not path.exists():
         return ""
     files = sorted(inner for inner in path.rglob("*") if inner.is_file()) or [path]
@@ -70,7 +71,7 @@ def clear() -> None:
 
 
 def leftovers() -> list[str]:
-    """Temporary files and locks."""
+    """Return the temporary files, locks and checkpoints that are there."""
     hidden = (path for path in Path("data").rglob(".*") if path.name != ".gitignore")
     return [str(path) for path in [*hidden, *Path(".checkpoints").glob("*")]]
 

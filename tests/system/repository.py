@@ -11,12 +11,16 @@ from tests.builders import ROOT, SMALL, write_params
 
 
 def clone(folder: Path, **changes: object) -> Path:
-    """What git tracks here, as it stands now, with small params, in a repository of its own."""
+    """Copy all that git tracks or would add here to a repository of its own, with small params."""
     folder.mkdir(parents=True, exist_ok=True)
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    for name in filter(None, tracked.stdout.split("\0")):
+    for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -59,5 +63,5 @@ def call(folder: Path, *command: str, status: int = 0) -> str:
 
 
 def ran(output: str) -> list[str]:
-    """The stages that a `dvc` command has computed."""
+    """Return the stages that a `dvc` command has computed."""
     return re.findall(r"Running stage '(\w+)'", output)

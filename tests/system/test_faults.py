@@ -13,6 +13,7 @@ import pytest
 from tests.builders import ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
 
 OUTS = {
+    "check": ["data/params.checked"],
     "demo": ["data/demo"],
     "ingest": ["data/frames.h5"],
     "patch": ["data/patches.h5"],
@@ -28,6 +29,8 @@ OUTS = {
     "plot": ["data/plots"],
 }
 KILLS = 20
+ROOM = dict.fromkeys(STAGES, 500) | {"check": 10, "demo": 60}
+"""Bytes that are too few for a file of the stage."""
 
 
 @pytest.fixture
@@ -55,13 +58,13 @@ def test_of_20_kills_none_leaves_half_a_file_or_changes_a_byte(
     assert stage != "train" or resumed >= KILLS / 2  # the others were killed before the first save
 
 
-def with_room(place: Path, stage: str, bytes_: int) -> subprocess.CompletedProcess[str]:
-    """A stage that may write no file of more than so many bytes: the system says EFBIG."""
+def with_room(place: Path, stage: str, size: int) -> subprocess.CompletedProcess[str]:
+    """Run a stage that may write no file of more than `size` bytes: the system says EFBIG."""
     return subprocess.run(
         [sys.executable, "-m", f"stages.{stage}"],
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
         capture_output=True,
         text=True,
     )
@@ -81,7 +84,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 )
 def test_a_full_disk_is_one_line_and_the_previous_output_stays(place: Path, stage: str) -> None:
     before = contents(place)
-    done = with_room(place, stage, 60 if stage == "demo" else 500)
+    done = with_room(place, stage, ROOM[stage])
     assert done.returncode == 4, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1

@@ -2,19 +2,20 @@
 
 import contextlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from convlstm.forecast import command
+from convlstm.model import model_file
 from convlstm.runtime import signals
-from stages import guard
-from stages.forecast import main, parsed
+from stages.forecast import MODEL
 from tests.builders import SmallRun, run_stage
-
-MODEL = "data/model.safetensors"
 
 
 @pytest.fixture
@@ -30,9 +31,9 @@ def place(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def forecast(place: Path, *arguments: str) -> None:
-    """The command, in this process, which has torch already."""
+    """Run the command in this process, which has torch already."""
     with contextlib.chdir(place):
-        guard(lambda: main(parsed(list(arguments))))
+        command.run(arguments, prog="forecast", default_model=MODEL)
 
 
 def test_a_folder_of_frames_is_continued(place: Path) -> None:
@@ -41,6 +42,26 @@ def test_a_folder_of_frames_is_continued(place: Path) -> None:
     for name in ("001.png", "002.png"):
         with Image.open(place / "out" / name) as image:
             assert (image.mode, image.size) == ("L", (22, 22))
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [
+        ({"pixel_values": "guess"}, "pixel_values = 'guess': should be 'gray'"),
+        ({"raw_axes": "ABC"}, "raw_axes = 'ABC': must name each axis once"),
+        ({"extra": 1}, "extra = 1: unknown key"),
+    ],
+)
+def test_a_model_of_an_impossible_reading_is_refused(
+    place: Path, reading: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = model_file.load(place / MODEL, torch.device("cpu"))
+    model_file.save(place / MODEL, replace(made, reading={**made.reading, **reading}))
+    with pytest.raises(SystemExit) as ended:
+        forecast(place, "in", "out")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {MODEL}: {words}")
+    assert not (place / "out").exists()
 
 
 def test_any_number_of_steps_can_be_asked_for(place: Path) -> None:
@@ -69,11 +90,11 @@ def test_each_of_several_sequences_has_its_own_folder(place: Path) -> None:
     assert (place / "out/may/002.png").is_file()
 
 
-def test_an_array_of_another_size_and_range_is_read_as_told(place: Path) -> None:
+def test_an_array_of_another_size_and_range_is_read_as_the_options_say(place: Path) -> None:
     frames = np.random.default_rng(0).uniform(0, 1, (30, 41, 5)).astype(np.float32)
     np.save(place / "frames.npy", frames)
-    told = ("-S", "raw_axes=HWT", "-S", "value_range=[0, 1]")
-    forecast(place, "frames.npy", "out", *told, "--steps", "4")
+    changes = ("-S", "raw_axes=HWT", "-S", "value_range=[0, 1]")
+    forecast(place, "frames.npy", "out", *changes, "--steps", "4")
     answer = np.load(place / "out/forecast.npy")
     assert answer.shape == (30, 41, 4)
     assert answer.dtype == np.float32

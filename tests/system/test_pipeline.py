@@ -1,6 +1,6 @@
 """The pipeline under DVC, for real: a clone of this repository, `dvc` as a user calls it.
 
-All tests share one clone and go on from where the one before has left it, as a user's day does.
+All tests share a clone and continue where the one before has left it, as a user's day does.
 """
 
 import hashlib
@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
-from tests.builders import ROOT, STAGES
+from tests.builders import CHECKED, ROOT, STAGES
 from tests.system.repository import call, clone, commit, ran
 
 pytestmark = pytest.mark.slow
 
 OUTPUTS = (
+    CHECKED,
     "data/demo/000/00.png",
     "data/frames.h5",
     "data/patches.h5",
@@ -45,7 +47,19 @@ README_COMMANDS = [
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in OUTPUTS}
+    """Return the MD5 of each file of OUTPUTS that is there."""
+    return {
+        name: hashlib.md5((folder / name).read_bytes()).hexdigest()
+        for name in OUTPUTS
+        if (folder / name).exists()
+    }
+
+
+def locked_digests(folder: Path) -> dict[str, str]:
+    """Return the MD5 of each output that dvc.lock notes; of a folder, that of its listing."""
+    lock = YAML(typ="safe", pure=True).load((folder / "dvc.lock").read_text("utf-8"))
+    outs = [out for stage in STAGES for out in lock["stages"][stage]["outs"]]
+    return {out["path"]: out["md5"] for out in outs}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +67,20 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clone(tmp_path_factory.mktemp("a clone"))
 
 
+@pytest.fixture(scope="module")
+def other_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clone(tmp_path_factory.mktemp("another clone"))
+
+
 def test_one_command_runs_all_stages_and_leaves_every_file(repository: Path) -> None:
     assert ran(call(repository, "dvc", "repro")) == list(STAGES)
-    assert digests(repository)
+    made, locked = digests(repository), locked_digests(repository)
+    assert set(made) == set(OUTPUTS)
+    folders = {name for name in locked if (repository / name).is_dir()}
+    assert folders == {"data/demo", "data/plots"}
+    for name in set(locked) - folders:
+        assert made[name] == locked[name], name
+    assert all((repository / name).stat().st_size > 0 for name in OUTPUTS)
     commit(repository)
     assert "up to date" in call(repository, "dvc", "status")
 
@@ -70,9 +95,9 @@ def test_a_second_run_computes_nothing(repository: Path) -> None:
     assert ran(call(repository, "dvc", "repro")) == []
 
 
-def test_another_lr_trains_evaluates_and_plots_only(repository: Path) -> None:
+def test_another_lr_is_checked_trains_evaluates_and_plots_only(repository: Path) -> None:
     output = call(repository, "dvc", "exp", "run", "-S", "lr=0.0005")
-    assert ran(output) == ["train", "evaluate", "plot"]
+    assert ran(output) == ["check", "train", "evaluate", "plot"]
 
 
 def test_metrics_and_plots_can_be_compared(repository: Path) -> None:
@@ -98,7 +123,7 @@ def test_back_at_the_first_lr_nothing_is_computed(repository: Path) -> None:
 def test_an_experiment_runs_in_a_temporary_copy(repository: Path) -> None:
     before = digests(repository)
     output = call(repository, "dvc", "exp", "run", "--temp", "-S", "lr=0.0006")
-    assert ran(output) == ["train", "evaluate", "plot"]
+    assert ran(output) == ["check", "train", "evaluate", "plot"]
     assert digests(repository) == before
 
 
@@ -110,24 +135,63 @@ def test_queued_experiments_run(repository: Path) -> None:
     call(repository, "dvc", "queue", "stop")
 
 
-def test_a_bad_value_stops_before_any_work_and_the_last_model_can_be_had_back(
-    repository: Path,
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [("lr=abc", "lr = 'abc'"), ("stride=0", "stride = 0"), ("+lrr=1", "lrr = 1: unknown key")],
+)
+def test_a_bad_value_of_any_stage_stops_before_any_output_is_removed(
+    repository: Path, change: str, complaint: str
 ) -> None:
     before = digests(repository)
-    output = call(repository, "dvc", "exp", "run", "-S", "lr=abc", status=255)
-    assert "lr = 'abc'" in output
+    output = call(repository, "dvc", "exp", "run", "-S", change, status=255)
+    assert f"error: params.yaml: {complaint}" in output
+    assert ran(output) == ["check"]
+    assert digests(repository) == {name: before[name] for name in OUTPUTS if name != CHECKED}
+    call(repository, "git", "checkout", "--", "params.yaml")
+    assert ran(call(repository, "dvc", "repro")) == []
+    assert digests(repository) == before
+
+
+def test_what_is_removed_before_a_stage_that_fails_can_be_had_back(repository: Path) -> None:
+    before = digests(repository)
+    output = call(repository, "dvc", "exp", "run", "-S", "value_range=[0,1]", status=255)
+    assert "lies outside value_range [0, 1]" in output
+    assert ran(output) == ["check", "patch"]
+    assert set(before) - set(digests(repository)) == {"data/patches.h5"}
     call(repository, "git", "checkout", "--", "params.yaml", "dvc.lock")
     call(repository, "dvc", "checkout")
-    call(repository, "git", "checkout", "--", "data/metrics")
     assert digests(repository) == before
 
 
 def test_from_scratch_again_every_output_is_the_same_bytes(
-    repository: Path, tmp_path_factory: pytest.TempPathFactory
+    repository: Path, other_repository: Path
 ) -> None:
-    again = clone(tmp_path_factory.mktemp("another clone"))
-    assert ran(call(again, "dvc", "repro")) == list(STAGES)
-    assert digests(again) == digests(repository)
+    assert ran(call(other_repository, "dvc", "repro")) == list(STAGES)
+    assert digests(other_repository) == digests(repository)
+
+
+def test_adding_a_key_to_train_leaves_the_stages_before_it_up_to_date(
+    other_repository: Path,
+) -> None:
+    for name, place, addition in (
+        ("params.yaml", "\nlr: ", "\nmomentum: 0.5\nlr: "),
+        (
+            "convlstm/train/params.py",
+            "    lr: Positive\n",
+            "    lr: Positive\n    momentum: Factor\n",
+        ),
+        ("dvc.yaml", "      - lr\n", "      - lr\n      - momentum\n"),
+    ):
+        path = other_repository / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(place) == 1
+        path.write_text(text.replace(place, addition), encoding="utf-8")
+    status = json.loads(call(other_repository, "dvc", "status", "--json"))
+    assert set(status) == {"check", "train"}
+    assert ran(call(other_repository, "dvc", "repro", "train")) == ["check", "train"]
+    # the model's file tells all params of its training, and the page repeats them
+    assert ran(call(other_repository, "dvc", "repro")) == ["evaluate", "plot"]
+    assert "up to date" in call(other_repository, "dvc", "status")
 
 
 @pytest.mark.parametrize("command", README_COMMANDS)

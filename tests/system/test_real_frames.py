@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from convlstm.demo import digits
-from convlstm.storage import hdf5, store
+from convlstm.storage import frames as frames_h5
+from convlstm.storage import hdf5
 from tests.builders import STAGES, run_stage, write_params
 
 DATA = Path(os.environ.get("CONVLSTM_TEST_DATA", "absent"))
@@ -31,9 +32,9 @@ SMALL_NETWORK: dict[str, object] = {"hidden_channels": [4], "epochs": 1, "stride
 
 
 def run_pipeline(folder: Path, **changes: object) -> dict[str, dict[str, float]]:
-    """All stages but the demo, with a network that takes seconds; returns the summary."""
+    """Run all stages but demo, with a network that takes seconds; returns the summary."""
     write_params(folder, **{**SMALL_NETWORK, **changes})
-    for stage in STAGES[1:]:
+    for stage in (stage for stage in STAGES if stage != "demo"):
         done = run_stage(folder, "-m", f"stages.{stage}")
         assert done.returncode == 0, done.stderr
     assert (folder / "data/plots/forecast.gif").is_file()
@@ -53,8 +54,8 @@ def test_meteoswiss_palette_gifs_run_to_the_plots(tmp_path: Path) -> None:
         time_format="AQC%y%j%H%M",
         tile_size=140,
     )
-    with hdf5.reading(tmp_path / "data/frames.h5") as file:
-        sequences = store.sequences(file)
+    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
+        sequences = frames_h5.sequences(file)
         lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
         assert lengths == {"20150515": 40, "20160711": 40, "20170131": 40}
         found = sequences["20150515"]
@@ -80,14 +81,14 @@ def test_knmi_hdf5_runs_to_the_plots_and_its_model_forecasts_meteoswiss(tmp_path
         split_by="time",
     )
     assert summary["persistence"]["mse"] < summary["zeros"]["mse"]
-    with hdf5.reading(tmp_path / "data/frames.h5") as file:
-        ((name, sequence),) = store.sequences(file).items()
+    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
+        ((name, sequence),) = frames_h5.sequences(file).items()
         assert (name, len(sequence.frames)) == ("knmi", 92)
         with h5py.File(min(raw.iterdir())) as first:
             np.testing.assert_array_equal(sequence.frames[0, 0], first["image1/image_data"][:])
-    told = ["pixel_values=index", "missing_value=255", "value_range=[0,14]"]
-    told += ["out_of_range=clip", "time_format=AQC%y%j%H%M"]
-    changes = [word for change in told for word in ("-S", change)]
+    options = ["pixel_values=index", "missing_value=255", "value_range=[0,14]"]
+    options += ["out_of_range=clip", "time_format=AQC%y%j%H%M"]
+    changes = [word for change in options for word in ("-S", change)]
     frames = str(DATA / "radar/mch/20160711")
     done = run_stage(tmp_path, "-m", "stages.forecast", frames, "out", "--steps", "3", *changes)
     assert done.returncode == 0, done.stderr
@@ -108,8 +109,8 @@ def test_moving_mnist_is_made_and_runs_to_the_plots(tmp_path: Path) -> None:
     )
     assert run_stage(tmp_path, "-m", "stages.demo").returncode == 0
     summary = run_pipeline(tmp_path)
-    with hdf5.reading(tmp_path / "data/frames.h5") as file:
-        shapes = {sequence.frames.shape for sequence in store.sequences(file).values()}
+    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
+        shapes = {sequence.frames.shape for sequence in frames_h5.sequences(file).values()}
     assert shapes == {(20, 1, 64, 64)}
     assert summary["zeros"]["mse"] < summary["persistence"]["mse"]  # digits leave where they were
 
@@ -120,6 +121,6 @@ def test_moving_mnists_own_array_is_read_by_its_axes(tmp_path: Path) -> None:
     sequences = [digits.sequence(made, frames=20, size=64, seed=0, index=n) for n in range(3)]
     np.save(tmp_path / "mnist_test_seq.npy", np.stack(sequences, axis=1))
     run_pipeline(tmp_path, raw="mnist_test_seq.npy", raw_axes="TNHW")
-    with hdf5.reading(tmp_path / "data/frames.h5") as file:
-        found = store.sequences(file)
+    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
+        found = frames_h5.sequences(file)
         np.testing.assert_array_equal(found["mnist_test_seq[2]"].frames[:, 0], sequences[2])

@@ -1,6 +1,7 @@
 """One flipped bit, or an end that is missing: a line that names the file, or no harm at all.
 
-Every file that one stage leaves to another, 200 flipped bits and 100 truncations each.
+Every file that one stage leaves to another or to its own next run is damaged by 200 flipped bits
+and 100 truncations.
 """
 
 import random
@@ -17,7 +18,10 @@ import torch
 from convlstm.model import model_file
 from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput
-from convlstm.storage import hdf5, store
+from convlstm.storage import forecasts, hdf5
+from convlstm.storage import frames as frames_h5
+from convlstm.storage import patches as patches_h5
+from convlstm.train.checkpoint import Checkpoints
 from tests.builders import model_of, reading_of
 
 FLIPS, TRUNCATIONS = 200, 100
@@ -32,46 +36,47 @@ def write_frames(path: Path) -> None:
     with hdf5.create(path) as file:
         for name in ("first", "zweite Wolke ☁"):
             labels, times = ("a.png", "b.png", "c.png"), (1, 2, 3)
-            store.append_sequence(file, name, noise(3), labels=labels, times=times)
+            frames_h5.append_sequence(file, name, noise(3), labels=labels, times=times)
         hdf5.describe(file, reading=reading_of().model_dump())
 
 
 def read_frames(path: Path) -> object:
-    with hdf5.reading(path) as file:
+    with hdf5.open_complete(path) as file:
         return hdf5.description(file), [
             (name, found.frames[:].tolist(), found.times, [found.label(time) for time in range(3)])
-            for name, found in store.sequences(file).items()
+            for name, found in frames_h5.sequences(file).items()
         ]
 
 
 def write_patches(path: Path) -> None:
     with hdf5.create(path) as file:
-        frames = store.PatchWriter(file, (1, 7, 7), np.dtype(np.uint8), 9)
-        frames.write(frames.grow(9), noise(9))
-        store.write_windows(file, ["a", "b"], {"train": [(0, 0, 0, 0)], "test": [(4, 1, 0, 7)]})
-        hdf5.describe(file, scaling={"value_range": (0.0, 255.0)})
+        writer = patches_h5.Writer(file, (1, 7, 7), np.dtype(np.uint8), 9)
+        writer.write(writer.grow(9), noise(9))
+        windows = {"train": [(0, 0, 0, 0)], "valid": [], "test": [(4, 1, 0, 7)]}
+        writer.finish(["a", "b"], windows, {"scaling": {"value_range": (0.0, 255.0)}})
 
 
 def read_patches(path: Path) -> object:
-    with hdf5.reading(path) as file:
-        windows = {split: rows[:].tolist() for split, rows in file["windows"].items()}
-        texts = hdf5.texts(file["sequences"])
-        return hdf5.description(file), file["frames"][:].tolist(), windows, texts
+    with hdf5.open_complete(path) as file:
+        found = patches_h5.read(file)
+        windows = {split: rows.tolist() for split, rows in found.windows.items()}
+        return found.description, found.frames[:].tolist(), windows, found.sequences
 
 
 def write_forecasts(path: Path) -> None:
     with hdf5.create(path) as file:
+        forecasts.describe(file, (0.0, 255.0), {"device": "a CPU"})
         for label in ("median", "best"):
-            store.write_forecast(file, label, context=noise(3), truth=noise(2), forecast=noise(2))
-        hdf5.describe(file, value_range=(0.0, 1.0))
+            context, truth, forecast = (noise(count).astype(np.float32) for count in (3, 2, 2))
+            window = forecasts.DrawnWindow(label, context, truth, forecast, (0.0, 255.0))
+            forecasts.append(file, window)
 
 
 def read_forecasts(path: Path) -> object:
-    with hdf5.reading(path) as file:
-        return hdf5.description(file), [
-            {name: np.asarray(part).tolist() for name, part in window.items()}
-            for window in store.forecasts(file)
-        ]
+    with hdf5.open_complete(path) as file:
+        windows, run = forecasts.read(file)
+        parts = [[getattr(window, part).tolist() for part in forecasts.PARTS] for window in windows]
+        return [(window.label, window.value_range) for window in windows], parts, run
 
 
 def write_model(path: Path) -> None:
@@ -81,8 +86,8 @@ def write_model(path: Path) -> None:
 def read_model(path: Path) -> object:
     found = model_file.load(path, torch.device("cpu"))
     weights = {name: weight.tolist() for name, weight in found.network.state_dict().items()}
-    facts = {name: fact for name, fact in vars(found).items() if name != "network"}
-    return weights, repr(facts), found.network.architecture
+    others = {name: value for name, value in vars(found).items() if name != "network"}
+    return weights, others, found.network.architecture
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
@@ -94,7 +99,7 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
 
 
 def damaged(path: Path, content: bytes) -> Iterator[Path]:
-    """The file with one damage after another."""
+    """Yield `path` with one damage after another."""
     chance = random.Random(0)
     for _ in range(FLIPS):
         flipped = bytearray(content)
@@ -111,7 +116,7 @@ def outcome(path: Path, read: Callable[[Path], object], whole: str) -> str:
     try:
         return "harmless" if repr(read(path)) == whole else "silent"
     except BadInput as error:
-        return "told" if re.fullmatch(rf"{re.escape(str(path))}: .+", str(error)) else str(error)
+        return "refused" if re.fullmatch(rf"{re.escape(str(path))}: .+", str(error)) else str(error)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,21 @@ def test_no_damage_is_silent(tmp_path: Path, name: str) -> None:
     write(path)
     whole, content = repr(read(path)), path.read_bytes()
     outcomes = Counter(outcome(path, read, whole) for path in damaged(path, content))
-    assert set(outcomes) <= {"told", "harmless"}
+    assert set(outcomes) <= {"refused", "harmless"}
     # what is left over between the parts of an HDF5 file, and the spaces in a header, hold nothing
-    assert outcomes["told"] >= 0.8 * (FLIPS + TRUNCATIONS)
+    assert outcomes["refused"] >= 0.8 * (FLIPS + TRUNCATIONS)
+
+
+def test_no_damaged_checkpoint_is_continued_but_the_one_before_it(tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path, {}, every_minutes=0.0)
+    for iteration in (4, 5):
+        saved.save(iteration, {"iteration": iteration, "weights": torch.rand(100)})
+    before, newest = sorted(saved.folder.iterdir())
+    for path in damaged(newest, newest.read_bytes()):
+        state, notes = saved.newest()
+        assert state is not None
+        assert state["iteration"] == 4
+        assert notes == [
+            f"{path}: damaged; it is not continued",
+            f"continues after batch 4, from {before}",
+        ]

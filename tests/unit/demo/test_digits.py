@@ -1,4 +1,4 @@
-"""Moving MNIST: digits from an idx file, thrown back by the walls."""
+"""The digits of Moving MNIST come from an idx file, and are reflected at the edges."""
 
 import gzip
 import struct
@@ -14,7 +14,7 @@ BLOCK = np.full((1, 28, 28), 255, np.uint8)
 
 
 def idx(images: np.ndarray) -> bytes:
-    """The idx format: magic number, big-endian sizes, bytes."""
+    """Return images in the idx format: magic number, big-endian sizes, bytes."""
     return struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes()
 
 
@@ -36,7 +36,7 @@ def test_the_digits_of_an_idx_file_are_read(tmp_path: Path, images: np.ndarray, 
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x-idx3-ubyte").write_bytes(content)
-    with pytest.raises(BadInput, match="is no idx file"):
+    with pytest.raises(BadInput, match="is not an idx file"):
         digits.load(tmp_path / "x-idx3-ubyte")
 
 
@@ -47,7 +47,7 @@ def test_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def corners(frames: np.ndarray) -> np.ndarray:
-    """First lit row and col of each frame."""
+    """Return the first lit row and col of each frame."""
     return np.array([np.argwhere(frame).min(axis=0) for frame in frames])
 
 
@@ -60,16 +60,16 @@ def test_two_digits_fly_straight_and_stay_inside() -> None:
     assert frames.max() == 255
 
 
-def test_a_digit_moves_3_6_pixels_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 0.1 of the free way of 64 - 28 = 36 pixels
-    monkeypatch.setattr(digits, "DIGITS_A_SEQUENCE", 1)
-    ways = []
+def test_a_digit_moves_3_6_pixels_per_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 0.1 of the free range of 64 - 28 = 36 pixels
+    monkeypatch.setattr(digits, "DIGITS_PER_SEQUENCE", 1)
+    lengths = []
     for index in range(20):
         frames = digits.sequence(BLOCK, frames=20, size=64, seed=0, index=index)
-        ways.append(np.hypot(*np.diff(corners(frames), axis=0).T))
-    # whole pixels: off by less than sqrt(2); shorter only where a wall throws it back
-    assert np.median(ways) == pytest.approx(3.6, abs=0.3)
-    assert np.max(ways) < 3.6 + 2**0.5
+        lengths.append(np.hypot(*np.diff(corners(frames), axis=0).T))
+    # whole pixels: off by less than sqrt(2); shorter only where it is reflected
+    assert np.median(lengths) == pytest.approx(3.6, abs=0.3)
+    assert np.max(lengths) < 3.6 + 2**0.5
 
 
 def test_the_seed_and_the_index_decide_every_pixel(images: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The demo moves, decays, is neither dry nor flooded, and is the same in every run."""
+"""Rain moves, turns and decorrelates, is neither all dry nor all wet, and comes from its seed."""
 
 from itertools import pairwise
 
@@ -28,7 +28,7 @@ def test_the_seed_and_the_index_decide_every_pixel() -> None:
 
 
 @pytest.mark.parametrize("frames", SEQUENCES)
-def test_some_of_it_is_dry_and_some_is_wet(frames: np.ndarray) -> None:
+def test_some_pixels_are_dry_and_some_are_wet(frames: np.ndarray) -> None:
     assert frames.shape == (12, SIZE, SIZE)
     assert frames.dtype == np.uint8
     wet = (frames > 0).mean(axis=(1, 2))
@@ -49,7 +49,7 @@ def test_rain_does_not_die_out() -> None:
 
 
 @pytest.mark.parametrize("frames", SEQUENCES)
-def test_it_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) -> None:
+def test_rain_moves_to_the_right_at_the_speed_of_its_sequence(frames: np.ndarray) -> None:
     # scikit-image's registration, an independent estimate; it gives the shift back to frame 0
     first, later = frames[0].astype(float), frames[4].astype(float)
     shift, _, _ = phase_cross_correlation(first, later, normalization=None)
@@ -73,14 +73,14 @@ def test_the_flow_is_steady_from_frame_to_frame(frames: np.ndarray) -> None:
     assert np.hypot(*(steps - mean).T).max() < 0.75  # never still, never backwards
 
 
-def test_it_turns_by_the_same_angle_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rain_turns_by_the_same_angle_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rain, "SPEED_PIXELS", (0.0, 0.0))  # so that only the angle changes it
-    monkeypatch.setattr(rain, "MEMORY_FRAMES", 1e9)
+    monkeypatch.setattr(rain, "CORRELATION_FRAMES", 1e9)
     monkeypatch.setattr(rain, "TURN_RADIANS", 0.05)
     frames, middle = sequence(0).astype(float), slice(SIZE // 4, -SIZE // 4)
 
     def best_degrees(time: int) -> int:
-        """The turn of frame 0 that comes closest, by SciPy's rotation."""
+        """Return the turn of frame 0 that comes closest, by SciPy's rotation."""
         errors = {
             degrees: np.abs(rotate(frames[0], degrees, reshape=False) - frames[time])[
                 middle, middle
@@ -104,7 +104,7 @@ def test_persistence_gets_worse_with_every_frame() -> None:
     assert (np.diff(errors) > 0).all()
 
 
-def test_small_scales_are_forgotten_sooner_than_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_scales_decorrelate_sooner_than_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rain, "SPEED_PIXELS", (0.0, 0.0))  # so that only time changes the field
     monkeypatch.setattr(rain, "TURN_RADIANS", 0.0)
     correlation = {"large": 0.0, "small": 0.0}

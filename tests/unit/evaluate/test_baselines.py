@@ -1,4 +1,4 @@
-"""What any network must beat, by hand."""
+"""Baselines are what their names say, by hand; advection follows blobs of known motion."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def test_climatology_is_the_same_whatever_the_context() -> None:
 
 
 def blobs(velocity: tuple[float, float], frames: int = 14, size: int = 72) -> np.ndarray:
-    """Soft spots of different sizes that all move by `velocity` pixels a frame, down and right."""
+    """Soft spots of several sizes that all move by `velocity` pixels per frame, down and right."""
     rows, cols = np.mgrid[:size, :size]
     drawn = np.zeros((frames, size, size), np.float32)
     for row, col, width in ((20, 20, 6), (50, 30, 4), (30, 52, 5), (52, 55, 7)):

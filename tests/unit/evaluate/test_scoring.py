@@ -1,4 +1,4 @@
-"""The test: every forecaster on every window."""
+"""Every forecaster is scored on every test window, and none of them sees the truth."""
 
 import tracemalloc
 from dataclasses import replace
@@ -7,42 +7,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from convlstm.demo import rain
-from convlstm.evaluate import baselines
-from convlstm.evaluate.scoring import Scores, Setting, check_same_data, mean_frame, score, setting
+from convlstm.evaluate import baselines, scoring
+from convlstm.evaluate.params import Evaluate
+from convlstm.evaluate.scoring import (
+    Evaluation,
+    ScoreConfig,
+    about_run,
+    check_same_data,
+    evaluate,
+    mean_frame,
+)
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
-from convlstm.params.groups import Evaluate, Patch, Train
-from convlstm.patch import building
 from convlstm.runtime.errors import BadInput
-from convlstm.scores.frame import COLUMNS
-from convlstm.storage import hdf5, store
+from convlstm.scores.frame import KEYS
+from convlstm.storage import hdf5
 from convlstm.train.loop import Training
-from tests.builders import params_of, reading_of
+from convlstm.train.params import Train
+from tests.builders import params_of, patches_of
+
+BASELINES = ["zeros", "persistence", "advection", "climatology"]
 
 
-@pytest.fixture
-def model(batches: Batches) -> Model:
-    return Training(batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")).model
-
-
-NAMES = ["model", "zeros", "persistence", "advection", "climatology"]
-
-
-def asked_of(batches: Batches) -> Setting:
-    return setting(batches, params_of(Evaluate))
-
-
-def scored(model: Model, batches: Batches) -> dict[str, Scores]:
-    (*_, last) = score(model, batches, asked_of(batches))
-    return last
-
-
-def test_every_forecaster_is_scored_on_every_window(model: Model, batches: Batches) -> None:
-    results = scored(model, batches)
-    assert list(results) == NAMES
-    for scores in results.values():
+def test_every_forecaster_is_scored_on_every_window(
+    evaluation: Evaluation, batches: Batches
+) -> None:
+    assert list(evaluation.scores) == ["model", *BASELINES]
+    assert evaluation.windows == batches.count("test")
+    for scores in evaluation.scores.values():
         assert len(scores.window_mse) == batches.count("test")
         assert scores.totals is not None
         # each of 2 leads has counted each of 18 x 18 pixels
@@ -50,15 +45,24 @@ def test_every_forecaster_is_scored_on_every_window(model: Model, batches: Batch
         assert len(scores.by_sequence) == 3  # a quarter of 12 sequences
 
 
-def test_without_thresholds_they_are_parts_of_the_value_range(batches: Batches) -> None:
-    assert asked_of(batches).thresholds == (25.5, 63.75, 127.5)
-    asked = setting(batches, params_of(Evaluate, thresholds=(51.0,)))
-    assert asked.thresholds == (51.0,)
-    assert asked.verifier().thresholds == (0.2,)
+def test_without_thresholds_they_are_parts_of_the_value_range(
+    config: ScoreConfig, batches: Batches
+) -> None:
+    assert config.thresholds == (25.5, 63.75, 127.5)
+    chosen = ScoreConfig.of(batches, params_of(Evaluate, thresholds=(51.0,)))
+    assert chosen.thresholds == (51.0,)
+    assert chosen.pooling().thresholds == (0.2,)
 
 
-def test_sums_by_sequence_add_up_to_the_whole(model: Model, batches: Batches) -> None:
-    for scores in scored(model, batches).values():
+def test_thresholds_count_from_the_low_end_of_the_value_range(config: ScoreConfig) -> None:
+    radar = replace(config.scaling, value_range=(-32.0, 64.0))
+    shifted = replace(config, scaling=radar, thresholds=(-32.0, 16.0, 64.0))
+    assert shifted.value_width == 96
+    assert shifted.pooling().thresholds == (0, 0.5, 1)
+
+
+def test_sums_by_sequence_add_up_to_the_whole(evaluation: Evaluation) -> None:
+    for scores in evaluation.scores.values():
         assert scores.totals is not None
         sums = list(scores.by_sequence.values())
         np.testing.assert_allclose(sum(part.events for part in sums), scores.totals.events)
@@ -72,8 +76,28 @@ def test_climatology_is_the_mean_of_all_training_windows(batches: Batches) -> No
     np.testing.assert_allclose(mean_frame(batches), frames.mean(axis=(0, 1)), rtol=1e-5)
 
 
+def test_climatology_is_the_mean_of_measured_values_and_zero_without_any(tmp_path: Path) -> None:
+    frames = np.full((15, 1, 8, 8), 100, np.uint8)
+    frames[::2, 0, 2, 3] = 255  # missing every other time
+    frames[:, 0, 5, 5] = 255
+    path = patches_of(
+        tmp_path,
+        {"only": frames},
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        missing_value=(255.0,),
+        value_range=(0.0, 200.0),
+    )
+    with hdf5.open_complete(path) as file:
+        mean = mean_frame(Batches(file, repeated=False))
+    expected = np.full((1, 8, 8), 0.5)
+    expected[0, 5, 5] = 0
+    np.testing.assert_array_equal(mean, expected)
+
+
 def test_persistence_in_the_table_is_the_error_of_the_last_context_frame(
-    model: Model, batches: Batches
+    evaluation: Evaluation, batches: Batches
 ) -> None:
     frames = batches.take("test", list(range(batches.count("test")))).frames
     pixels = batches.geometry.unfold(frames.numpy())
@@ -82,47 +106,101 @@ def test_persistence_in_the_table_is_the_error_of_the_last_context_frame(
         float(((pixels[:, 2] - pixels[:, 2 + lead]) ** 2).sum(axis=(1, 2, 3)).mean())
         for lead in (1, 2)
     ]
-    means = scored(model, batches)["persistence"].means.by_lead()
-    assert means[:, COLUMNS.index("mse")].tolist() == pytest.approx(expected, rel=1e-5)
+    means = evaluation.scores["persistence"].means.by_lead()
+    assert means[:, KEYS.index("mse")].tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_forecaster_is_never_given_the_truth(model: Model, batches: Batches) -> None:
-    seen = []
+def test_the_model_is_given_the_context_and_never_the_truth(
+    model: Model, batches: Batches, config: ScoreConfig, asked: list[tuple[Tensor, int]]
+) -> None:
+    list(evaluate(model, batches, config, keep=()))
+    ((context, leads),) = asked
+    frames = batches.take("test", list(range(batches.count("test")))).frames
+    assert torch.equal(context, frames[:, :3])
+    assert leads == 2
 
-    class Watched(Model):
-        def rollout(self, context: np.ndarray, leads: int) -> np.ndarray:
-            seen.append(context.shape[1])
-            return baselines.zeros(context, leads)
 
-    list(score(Watched(**vars(model)), batches, asked_of(batches)))
-    assert set(seen) == {3}
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_given_the_context_and_never_the_truth(
+    model: Model,
+    batches: Batches,
+    config: ScoreConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    forecast, given = getattr(baselines, name), []
+
+    def spy(*arguments: object) -> object:
+        given.append(arguments)
+        return forecast(*arguments)
+
+    monkeypatch.setattr(baselines, name, spy)
+    list(evaluate(model, batches, config, keep=()))
+    expected, _ = batches.pixels(batches.take("test", list(range(batches.count("test")))))
+    assert given
+    for *extra, context, leads in given:
+        np.testing.assert_array_equal(context, expected[:, :3])
+        assert leads == 2
+        assert len(extra) == (name == "climatology")
+        for mean in extra:
+            np.testing.assert_array_equal(mean, mean_frame(batches))
+
+
+def test_only_the_asked_for_forecasts_are_kept_and_they_are_the_models_own(
+    model: Model, batches: Batches, config: ScoreConfig
+) -> None:
+    (*_, last) = evaluate(model, batches, config, keep={1, 4})
+    assert sorted(last.kept) == [1, 4]
+    for number, forecast in last.kept.items():
+        frames = batches.take("test", [number]).frames
+        alone = batches.geometry.unfold(model.rollout(frames[:, :3], 2).numpy())
+        np.testing.assert_allclose(forecast, alone[0], atol=1e-6)
+
+
+def test_the_evaluation_grows_batch_by_batch_and_the_batches_change_no_score(
+    evaluation: Evaluation,
+    model: Model,
+    batches: Batches,
+    config: ScoreConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scoring, "TEST_BATCH", 4)
+    parts = evaluate(model, batches, config, keep={5})
+    assert [(part.windows, sorted(part.kept)) for part in parts] == [(4, []), (6, [5])]
+    (*_, last) = evaluate(model, batches, config, keep=())
+    for name, scores in last.scores.items():
+        np.testing.assert_allclose(scores.window_mse, evaluation.scores[name].window_mse, rtol=1e-5)
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
     peaks = []
     for count in (8, 80):
-        path = tmp_path / f"{count}.h5"
-        with hdf5.create(tmp_path / "frames.h5") as file:
-            for index in range(count + 2):
-                frames = rain.sequence(frames=5, size=16, seed=1, index=index)
-                store.append_sequence(file, f"{index:03d}", frames[:, None].repeat(9, axis=2))
-            hdf5.describe(file, reading=reading_of().model_dump())
-        names = {"valid_sequences": ("001",), "context_frames": 3, "forecast_frames": 2}
-        tests = tuple(f"{index:03d}" for index in range(2, count + 2))
-        params = params_of(Patch, **names, test_sequences=tests)
-        with hdf5.reading(tmp_path / "frames.h5") as source, hdf5.create(path) as target:
-            list(building.build(source, target, params))
-        with hdf5.reading(path) as file:
+        films = {
+            f"{index:03d}": rain.sequence(frames=5, size=16, seed=1, index=index)[:, None].repeat(
+                9, axis=2
+            )
+            for index in range(count + 2)
+        }
+        path = patches_of(
+            tmp_path,
+            films,
+            context_frames=3,
+            forecast_frames=2,
+            valid_sequences=("001",),
+            test_sequences=tuple(list(films)[2:]),
+        )
+        with hdf5.open_complete(path) as file:
             batches = Batches(file, repeated=False)
             untrained = Training(
                 batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")
             )
+            config = ScoreConfig.of(batches, params_of(Evaluate))
             tracemalloc.start()
-            (*_, last) = score(untrained.model, batches, asked_of(batches))
+            (*_, last) = evaluate(untrained.model, batches, config, keep=())
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-            assert len(last["model"].window_mse) == count
+            assert last.windows == count
     # what grows is 2 kB for each sequence, the sums that are resampled; a window itself has 11 kB
     assert peaks[1] < 1.5 * peaks[0]
 
@@ -133,3 +211,34 @@ def test_a_model_of_other_units_is_refused(model: Model, batches: Batches) -> No
     other = replace(model, scaling=replace(model.scaling, value_range=(low, 2 * high)))
     with pytest.raises(BadInput, match="a model: trained on frames of another"):
         check_same_data(other, batches, Path("a model"))
+
+
+def test_a_model_of_other_frames_is_refused(model: Model, batches: Batches) -> None:
+    other = replace(model, geometry=replace(model.geometry, rows=17))
+    with pytest.raises(BadInput, match="a model: trained on frames of another"):
+        check_same_data(other, batches, Path("a model"))
+
+
+def test_the_run_is_told_with_the_params_of_all_stages_that_made_it(
+    model: Model, batches: Batches
+) -> None:
+    params = params_of(Evaluate, sample_windows=7)
+    run = about_run(model, batches, params)
+    assert run["params"] == {
+        **batches.reading,
+        **batches.params,
+        **model.params,
+        **params.model_dump(),
+    }
+    shown = {key: run["params"][key] for key in ("raw_axes", "stride", "hidden_channels")}
+    assert shown == {"raw_axes": None, "stride": 1, "hidden_channels": (3,)}
+    assert run["params"]["sample_windows"] == 7
+    assert run["data"] == {
+        "sequences": 12,
+        "frame": (18, 18),
+        "channels": 1,
+        "train": 12,
+        "valid": 6,
+        "test": 6,
+    }
+    assert run["device"] == "a CPU"

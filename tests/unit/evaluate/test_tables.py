@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from convlstm.evaluate import tables
-from convlstm.evaluate.scoring import Scores, Setting
+from convlstm.evaluate.scoring import ScoreConfig, Scores
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
-from convlstm.scores.frame import COLUMNS, LeadMeans
+from convlstm.scores import catalogue
+from convlstm.scores.categorical import COUNTS
+from convlstm.scores.frame import KEYS, LeadMeans
+from convlstm.scores.score import Score
 
-ASKED = Setting(Geometry(1, 16, 16, 4), Scaling((0.0, 50.0)), (10.0, 25.0), (1, 4))
+CONFIG = ScoreConfig(Geometry(1, 16, 16, 4), Scaling((0.0, 50.0)), (10.0, 25.0), (1, 4))
 SHAPE = (2, 1, 16, 16)
 
 
@@ -21,25 +24,56 @@ def scores_of(*errors: float, sequences: int = 1) -> Scores:
         forecast = truth + np.float32(error)
         means = LeadMeans()
         means.add(forecast, truth, np.ones(SHAPE, bool))
-        (totals,) = ASKED.verifier().totals([forecast], truth, np.ones(SHAPE, bool))
+        (totals,) = CONFIG.pooling().totals([forecast], truth, np.ones(SHAPE, bool))
         scores.add(number % sequences, means, totals)
     return scores
 
 
-def test_a_row_a_lead_holds_means_and_pooled_scores_in_data_units() -> None:
-    rows = tables.by_lead(scores_of(0.1, -0.1, 0.1, 0.1), ASKED)
+def keys(scores: tuple[Score, ...]) -> list[str]:
+    return [score.key for score in scores]
+
+
+def test_the_columns_of_each_table_are_those_of_the_catalogue() -> None:
+    found = tables.all_of({"model": scores_of(0.1), "zeros": scores_of(-1.0)}, CONFIG)
+    by_lead = ["lead", *keys(catalogue.BY_LEAD)]
+    place = ["forecaster", "threshold"]
+    assert {name: list(rows[0]) for name, rows in found.items()} == {
+        "by_lead": by_lead,
+        "baselines": ["forecaster", *by_lead],
+        "by_threshold": [*place, "lead", *COUNTS, *keys(catalogue.BY_THRESHOLD)],
+        "by_scale": [*place, "scale", "lead", *keys(catalogue.BY_SCALE)],
+        "spectrum": ["forecaster", "lead", "wavelength_pixels", "power"],
+    }
+    for rows in found.values():
+        assert all(list(row) == list(rows[0]) for row in rows)
+
+
+def test_the_model_has_a_table_of_its_own_and_the_others_share_one() -> None:
+    results = {"model": scores_of(0.1), "zeros": scores_of(-1.0), "advection": scores_of(0.2)}
+    found = tables.all_of(results, CONFIG)
+    np.testing.assert_equal(found["by_lead"], tables.by_lead(results["model"], CONFIG))
+    others = [
+        {"forecaster": name, **row}
+        for name in ("zeros", "advection")
+        for row in tables.by_lead(results[name], CONFIG)
+    ]
+    np.testing.assert_equal(found["baselines"], others)
+
+
+def test_a_row_per_lead_time_holds_means_and_pooled_scores_in_data_units() -> None:
+    rows = tables.by_lead(scores_of(0.1, -0.1, 0.1, 0.1), CONFIG)
     assert [row["lead"] for row in rows] == [1, 2]
     pooled = ["rmse", "bias", "correlation", "spectral_ratio_large"]
-    assert list(rows[0])[: 1 + len(COLUMNS) + 4] == ["lead", *COLUMNS, *pooled]
+    assert list(rows[0])[: 1 + len(KEYS) + 4] == ["lead", *KEYS, *pooled]
     for row in rows:
         assert row["mse"] == pytest.approx(256 * 0.01, rel=1e-5)
         assert row["rmse"] == pytest.approx(5, rel=1e-5)  # 0.1 of 50
         assert row["bias"] == pytest.approx(2.5, rel=1e-5)  # (1 - 1 + 1 + 1) / 4 of 0.1
 
 
-def test_a_row_for_each_forecaster_threshold_and_lead() -> None:
+def test_there_is_a_row_per_forecaster_threshold_and_lead_time() -> None:
     results = {"model": scores_of(0.1), "zeros": scores_of(-1.0)}
-    rows = list(tables.by_threshold(results, ASKED))
+    rows = list(tables.by_threshold(results, CONFIG))
     assert [(row["forecaster"], row["threshold"], row["lead"]) for row in rows] == [
         (name, threshold, lead)
         for name in ("model", "zeros")
@@ -52,15 +86,15 @@ def test_a_row_for_each_forecaster_threshold_and_lead() -> None:
     assert rows[4]["csi"] == 0
 
 
-def test_a_row_for_each_scale() -> None:
-    rows = list(tables.by_scale({"model": scores_of(0.1)}, ASKED))
+def test_there_is_a_row_per_scale() -> None:
+    rows = list(tables.by_scale({"model": scores_of(0.1)}, CONFIG))
     assert len(rows) == 2 * 2 * 2
     assert {row["scale"] for row in rows} == {1, 4}
     assert all(0 <= float(row["fss"]) <= 1 for row in rows)
 
 
 def test_the_spectrum_has_the_truth_once() -> None:
-    rows = list(tables.spectrum({"model": scores_of(0.0), "zeros": scores_of(-1.0)}, ASKED))
+    rows = list(tables.spectrum({"model": scores_of(0.0), "zeros": scores_of(-1.0)}, CONFIG))
     assert [row["forecaster"] for row in rows[::16]] == ["truth", "model", "zeros"]
     power = {
         name: [row["power"] for row in rows if row["forecaster"] == name]
@@ -71,8 +105,22 @@ def test_the_spectrum_has_the_truth_once() -> None:
     assert [row["wavelength_pixels"] for row in rows[:8]] == [16 / number for number in range(1, 9)]
 
 
+@pytest.mark.parametrize(
+    ("leads", "drawn"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (10, [1, 5, 10])]
+)
+def test_the_spectrum_is_that_of_the_first_the_middle_and_the_last_lead_time(
+    leads: int, drawn: list[int]
+) -> None:
+    truth = np.random.default_rng(0).random((leads, 1, 16, 16), np.float32)
+    scores, means, mask = Scores(), LeadMeans(), np.ones(truth.shape, bool)
+    means.add(truth, truth, mask)
+    scores.add(0, means, *CONFIG.pooling().totals([truth], truth, mask))
+    rows = list(tables.spectrum({"model": scores}, CONFIG))
+    assert sorted({row["lead"] for row in rows}) == drawn
+
+
 def test_skill_is_the_part_of_the_references_error_that_is_gone() -> None:
-    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.2)}, ASKED)
+    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.2)}, CONFIG)
     skill = facts["skill_against_zeros"]
     assert skill["mse"] == pytest.approx(1 - 0.01 / 0.04, rel=1e-4)
     assert skill["fmae"] == pytest.approx(0.5, rel=1e-4)
@@ -82,12 +130,12 @@ def test_skill_is_the_part_of_the_references_error_that_is_gone() -> None:
 
 
 def test_a_perfect_reference_leaves_no_skill_to_tell() -> None:
-    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.0)}, ASKED)
+    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.0)}, CONFIG)
     assert "mse" not in facts["skill_against_zeros"]
 
 
 def difference(model: Scores, reference: Scores, score: str = "mse") -> dict[str, float]:
-    facts = tables.summary({"model": model, "persistence": reference}, ASKED)
+    facts = tables.summary({"model": model, "persistence": reference}, CONFIG)
     found = facts["difference_from_persistence"][score]
     assert isinstance(found, dict)
     return found
@@ -127,7 +175,7 @@ def test_one_sequence_has_no_interval() -> None:
 
 def test_the_difference_is_that_of_the_means() -> None:
     results = {"model": scores_of(0.1, -0.1), "persistence": scores_of(-0.2, 0.15)}
-    facts = tables.summary(results, ASKED)
+    facts = tables.summary(results, CONFIG)
     means = [facts[name]["csi"] for name in ("model", "persistence")]
     assert all(isinstance(mean, float) for mean in means)
     found = difference(results["model"], results["persistence"], "csi")["value"]

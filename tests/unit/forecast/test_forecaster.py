@@ -1,4 +1,4 @@
-"""A forecast sees the last context frames only, in data units, and any size the cell allows."""
+"""A forecast is in data units, starts from the last frames, and has any size the cell allows."""
 
 from pathlib import Path
 from typing import Literal
@@ -112,7 +112,7 @@ def test_tiles_of_an_even_field_show_no_seam() -> None:
         ("lstm", (3, 2, 11, 16), 1, "here: 11 x 16 pixels, but this lstm model is tied"),
     ],
 )
-def test_what_the_model_cannot_forecast_is_said(
+def test_frames_that_the_model_cannot_forecast_are_refused(
     cell: Literal["convlstm", "peephole", "lstm"],
     shape: tuple[int, ...],
     steps: int,
@@ -122,7 +122,7 @@ def test_what_the_model_cannot_forecast_is_said(
         forecaster(cell).predict(frames_of(*shape), steps, where="here")
 
 
-def test_another_value_range_is_said() -> None:
+def test_a_value_outside_the_range_of_training_is_refused() -> None:
     frames = frames_of(3, 2, 12, 16)
     frames[1, 0, 0, 0] = 100
     with pytest.raises(BadInput, match=r"100\.0 lies outside value_range \[-32, 64\]"):

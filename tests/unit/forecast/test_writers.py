@@ -8,41 +8,45 @@ import pytest
 from PIL import Image
 
 from convlstm.forecast import writers
+from convlstm.forecast.params import Forecast
 from convlstm.ingest import arrays, images
 from convlstm.ingest.sources import Source
-from convlstm.params.groups import Forecast, Patch
 from convlstm.plot import pictures
-from tests.builders import params_of, reading_of
+from tests.builders import MINUTE, params_of, reading_of
 
-MINUTE = 60_000_000
 FORECAST = np.linspace(0, 200, 2 * 8 * 9, dtype=np.float32).reshape(2, 1, 8, 9)
+INDEX = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9) % 4
+PALETTE = [0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255]  # black, red, green, blue
+
+without_film = pytest.mark.usefixtures("empty_film")
+"""For tests that look at other files, because drawing the film takes longer than all else."""
 
 
-@pytest.fixture(autouse=True)
-def no_film(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Only the test of the film draws one, which takes longer than all else."""
+@pytest.fixture
+def empty_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the film be an empty file."""
 
-    def empty(path: Path, *_: object, **__: object) -> None:
+    def save(path: Path, *_: object, **__: object) -> None:
         path.touch()
 
-    if "film" not in request.node.name:
-        monkeypatch.setattr(pictures, "save_forecast", empty)
+    monkeypatch.setattr(pictures, "save_forecast", save)
 
 
 def params(**changes: object) -> Forecast:
-    patch = params_of(Patch).model_dump()
-    kept = {name: patch[name] for name in ("value_range", "missing_value", "out_of_range")}
-    return Forecast(**reading_of().model_dump() | kept | changes)
+    """Return the shipped params of a forecast, with changes."""
+    return params_of(Forecast, **changes)
 
 
 def context(dtype: str) -> np.ndarray:
+    """Return three frames of sevens."""
     return np.full((3, 1, 8, 9), 7, dtype)
 
 
+@without_film
 @pytest.mark.parametrize(("dtype", "suffix"), [("u1", ".png"), ("u2", ".png"), ("f4", ".tif")])
 def test_images_are_answered_with_images(tmp_path: Path, dtype: str, suffix: str) -> None:
     raw = tmp_path / f"raw{suffix}"
-    images.write(raw, context(dtype)[0])
+    writers.write_image(raw, context(dtype)[0])
     writers.write(tmp_path / "out", Source("s", (raw,)), context(dtype), FORECAST, params())
     expected = FORECAST if dtype == "f4" else np.rint(FORECAST)
     for lead, name in enumerate(("001", "002")):
@@ -56,24 +60,27 @@ def test_images_are_answered_with_images(tmp_path: Path, dtype: str, suffix: str
     ]
 
 
+@without_film
 @pytest.mark.parametrize("name", ["raw.pgm.gz", "raw.mp4"])
-def test_what_has_no_palette_is_not_asked_for_one(tmp_path: Path, name: str) -> None:
+def test_a_file_that_has_no_palette_is_not_opened_for_one(tmp_path: Path, name: str) -> None:
     raw = tmp_path / name
-    raw.write_bytes(b"what Pillow cannot open")
+    raw.write_bytes(b"no image")
     writers.write(tmp_path / "out", Source("s", (raw,)), context("u1"), FORECAST, params())
     assert (tmp_path / "out/001.png").exists()
 
 
+@without_film
 def test_colours_are_answered_with_colours(tmp_path: Path) -> None:
     raw = tmp_path / "raw.png"
     three = np.repeat(context("u1"), 3, axis=1)
-    images.write(raw, three[0])
+    writers.write_image(raw, three[0])
     forecast = np.repeat(FORECAST, 3, axis=1)
     writers.write(tmp_path / "out", Source("s", (raw,)), three, forecast, params())
     with Image.open(tmp_path / "out/002.png") as image:
         assert image.mode == "RGB"
 
 
+@without_film
 @pytest.mark.parametrize("axes", [None, "THW", "NTHW", "HWT"])
 def test_arrays_are_answered_with_an_array_of_the_same_axes(
     tmp_path: Path, axes: str | None
@@ -88,6 +95,7 @@ def test_arrays_are_answered_with_an_array_of_the_same_axes(
     np.testing.assert_array_equal(result, np.rint(FORECAST))
 
 
+@without_film
 def test_forecast_h5_holds_unrounded_values_and_times(tmp_path: Path) -> None:
     source = Source("s", (tmp_path / "raw.npy",) * 3, times=(0, 5 * MINUTE, 10 * MINUTE))
     writers.write(tmp_path / "out", source, context("u1"), FORECAST, params())
@@ -96,9 +104,10 @@ def test_forecast_h5_holds_unrounded_values_and_times(tmp_path: Path) -> None:
         assert file["times"][:].tolist() == [15 * MINUTE, 20 * MINUTE]
 
 
-def test_names_with_times_go_on(tmp_path: Path) -> None:
+@without_film
+def test_the_times_in_names_go_on(tmp_path: Path) -> None:
     files = tuple(tmp_path / f"R197001010{minute:02d}x.png" for minute in (0, 5, 10))
-    images.write(files[-1], context("u1")[0])
+    writers.write_image(files[-1], context("u1")[0])
     source = Source("s", files, times=(0, 5 * MINUTE, 10 * MINUTE))
     how = params(time_format="R%Y%m%d%H%M")
     writers.write(tmp_path / "out", source, context("u1"), FORECAST, how)
@@ -106,7 +115,8 @@ def test_names_with_times_go_on(tmp_path: Path) -> None:
     assert names == {"R197001010015.png", "R197001010020.png"}
 
 
-def test_without_times_none_are_made_up(tmp_path: Path) -> None:
+@without_film
+def test_without_times_no_times_are_written(tmp_path: Path) -> None:
     source = Source("s", (tmp_path / "raw.npy",), 0)
     writers.write(tmp_path / "out", source, context("u1"), FORECAST, params())
     with h5py.File(tmp_path / "out/forecast.h5") as file:
@@ -130,3 +140,38 @@ def test_whole_numbers_are_rounded_and_kept_in_their_range(
     result = writers.as_type(np.array([value], np.float32), np.dtype(dtype))
     assert result.dtype == dtype
     assert result[0] == np.array(kept, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "i4"])
+def test_a_written_image_is_read_as_it_was(tmp_path: Path, dtype: str) -> None:
+    frame = (FORECAST[0].astype(np.int64) * 3 % 251).astype(dtype)
+    path = tmp_path / f"a{writers.suffix_for(frame.dtype)}"
+    writers.write_image(path, frame)
+    (read,) = images.frames(path, reading_of())
+    np.testing.assert_array_equal(read, frame)
+    assert read.dtype == dtype
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".tif", ".bmp"])
+def test_class_numbers_are_written_in_the_palette_of_the_input(tmp_path: Path, suffix: str) -> None:
+    raw = Image.fromarray(INDEX)
+    raw.putpalette(PALETTE)
+    raw.save(tmp_path / f"raw{suffix}")
+    writers.write_image(tmp_path / "a.png", INDEX[None], like=tmp_path / f"raw{suffix}")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), INDEX)
+        np.testing.assert_array_equal(
+            np.asarray(image.convert("RGB")), np.array(PALETTE).reshape(-1, 3)[INDEX]
+        )
+
+
+@pytest.mark.parametrize("axes", [None, "HW", "THW", "CHW", "HWT", "NTCHW", "TNHW"])
+def test_a_written_sequence_is_read_by_the_same_axes(tmp_path: Path, axes: str | None) -> None:
+    channels = 3 if axes and "C" in axes else 1
+    sequence = np.arange(5 * channels * 4 * 6, dtype=np.uint16).reshape(5, channels, 4, 6)
+    writers.write_array(tmp_path / "x.npy", sequence, axes)
+    kept = (axes or "HW").replace("N", "")
+    kept = kept if "T" in kept else f"T{kept}"
+    read = list(arrays.frames(tmp_path / "x.npy", reading_of(raw_axes=kept)))
+    np.testing.assert_array_equal(read, sequence)

@@ -1,4 +1,4 @@
-"""Frames come in order, from all cores, unchanged; every bad file is named with its reason."""
+"""Frames come in order and unchanged from all cores; every bad file is named with its reason."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def read(raw: Path, **reading: object) -> dict[str, np.ndarray]:
-    """All sequences under a folder; the first 20 faults, if there are any."""
+    """Return all sequences under a folder, or raise its faults."""
     faults, how = Faults(), reading_of(**reading)
     found = sources.find(raw, how, faults)
     everything = {}
@@ -87,7 +87,7 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path: Path) -> None:
         "6.png": "holds colours (RGB)",
         "7.png": "No such file",
         "8.gif": "holds several frames",
-        "9.png": "no regular file",
+        "9.png": "not a regular file",
     }
     assert len(found) == len(expected)
     for line, (name, words) in zip(found, expected.items(), strict=True):
@@ -103,7 +103,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     assert "2.png: cannot be read" in lines(tmp_path)[0]
 
 
-def test_an_unreadable_file_is_named_whoever_asks(
+def test_a_file_that_may_not_be_read_is_named_even_for_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("1.png", "2.png"):
@@ -151,12 +151,12 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 300
     # all frames are 12 MB of 40 kB each
-    in_flight = decoding.FILES_A_TASK * (decoding.TASKS_AHEAD * (os.cpu_count() or 1) + 2)
+    in_flight = decoding.FILES_PER_TASK * (decoding.TASKS_AHEAD * (os.cpu_count() or 1) + 2)
     assert peak < in_flight * frame.nbytes + 1_000_000
 
 
 def films(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[sources.Source]:
-    """Files of several frames, which two cores decode."""
+    """Return the sources of `count` files of two frames, which two cores decode."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     for number in range(count):
         np.save(folder / f"{number}.npy", np.zeros((2, 8, 8)))

@@ -1,4 +1,4 @@
-"""What lies under `raw` is found whatever its layout; what is ambiguous is named, never guessed."""
+"""Sequences are found whatever the layout of `raw`; an ambiguous one is named and never guessed."""
 
 import os
 from pathlib import Path
@@ -67,14 +67,14 @@ def test_each_part_of_an_array_is_a_sequence(tmp_path: Path) -> None:
     ]
 
 
-def test_hidden_files_thumbnails_and_other_kinds_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_thumbnails_and_other_kinds_are_skipped(tmp_path: Path) -> None:
     touch_frames(tmp_path / "rain", "1.png", ".hidden.png")
     touch_frames(tmp_path / ".trash", "1.png")
     for name in ("Thumbs.db", ".DS_Store", "notes.txt"):
         (tmp_path / "rain" / name).write_text("x")
     (source,) = find(tmp_path)
     assert names(source) == ["1.png"]
-    assert [path.name for path in sources.passed_over(tmp_path)] == ["Thumbs.db", "notes.txt"]
+    assert [path.name for path in sources.skipped_files(tmp_path)] == ["Thumbs.db", "notes.txt"]
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_link_to_frames_elsewhere_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["missing", "empty", "text", "empty folders"])
-def test_nothing_to_read_is_said_with_the_folder(tmp_path: Path, content: str) -> None:
+def test_a_folder_without_frames_is_named(tmp_path: Path, content: str) -> None:
     raw = tmp_path / "raw"
     if content != "missing":
         raw.mkdir()
@@ -114,9 +114,9 @@ def test_frames_beside_folders_of_frames_are_ambiguous(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("twins", [("frame2.png", "frame02.png"), ("a.png", "a.bmp")])
-def test_two_names_that_count_the_same_are_a_fault(tmp_path: Path, twins: tuple[str, str]) -> None:
+def test_two_names_that_sort_equal_are_a_fault(tmp_path: Path, twins: tuple[str, str]) -> None:
     touch_frames(tmp_path, "b1.png", *twins)
-    with pytest.raises(BadInput, match="counts the same as"):
+    with pytest.raises(BadInput, match="its name sorts equal to"):
         find(tmp_path)
 
 
@@ -155,19 +155,19 @@ def test_the_last_frames_must_follow_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"\xff.png", b"line\nbreak.png", b"\x1b[2J.png"])
-def test_a_name_that_is_no_text_is_shown_safely(tmp_path: Path, name: bytes) -> None:
+def test_a_name_that_is_not_text_is_shown_safely(tmp_path: Path, name: bytes) -> None:
     touch_frames(tmp_path, "1.png")
     (tmp_path / "1.png").rename(tmp_path / os.fsdecode(name))
-    with pytest.raises(BadInput, match="its name holds what is no text") as raised:
+    with pytest.raises(BadInput, match="its name holds characters that are not text") as raised:
         find(tmp_path)
     assert str(raised.value).isascii()
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_a_pipe_is_no_frame(tmp_path: Path) -> None:
+def test_a_pipe_is_not_a_frame(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "1.npy")
     np.save(tmp_path / "2.npy", np.zeros((3, 8, 8)))
-    with pytest.raises(BadInput, match=r"1\.npy: no regular file"):
+    with pytest.raises(BadInput, match=r"1\.npy: not a regular file"):
         find(tmp_path)
 
 

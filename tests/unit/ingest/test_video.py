@@ -1,5 +1,6 @@
-"""A video gives its pictures, as colours or as luminance."""
+"""A video is read as its pictures, in colours or in luminance."""
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,7 @@ ROWS, COLS = 144, 176  # what a small phone films
 
 
 def film(path: Path, codec: str, frames: int = 5) -> np.ndarray:
-    """A square that moves to the right over a grey ramp; returns what was drawn."""
+    """Film a square that moves to the right over grey; return the pictures that were drawn."""
     pictures = np.full((frames, ROWS, COLS, 3), 60, np.uint8)
     for time, picture in enumerate(pictures):
         picture[48:96, 16 * time : 16 * time + 48] = (220, 120, 40)
@@ -95,6 +96,6 @@ def test_a_film_whose_pictures_grow_beyond_max_pixels_is_refused(tmp_path: Path)
 def test_without_pyav_the_error_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BadInput, match="pip install av"):
         video.extent(tmp_path / "a.mp4", reading_of())

@@ -1,10 +1,11 @@
-"""Each cell equals the report's equations in float64 NumPy, with convolutions of SciPy's."""
+"""Each cell equals the equations of Shi et al. 2015 in float64 NumPy, convolved by SciPy."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from scipy.signal import correlate2d
 
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell
@@ -38,9 +39,9 @@ def convolution(frames: np.ndarray, kernels: np.ndarray) -> np.ndarray:
 
 
 def equations(
-    x: np.ndarray, hidden: np.ndarray, memory: np.ndarray, *, product: Map, w: dict[str, np.ndarray]
+    x: np.ndarray, hidden: np.ndarray, before: np.ndarray, *, product: Map, w: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """I, F, C, O, H as the report writes them: a map of X, a map of H and a bias in each gate."""
+    """Equations 2 and 3 as they are printed: a map of X, a map of H and a bias in each gate."""
     own = x.shape[1]
     bias_shape = (-1,) + (1,) * (x.ndim - 2)
 
@@ -49,9 +50,9 @@ def equations(
         kernel, bias = w["gates.weight"][rows], w["gates.bias"][rows].reshape(bias_shape)
         return np.asarray(product(x, kernel[:, :own]) + product(hidden, kernel[:, own:]) + bias)
 
-    i = sigmoid(gate(0) + w.get("peephole_i", 0) * memory)
-    f = sigmoid(gate(1) + w.get("peephole_f", 0) * memory)
-    after = f * memory + i * np.tanh(gate(3))
+    i = sigmoid(gate(0) + w.get("peephole_i", 0) * before)
+    f = sigmoid(gate(1) + w.get("peephole_f", 0) * before)
+    after = f * before + i * np.tanh(gate(3))
     o = sigmoid(gate(2) + w.get("peephole_o", 0) * after)
     return o * np.tanh(after), after
 
@@ -75,15 +76,15 @@ def test_a_cell_equals_the_equations_in_float64(kind: str) -> None:
     torch.manual_seed(0)
     cell, grid, product = cell_of(kind)
     inputs = torch.randn(STEPS, BATCH, INPUTS, *grid)
-    hidden, memory = torch.randn(BATCH, HIDDEN, *grid), torch.randn(BATCH, HIDDEN, *grid)
-    expected = hidden.numpy().astype(np.float64), memory.numpy().astype(np.float64)
+    state = torch.randn(BATCH, HIDDEN, *grid), torch.randn(BATCH, HIDDEN, *grid)
+    expected = state[0].numpy().astype(np.float64), state[1].numpy().astype(np.float64)
     for x in inputs:
-        hidden, memory = cell(x, (hidden, memory))
+        state = cell(x, state)
         expected = equations(
             x.numpy().astype(np.float64), *expected, product=product, w=weights(cell)
         )
-    np.testing.assert_allclose(hidden.detach(), expected[0], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(memory.detach(), expected[1], rtol=0, atol=1e-6)
+    for found, right in zip(state, expected, strict=True):
+        np.testing.assert_allclose(found.detach(), right, rtol=0, atol=1e-6)
 
 
 def test_an_untrained_peephole_cell_is_a_convlstm_cell() -> None:
@@ -92,3 +93,21 @@ def test_an_untrained_peephole_cell_is_a_convlstm_cell() -> None:
     peephole.gates.load_state_dict(plain.gates.state_dict())
     x, state = torch.randn(1, 1, 4, 4), (torch.randn(1, 2, 4, 4), torch.randn(1, 2, 4, 4))
     assert torch.equal(plain(x, state)[0], peephole(x, state)[0])
+
+
+@pytest.mark.parametrize("kind", ["convlstm", "peephole"])
+@pytest.mark.parametrize(
+    "narrow",
+    [(BATCH, HIDDEN, ROWS, 1), (BATCH, HIDDEN, 1, COLS), (BATCH, 1, ROWS, COLS), (1, 1, 1, 1)],
+    ids=str,
+)
+def test_a_cell_state_that_would_be_broadcast_is_refused(
+    kind: str, narrow: tuple[int, ...]
+) -> None:
+    """By the shapes of the signatures, which are executed in these tests."""
+    cell, grid, _ = cell_of(kind)
+    x, hidden = torch.zeros(BATCH, INPUTS, *grid), torch.zeros(BATCH, HIDDEN, *grid)
+    assert np.broadcast_shapes(hidden.shape, narrow) == tuple(hidden.shape)
+    cell(x, (hidden, torch.zeros_like(hidden)))
+    with pytest.raises(TypeCheckError):
+        cell(x, (hidden, torch.zeros(narrow)))

@@ -1,59 +1,50 @@
-"""Every frame is stored once, unchanged; every window is what it says."""
+"""Every frame is stored once and unchanged, and every window holds the frames that it names."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from convlstm.params.groups import Patch
 from convlstm.patch import building
 from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput
-from convlstm.storage import hdf5, store
-from tests.builders import params_of, reading_of
-
-MINUTE = 60_000_000
-
-
-class Built:
-    """A patches.h5 that is read again."""
-
-    def __init__(self, path: Path) -> None:
-        with hdf5.reading(path) as file:
-            self.facts: dict[str, Any] = hdf5.description(file)
-            self.frames = Geometry(**self.facts["geometry"]).unfold(file["frames"][:])
-            self.windows = {split: rows[:] for split, rows in file["windows"].items()}
-            self.sequences = hdf5.texts(file["sequences"])
+from convlstm.storage import hdf5, patches
+from convlstm.storage.patches import Patches
+from tests.builders import MINUTE, patches_of, reading_of
 
 
-def build(folder: Path, sequences: dict[str, np.ndarray], **changes: object) -> Built:
-    """patches.h5 of sequences (time, channel, row, col); a name with `@` has frames 5 min apart."""
-    with hdf5.create(folder / "frames.h5") as file:
-        for name, frames in sequences.items():
-            times = None
-            if "@" in name:  # the minutes follow
-                times = tuple(int(minute) * MINUTE for minute in name.split("@")[1].split(","))
-            labels = tuple(f"{time}.png" for time in range(len(frames)))
-            store.append_sequence(file, name, frames, labels=labels, times=times)
-        hdf5.describe(file, reading=reading_of().model_dump())
+def build(
+    folder: Path,
+    sequences: Mapping[str, np.ndarray],
+    minutes: Mapping[str, tuple[int, ...]] | None = None,
+    /,
+    **changes: object,
+) -> Patches:
+    """Build patches.h5 with windows of 2 frames to 1, and return it with its frames unfolded.
+
+    `minutes` are the times of the frames, for the sequences that have them.
+    """
+    times = {
+        name: tuple(minute * MINUTE for minute in moments)
+        for name, moments in (minutes or {}).items()
+    }
     usual: dict[str, object] = {"context_frames": 2, "forecast_frames": 1, "stride": 1}
-    params = params_of(Patch, **{**usual, **changes})
-    with (
-        hdf5.reading(folder / "frames.h5") as source,
-        hdf5.create(folder / "patches.h5") as target,
-    ):
-        list(building.build(source, target, params))
-    return Built(folder / "patches.h5")
+    path = patches_of(folder, sequences, times=times, **{**usual, **changes})
+    with hdf5.open_complete(path) as file:
+        built = patches.read(file)
+        geometry = Geometry(**built.description["geometry"])
+        return built._replace(frames=geometry.unfold(built.frames[:]))
 
 
 def unique(count: int, rows: int = 10, cols: int = 11, start: int = 0) -> np.ndarray:
-    """Frames whose pixels all differ."""
+    """Return frames whose pixels all differ."""
     size = count * rows * cols
     return np.arange(start, start + size, dtype=np.int32).reshape(count, 1, rows, cols)
 
 
 def three(length: int = 5, **sizes: int) -> dict[str, np.ndarray]:
+    """Return three sequences whose pixels all differ."""
     return {f"s{k}": unique(length, start=10_000 * k, **sizes) for k in range(3)}
 
 
@@ -66,12 +57,12 @@ def test_whole_frames_come_back_in_their_type(tmp_path: Path) -> None:
     np.testing.assert_array_equal(built.frames, np.concatenate(list(raw.values())))
     assert built.frames.dtype == np.int32
     assert built.sequences == ["s0", "s1", "s2"]
-    assert built.facts["scaling"]["value_range"] == (0, 50_000)
-    assert built.facts["reading"] == reading_of().model_dump()
-    assert (built.facts["context_frames"], built.facts["forecast_frames"]) == (2, 1)
+    assert built.description["scaling"]["value_range"] == (0, 50_000)
+    assert built.description["reading"] == reading_of().model_dump()
+    assert (built.description["context_frames"], built.description["forecast_frames"]) == (2, 1)
 
 
-def test_a_window_is_frames_in_a_row_of_its_tile(tmp_path: Path) -> None:
+def test_a_window_is_successive_frames_of_its_tile(tmp_path: Path) -> None:
     raw = three()
     built = build(tmp_path, raw, tile_size=7, patch_size=2, **WIDE)
     seen = 0
@@ -91,6 +82,19 @@ def test_tiles_hold_every_pixel(tmp_path: Path) -> None:
     assert set(np.unique(built.frames)) == set(np.unique(np.concatenate(list(raw.values()))))
 
 
+def test_the_patches_are_the_same_however_many_frames_are_in_memory_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, built = three(), []
+    for block_bytes in (1, 2 * raw["s0"][0].nbytes, building.BLOCK_BYTES):  # 1, 2 and all frames
+        monkeypatch.setattr(building, "BLOCK_BYTES", block_bytes)
+        built.append(build(tmp_path, raw, tile_size=7, **WIDE))
+    for other in built[1:]:
+        np.testing.assert_array_equal(other.frames, built[0].frames)
+        for split, rows in other.windows.items():
+            np.testing.assert_array_equal(rows, built[0].windows[split])
+
+
 @pytest.mark.parametrize("split_by", ["sequence", "time"])
 def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by: str) -> None:
     raw = {f"s{k}": unique(20, start=10_000 * k) for k in range(4)}
@@ -106,17 +110,17 @@ def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by:
 
 
 def test_no_window_crosses_a_gap(tmp_path: Path) -> None:
-    raw = {f"s{k}@0,5,10,30,35,40,45": unique(7, start=10_000 * k) for k in range(3)}
-    built = build(tmp_path, raw, **WIDE)
+    raw = three(length=7)
+    built = build(tmp_path, raw, dict.fromkeys(raw, (0, 5, 10, 30, 35, 40, 45)), **WIDE)
     starts = sorted(start % 7 for rows in built.windows.values() for start in rows["start"])
     assert starts == [0] * 3 + [3] * 3 + [4] * 3  # frames 0-2, 3-5 and 4-6 of each
 
 
 def test_a_sequence_cut_to_pieces_is_named(tmp_path: Path) -> None:
-    raw = {f"s{k}": unique(4, start=10_000 * k) for k in range(3)}
-    raw["gaps@0,5,60,65"] = unique(4, start=30_000)
-    with pytest.raises(BadInput, match="gaps@0,5,60,65: 2 frames between gaps"):
-        build(tmp_path, raw, **WIDE)
+    raw = three(length=4)
+    raw["gaps"] = unique(4, start=30_000)
+    with pytest.raises(BadInput, match="gaps: 2 frames between gaps"):
+        build(tmp_path, raw, {"gaps": (0, 5, 60, 65)}, **WIDE)
 
 
 def test_a_window_with_an_empty_frame_is_left_out(tmp_path: Path) -> None:
@@ -128,7 +132,9 @@ def test_a_window_with_an_empty_frame_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fraction", "kept"), [(0.0, 6), (0.25, 6), (0.26, 3), (1.0, 3)])
-def test_dry_windows_do_not_train_but_test(tmp_path: Path, fraction: float, kept: int) -> None:
+def test_dry_windows_validate_and_test_but_do_not_train(
+    tmp_path: Path, fraction: float, kept: int
+) -> None:
     raw = {f"s{k}": np.zeros((5, 1, 8, 8), np.uint8) for k in range(4)}
     raw["s0"][:] = 9
     raw["s1"][..., :2] = 9  # a quarter of the pixels
@@ -197,7 +203,7 @@ def test_sequences_of_several_sizes_can_be_cut_to_tiles(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_missing_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
+def test_a_missing_value_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
     raw = {name: np.ones((5, 1, 10, 11)) for name in "abc"}
     raw["a"] = raw["a"].astype(np.float32)
     raw["a"][0, 0, 0, 0] = -999.9

@@ -1,4 +1,4 @@
-"""Folding loses nothing, and its channel order is the family's."""
+"""Folding loses nothing, and its channel order is that of TensorFlow, PredRNN and OpenSTL."""
 
 from itertools import pairwise
 
@@ -55,7 +55,7 @@ def test_the_reports_frame_becomes_the_reports_patches() -> None:
 
 
 def test_the_channel_is_row_in_patch_times_p_plus_col_times_channels_plus_channel() -> None:
-    # the family's order, written as a slow loop
+    # the order of TensorFlow's ConvLSTM, PredRNN and OpenSTL, written as a slow loop
     p, channels = 2, 3
     frames = numbered(channels, 6, 4)
     folded = fold(frames, p)
@@ -74,18 +74,20 @@ def test_only_one_channel_folds_as_pixel_unshuffle(channels: int, equal: bool) -
     np.testing.assert_array_equal(unfold(fold(frames, 2), 2), frames)
 
 
-def test_padding_is_not_real() -> None:
+def test_the_mask_is_true_at_each_pixel_of_the_frame_and_false_at_padding() -> None:
     geometry = Geometry(channels=2, rows=5, cols=7, patch_size=4)
-    real = geometry.real_pixels()
-    assert real.shape == (32, 2, 2)
-    assert real.sum() == 2 * 5 * 7
-    assert not geometry.fold(np.ones((2, 5, 7)))[~real].any()
+    mask = geometry.padding_mask()
+    assert mask.shape == (32, 2, 2)
+    assert mask.sum() == geometry.pixels == 2 * 5 * 7
+    folded = geometry.fold(np.ones((2, 5, 7)))
+    assert folded[mask].all()
+    assert not folded[~mask].any()
 
 
 def test_padding_is_at_the_bottom_and_right() -> None:
     # 1 x 3 in patches of 2: channel = 2 * row + col; row 1 and col 3 are padding
-    real = Geometry(channels=1, rows=1, cols=3, patch_size=2).real_pixels()
-    np.testing.assert_array_equal(real[:, 0], [[1, 1], [1, 0], [0, 0], [0, 0]])
+    mask = Geometry(channels=1, rows=1, cols=3, patch_size=2).padding_mask()
+    np.testing.assert_array_equal(mask[:, 0], [[1, 1], [1, 0], [0, 0], [0, 0]])
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,4 +1,4 @@
-"""Data units to [0, 1] and back; what is missing or out of range is never cast in silence."""
+"""Data units become [0, 1] and return; missing or outlying values are never cast in silence."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ from convlstm.runtime.errors import BadInput
 
 def test_the_ends_of_the_range_become_0_and_1() -> None:
     values = np.array([-10, 0, 30], np.int16)
-    unit, measured = Scaling((-10.0, 30.0)).to_unit(values)
+    unit, mask = Scaling((-10.0, 30.0)).to_unit(values)
     np.testing.assert_array_equal(unit, np.array([0, 0.25, 1], np.float32))  # 10 / 40 = 0.25
-    assert measured.all()
+    assert mask.all()
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
-def test_all_that_a_type_can_hold_is_from_0_to_1(dtype: str) -> None:
+def test_the_range_of_a_type_becomes_0_to_1(dtype: str) -> None:
     limits = np.iinfo(dtype)
     values = np.arange(limits.min, limits.max + 1).astype(dtype)
     unit, _ = Scaling((float(limits.min), float(limits.max))).to_unit(values)
@@ -49,11 +49,11 @@ def test_values_come_back_from_the_unit_range(
     np.testing.assert_allclose(back, values, rtol=0, atol=1e-6 * (abs(low) + width))
 
 
-def test_a_missing_value_is_zero_and_not_measured() -> None:
+def test_a_missing_value_is_zero_and_false_in_the_mask() -> None:
     values = np.array([0, 100, 254, 255], np.uint8)
-    unit, measured = Scaling((0.0, 200.0), (254.0, 255.0)).to_unit(values)
+    unit, mask = Scaling((0.0, 200.0), (254.0, 255.0)).to_unit(values)
     np.testing.assert_array_equal(unit, np.array([0, 0.5, 0, 0], np.float32))
-    np.testing.assert_array_equal(measured, [True, True, False, False])
+    np.testing.assert_array_equal(mask, [True, True, False, False])
 
 
 @pytest.mark.parametrize("mark", [-999.9, 1e20, 0.1])
@@ -73,9 +73,9 @@ def test_a_number_too_large_for_float32_warns_of_nothing(missing: tuple[float, .
 
 def test_nan_is_missing_if_it_is_listed() -> None:
     values = np.array([np.nan, 1.0], np.float32)
-    unit, measured = Scaling((0.0, 2.0), (float("nan"),)).to_unit(values)
+    unit, mask = Scaling((0.0, 2.0), (float("nan"),)).to_unit(values)
     np.testing.assert_array_equal(unit, np.array([0, 0.5], np.float32))
-    np.testing.assert_array_equal(measured, [False, True])
+    np.testing.assert_array_equal(mask, [False, True])
 
 
 @pytest.mark.parametrize("bad", [-1.0, 300.0, np.nan, np.inf])
@@ -87,9 +87,9 @@ def test_a_value_out_of_range_is_an_error_that_names_it(bad: float) -> None:
 
 def test_clipping_takes_the_nearer_end() -> None:
     scaling = Scaling((0.0, 10.0), out_of_range="clip")
-    unit, measured = scaling.to_unit(scaling.check(np.array([-5.0, 20.0]), where="here"))
+    unit, mask = scaling.to_unit(scaling.check(np.array([-5.0, 20.0]), where="here"))
     np.testing.assert_array_equal(unit, np.array([0, 1], np.float32))
-    assert measured.all()
+    assert mask.all()
 
 
 def test_nan_cannot_be_clipped() -> None:

@@ -20,7 +20,7 @@ shares = st.tuples(st.integers(1, 50), st.integers(1, 50), st.integers(1, 50)).m
 
 
 def owners(spans: list[Span]) -> dict[tuple[str, int], set[str]]:
-    """For each frame of each sequence the splits that have it."""
+    """Return for each frame of each sequence the splits that have it."""
     found: dict[tuple[str, int], set[str]] = {}
     for span in spans:
         for frame in range(span.start, span.stop):
@@ -94,7 +94,7 @@ def test_a_sequence_without_a_whole_window_is_named(runs: dict[str, list[tuple[i
     check_lengths(runs, length=19)
 
 
-def test_too_few_sequences_name_the_other_way() -> None:
+def test_too_few_sequences_are_told_to_split_by_time() -> None:
     with pytest.raises(BadInput, match="split_by to time"):
         split_by_sequence({"a": 5, "b": 5}, (0.5, 0.25, 0.25))
 
@@ -104,6 +104,6 @@ def test_too_short_a_sequence_cannot_be_split_by_time() -> None:
         split_by_time({"a": 59}, (0.5, 0.25, 0.25), length=20)
 
 
-def test_an_unknown_name_is_said_beside_those_that_are_there() -> None:
+def test_an_unknown_name_is_listed_beside_the_known_ones() -> None:
     with pytest.raises(BadInput, match=r"no sequence \['june'\]; there are \['may'\]"):
         split_by_name({"may": 5}, valid=["may"], test=["june"])

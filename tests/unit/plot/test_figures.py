@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convlstm.plot import figures
-from convlstm.scores import totals
+from convlstm.scores import catalogue
+from convlstm.scores.categorical import COUNTS
 
 TRAINING = pd.DataFrame(
     {
@@ -24,14 +26,13 @@ TRAINING = pd.DataFrame(
         "valid_sharpness": [10.0, 11.0, 12.0],
     }
 )
-SCORES = ["mse", "fmae", "ssim", "psnr", "sharpness", "bias", "correlation"]
-SCORES += ["spectral_ratio_small", "spectral_ratio_medium", "truth_sharpness"]
-SHOWN = ["MSE", "FMAE", "SSIM", "PSNR", "sharpness", "bias", "correlation", "power", "power"]
+KEYS = [score.key for score in catalogue.BY_LEAD]
+DRAWN = [score for score in catalogue.BY_LEAD if score.better is not None]
 
 
 def scores_from(first: float) -> pd.DataFrame:
     """Two lead times; no number stands in two columns."""
-    columns = {name: [first + 10 * k, first + 10 * k + 1] for k, name in enumerate(SCORES)}
+    columns = {name: [first + 2 * k, first + 2 * k + 1] for k, name in enumerate(KEYS)}
     return pd.DataFrame({"lead": [1, 2], **columns})
 
 
@@ -80,27 +81,54 @@ def test_a_curve_says_what_it_shows(name: str, score: str, line: str) -> None:
     assert [text.get_text() for text in legend.get_texts()] == [line]
 
 
-@pytest.mark.parametrize(("panel", "column"), list(enumerate(SCORES[:9])))
-def test_lead_time_shows_the_model_beside_what_it_must_beat(panel: int, column: str) -> None:
-    lines = {str(line.get_label()): line for line in lead_times().axes[panel].lines}
-    assert list(lines) == [*FORECASTERS, *(["truth"] if column == "sharpness" else [])]
+def panel_of(key: str) -> Axes:
+    """The panel of one score in the chart of all."""
+    return lead_times().axes[[score.key for score in DRAWN].index(key)]
+
+
+def test_every_score_that_can_be_better_or_worse_has_a_panel() -> None:
+    panels = [axes for axes in lead_times().axes if axes.lines]
+    assert [axes.get_ylabel() for axes in panels] == [
+        f"{score.label} ({score.unit})" if score.unit else score.label for score in DRAWN
+    ]
+    assert len(panels) == len(KEYS) - 1  # all but the sharpness of the truth
+    assert all(axes.axison == bool(axes.lines) for axes in lead_times().axes)
+
+
+@pytest.mark.parametrize("key", [score.key for score in DRAWN])
+def test_lead_time_shows_the_model_beside_what_it_must_beat(key: str) -> None:
+    lines = {str(line.get_label()): line for line in panel_of(key).lines}
+    assert list(lines) == [*FORECASTERS, *(["truth"] if key == "sharpness" else [])]
     for name, table in FORECASTERS.items():
         np.testing.assert_array_equal(lines[name].get_xdata(), [1, 2])
-        np.testing.assert_array_equal(lines[name].get_ydata(), table[column])
+        np.testing.assert_array_equal(lines[name].get_ydata(), table[key])
 
 
 def test_sharpness_stands_beside_the_truths() -> None:
-    (truth,) = [line for line in lead_times().axes[4].lines if line.get_label() == "truth"]
+    (truth,) = [line for line in panel_of("sharpness").lines if line.get_label() == "truth"]
     np.testing.assert_array_equal(truth.get_xdata(), [1, 2])
     np.testing.assert_array_equal(truth.get_ydata(), FORECASTERS["model"]["truth_sharpness"])
 
 
-@pytest.mark.parametrize(("panel", "score"), list(enumerate(SHOWN)))
-def test_a_panel_says_what_it_shows(panel: int, score: str) -> None:
-    axes = lead_times().axes[panel]
+@pytest.mark.parametrize(
+    ("key", "name", "better"),
+    [
+        ("mse", "MSE", "low"),
+        ("fmae", "FMAE", "low"),
+        ("ssim", "SSIM", "high"),
+        ("psnr", "PSNR", "high"),
+        ("sharpness", "sharpness", "near the truth's"),
+        ("bias", "bias", "near 0"),
+        ("correlation", "correlation", "high"),
+        ("spectral_ratio_small", "power 2-8 pixels", "near 1"),
+        ("spectral_ratio_medium", "power 8-32 pixels", "near 1"),
+    ],
+)
+def test_a_panel_says_what_it_shows(key: str, name: str, better: str) -> None:
+    axes = panel_of(key)
     assert axes.get_xlabel() == "lead time (frames)"
-    assert axes.get_ylabel().split()[0] == score
-    assert axes.get_legend() is not None
+    assert axes.get_ylabel().split(" (")[0] == name
+    assert axes.get_title(loc="right") == f"better: {better}"
 
 
 def test_the_switch_of_the_sampling_is_marked() -> None:
@@ -119,7 +147,7 @@ EVENTS = pd.DataFrame(
         ("zeros", 1.0, 1, 0, 8, 0, 9),
         ("zeros", 5.0, 1, 0, 4, 0, 9),
     ],
-    columns=["forecaster", "threshold", "lead", *totals.EVENTS],
+    columns=["forecaster", "threshold", "lead", *COUNTS],
 )
 
 
@@ -133,29 +161,108 @@ def test_performance_pools_over_leads() -> None:
     assert [text.get_text() for text in axes.texts if text.get_text() in ("1", "5")] == ["1", "5"]
 
 
+SCALES = pd.DataFrame(
+    [
+        (name, limit, scale, lead, scale / 10 + lead / 100)
+        for limit in (1.0, 5.0)
+        for name in ("model", "zeros")
+        for scale in (1, 4)
+        for lead in (1, 3)
+    ],
+    columns=["forecaster", "threshold", "scale", "lead", "fss"],
+)
+SPECTRUM = pd.DataFrame(
+    [
+        (name, lead, length, power * lead)
+        for lead in (1, 5)
+        for name, power in (("truth", 2.0), ("model", 1.0), ("zeros", 0.0))
+        for length in (16.0, 8.0)
+    ],
+    columns=["forecaster", "lead", "wavelength_pixels", "power"],
+)
+
+
 def test_skill_by_scale_is_the_mean_over_leads() -> None:
-    rows = [
-        ("model", 1.0, scale, lead, scale / 10 + lead / 100) for scale in (1, 4) for lead in (1, 3)
+    panels = figures.scale_skill(SCALES).axes
+    assert [panel.get_title() for panel in panels] == [
+        "events of at least 1",
+        "events of at least 5",
     ]
-    table = pd.DataFrame(rows, columns=["forecaster", "threshold", "scale", "lead", "fss"])
-    (line,) = figures.scale_skill(table).axes[0].lines
+    line, _ = panels[0].lines
     np.testing.assert_array_equal(line.get_xdata(), [1, 4])
     np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [0.12, 0.42])
 
 
 def test_spectra_show_each_lead_and_leave_out_what_has_no_power() -> None:
-    rows = [
-        (name, lead, length, power * lead)
-        for lead in (1, 5)
-        for name, power in (("truth", 2.0), ("model", 1.0), ("zeros", 0.0))
-        for length in (16.0, 8.0)
-    ]
-    table = pd.DataFrame(rows, columns=["forecaster", "lead", "wavelength_pixels", "power"])
-    panels = figures.spectra(table).axes
+    panels = figures.spectra(SPECTRUM).axes
     assert [panel.get_title() for panel in panels] == ["lead 1", "lead 5"]
     lines = {str(line.get_label()): line for line in panels[1].lines}
     assert list(lines) == ["truth", "model"]
     np.testing.assert_array_equal(lines["truth"].get_ydata(), [10, 10])
+
+
+@pytest.mark.parametrize(
+    ("draw", "names"),
+    [
+        (lead_times, ["model", "zeros", "persistence", "truth"]),
+        (lambda: figures.scale_skill(SCALES), ["model", "zeros"]),
+        (lambda: figures.spectra(SPECTRUM), ["truth", "model"]),
+    ],
+    ids=["lead_times", "scale_skill", "spectra"],
+)
+def test_a_figure_of_several_panels_has_one_legend_of_all_lines(
+    draw: Callable[[], Figure], names: list[str]
+) -> None:
+    figure = draw()
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    colours = {line.get_label(): line.get_color() for axes in figure.axes for line in axes.lines}
+    for handle, name in zip(legend.get_lines(), names, strict=True):
+        assert handle.get_color() == colours[name]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.performance(EVENTS),
+        lambda: figures.sharpness(FORECASTERS["model"], BASELINES),
+        lambda: figures.training_curves(TRAINING)["loss"],
+    ],
+    ids=["performance", "sharpness", "loss"],
+)
+def test_a_figure_of_one_panel_has_its_legend_in_it(draw: Callable[[], Figure]) -> None:
+    figure = draw()
+    assert not figure.legends
+    (axes,) = figure.axes
+    assert axes.get_legend() is not None
+
+
+def test_all_charts_come_in_the_order_of_the_page_each_with_a_caption() -> None:
+    tables = {
+        "training": TRAINING,
+        "by_lead": FORECASTERS["model"],
+        "baselines": BASELINES,
+        "by_threshold": EVENTS,
+        "by_scale": SCALES,
+        "spectrum": SPECTRUM,
+    }
+    charts = figures.all_of(tables)
+    assert list(charts) == [
+        *("lead_time", "performance", "scale_skill", "spectra", "sharpness_by_truth"),
+        *("loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness"),
+    ]
+    captions = [caption for caption, _ in charts.values()]
+    assert all(captions)
+    assert len(set(captions)) == len(captions)
+    assert charts["valid_loss"][0] == "Training: valid_loss"
+
+
+def test_every_baseline_has_a_style_and_a_marker_of_its_own() -> None:
+    styles = [str(sorted(style.items(), key=str)) for style in figures.STYLES.values()]
+    assert len(set(styles)) == len(styles)
+    assert len(set(figures.MARKERS.values())) == len(figures.MARKERS)
+    assert set(figures.STYLES) - {"truth"} == set(figures.MARKERS)
 
 
 def test_sharpness_is_drawn_against_the_truths() -> None:
@@ -172,7 +279,7 @@ def test_means_are_over_leads_and_undefined_where_one_is() -> None:
     assert list(means) == ["model", "zeros", "persistence"]
     assert means["model"]["mse"] == 0.5
     assert np.isnan(means["model"]["ssim"])
-    assert set(means["zeros"]) == set(SCORES)
+    assert set(means["zeros"]) == set(KEYS)
 
 
 @pytest.mark.slow

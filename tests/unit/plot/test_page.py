@@ -4,33 +4,42 @@ import csv
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from convlstm.params.groups import Params
 from convlstm.plot import page
-from convlstm.scores.catalogue import COLUMNS
-from tests.builders import SmallRun
+from convlstm.scores import catalogue
+from stages.check import Params
+from tests.builders import SmallRun, params_of
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
 )
-FACTS = {
-    "params": Params().model_dump() | {"lr": 0.01, "raw_dataset": "<b>rain</b>"},
+KEYS = [score.key for score in catalogue.BY_LEAD if score.better is not None]
+RUN: dict[str, Any] = {
+    "params": params_of(
+        Params,
+        lr=0.01,
+        hidden_channels=[16, 8],
+        gradient_clip=None,
+        raw_dataset="<b>rain</b>",
+    ).model_dump(),
     "data": {"sequences": 3, "frame": (8, 9), "channels": 1, "train": 5, "valid": 2, "test": 1},
     "device": "a CPU",
 }
 
 
 def row(**changes: float) -> dict[str, float]:
-    return {**dict.fromkeys(COLUMNS, 0.5), "truth_sharpness": 50.0, **changes}
+    return {**dict.fromkeys(KEYS, 0.5), "truth_sharpness": 50.0, **changes}
 
 
 def winners(means: dict[str, dict[str, float]], column: str) -> set[str]:
-    text = page.page(FACTS, means, [])
+    text = page.page(RUN, means, [])
     rows = re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", text.split('id="scores"')[1])
     return {
         name for name, cells in rows if re.search(rf'data-column="{column}"[^>]*class=best', cells)
@@ -57,22 +66,57 @@ def test_the_best_of_a_column_is_marked(
     assert winners(means, column) == best
 
 
-def test_what_was_changed_is_told_and_nothing_else() -> None:
-    changes = page.page(FACTS, {"model": row()}, []).split('id="changes"')[1].split("</table>")[0]
-    assert "<td>lr</td><td>0.01</td><td>0.003</td>" in changes
-    assert changes.count("<tr>") == 3  # the head, lr and raw_dataset
-    assert "as shipped." in page.page({**FACTS, "params": {"lr": 0.003}}, {"model": row()}, [])
+def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
+    table = page.page(RUN, {"model": row()}, []).split('id="scores"')[1].split("</table>")[0]
+    assert re.findall(r'data-column="(\w+)"', table) == KEYS
+    heads = re.findall(r'<th title="better: ([^"]+)">([^<]+)</th>', table)
+    drawn = [score for score in catalogue.BY_LEAD if score.better is not None]
+    assert heads == [
+        (score.better, f"{score.label}, dB" if score.key == "psnr" else score.label)
+        for score in drawn
+    ]
+
+
+def test_every_score_that_can_be_better_or_worse_is_defined() -> None:
+    text = page.page(RUN, {"model": row()}, []).split("<h2>The scores</h2>")[1]
+    defined = re.findall(r"<dt>([^<]+) \(better: ([^<]+)\)</dt><dd>([^<]+)</dd>", text)
+    scores = [score for score in catalogue.ALL if score.better is not None]
+    assert [(label, better) for label, better, _ in defined] == [
+        (score.label, score.better) for score in scores
+    ]
+    for score, (_, _, meaning) in zip(scores, defined, strict=True):
+        suffix = ", in data units" if score.key in ("rmse", "bias") else ""
+        assert unescape(meaning) == score.meaning + suffix
+
+
+def test_the_params_of_the_run_are_listed_each_with_its_value() -> None:
+    text = page.page(RUN, {"model": row()}, []).split("<details>")[1].split("</details>")[0]
+    assert f"<summary>The {len(RUN['params'])} params of this run</summary>" in text
+    listed = dict(re.findall(r"<tr><td>(\w+)</td><td>([^<]*)</td></tr>", text))
+    assert list(listed) == list(RUN["params"])
+    shown = {key: listed[key] for key in ("lr", "hidden_channels", "gradient_clip")}
+    assert shown == {"lr": "0.01", "hidden_channels": "[16, 8]", "gradient_clip": "None"}
 
 
 def test_names_of_users_are_no_markup() -> None:
-    text = page.page(FACTS, {"model": row()}, [("a.png", "<script>x</script>", PIXEL)])
-    assert "<b>rain" not in text
-    assert "<script" not in text
-    assert "&lt;b&gt;rain" in text
+    run = {**RUN, "params": {**RUN["params"], "<i>key": "a & b"}, "device": "<u>a device"}
+    text = page.page(run, {"<em>model": row()}, [("a.png", "<script>x</script>", PIXEL)])
+    for markup in ("<b>rain", "<script", "<i>key", "a & b", "<u>a device", "<em>model"):
+        assert markup not in text
+    for escaped in ("&lt;b&gt;rain", "&lt;i&gt;key", "a &amp; b", "&lt;u&gt;a device"):
+        assert escaped in text
+
+
+def test_the_data_of_the_run_is_told_in_a_sentence() -> None:
+    text = page.page(RUN, {"model": row()}, [])
+    assert (
+        "3 sequences, frames of 8 x 9 pixels, 1 channel(s); 5 windows train, 2 validate, 1 test. "
+        "Evaluated on a CPU." in text
+    )
 
 
 def test_an_undefined_score_is_a_dash() -> None:
-    text = page.page(FACTS, {"model": row(correlation=float("nan"))}, [])
+    text = page.page(RUN, {"model": row(correlation=float("nan"))}, [])
     assert re.search(r'data-column="correlation"[^>]*>-</td>', text)
 
 
@@ -96,7 +140,7 @@ def test_the_pages_numbers_are_those_of_the_csvs(small_run: SmallRun) -> None:
     assert [name for name, _ in found] == list(dict.fromkeys(line["forecaster"] for line in rows))
     for name, cells in found:
         shown = dict(re.findall(r'data-column="(\w+)" data-value="([^"]*)"', cells))
-        assert list(shown) == list(COLUMNS)
+        assert list(shown) == KEYS
         for column, value in shown.items():
             lines = [line[column] for line in rows if line["forecaster"] == name]
             if "" in lines:

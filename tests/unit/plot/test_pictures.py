@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from convlstm.plot import figures, pictures
-from convlstm.plot.pictures import COLOUR_MAP, Window
+from convlstm.plot.pictures import COLOUR_MAP
+from convlstm.storage.forecasts import DrawnWindow
 
 
-def window(channels: int = 1, context: int = 3, leads: int = 2) -> Window:
+def window(channels: int = 1, context: int = 3, leads: int = 2) -> DrawnWindow:
     random = np.random.default_rng(0)
     shape = (channels, 12, 14)
-    return Window(
+    return DrawnWindow(
         "a label",
         random.uniform(0, 200, (context, *shape)).astype(np.float32),
         random.uniform(0, 200, (leads, *shape)).astype(np.float32),
@@ -30,7 +31,7 @@ def panels(axes: list[Axes]) -> dict[str, np.ndarray]:
 
 
 def test_the_reports_pictures_are_numbered_through() -> None:
-    names = list(window(context=10, leads=10).numbered())
+    names = list(pictures.numbered(window(context=10, leads=10)))
     assert names[:2] == ["gt01", "gt02"]
     assert names[19:21] == ["gt20", "pd11"]
     assert names[-1] == "pd20"
@@ -99,7 +100,7 @@ def test_a_frame_is_a_picture_pixel_for_pixel(tmp_path: Path) -> None:
 def test_a_film_has_every_frame_even_if_nothing_moves(tmp_path: Path) -> None:
     # a GIF writer drops a frame that equals the one before; here the title changes
     known, next_two = (np.full((count, 1, 9, 9), 50, np.float32) for count in (3, 2))
-    still = Window("s", known, next_two, next_two, (0.0, 99.0))
+    still = DrawnWindow("s", known, next_two, next_two, (0.0, 99.0))
     pictures.save_comparison(tmp_path / "a.gif", still, frames_per_second=4)
     with Image.open(tmp_path / "a.gif") as film:
         assert getattr(film, "n_frames", 1) == 5

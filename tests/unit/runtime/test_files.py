@@ -1,5 +1,6 @@
 """A file is whole or absent; a number is written as a number, an undefined one as nothing."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convlstm.runtime.errors import FAULTS_SHOWN, BadInput, Faults
+from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.runtime.files import (
     check_new_folder,
+    check_room,
     from_text,
     replacing,
     replacing_folder,
@@ -49,14 +51,14 @@ def test_a_table_has_eight_digits_and_empty_cells(tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").read_bytes() == b"lead,mse\n1,0.33333333\n20,\n"
 
 
-def test_undefined_facts_are_null(tmp_path: Path) -> None:
-    write_json(tmp_path / "facts.json", {"model": {"mse": 2 / 3, "ssim": float("nan")}})
-    facts = json.loads((tmp_path / "facts.json").read_text())
-    assert facts == {"model": {"mse": 0.66666667, "ssim": None}}
+def test_an_undefined_number_is_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "summary.json", {"model": {"mse": 2 / 3, "ssim": float("nan")}})
+    content = json.loads((tmp_path / "summary.json").read_text())
+    assert content == {"model": {"mse": 0.66666667, "ssim": None}}
 
 
 plain = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False))
-facts = st.recursive(
+contents = st.recursive(
     plain,
     lambda inner: (
         st.dictionaries(st.text(), inner) | st.lists(inner).map(lambda items: tuple(items))
@@ -65,30 +67,21 @@ facts = st.recursive(
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.dictionaries(st.text(), facts))
-def test_facts_come_back_from_their_text(given_facts: dict[str, object]) -> None:
-    assert from_text(to_text(given_facts)) == given_facts
+@given(st.dictionaries(st.text(), contents))
+def test_content_comes_back_from_its_text(content: dict[str, object]) -> None:
+    assert from_text(to_text(content)) == content
 
 
-def test_a_text_that_is_no_object_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a JSON object"):
-        from_text("[1]")
+def test_equal_content_is_equal_text() -> None:
+    assert to_text({"a": 1, "b": (2, 3)}) == to_text({"b": [2, 3], "a": 1})
 
 
-def test_the_first_faults_are_listed_and_the_others_counted() -> None:
-    faults = Faults()
-    for number in range(FAULTS_SHOWN + 3):
-        with faults.collected():
-            raise BadInput(f"file {number}")
-    with pytest.raises(BadInput) as raised:
-        faults.check()
-    lines = str(raised.value).splitlines()
-    assert lines[:FAULTS_SHOWN] == [f"file {number}" for number in range(20)]
-    assert lines[FAULTS_SHOWN:] == ["... and 3 more"]
-
-
-def test_without_faults_nothing_stops() -> None:
-    Faults().check()
+@pytest.mark.parametrize(
+    ("text", "words"), [("[1]", "not a JSON object"), ('{"a":' + 10**5 * "[", "too deeply")]
+)
+def test_a_text_that_is_not_an_object_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        from_text(text)
 
 
 def test_a_folder_for_new_files_is_new_or_empty_and_elsewhere(tmp_path: Path) -> None:
@@ -105,6 +98,47 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(BadInput, match="cannot be written"), replacing(tmp_path / "data/new/x"):
         pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError("7200 requested and 4096 written"),  # NumPy
+        RuntimeError("file write failed: errno = 28, error message = 'No space'"),  # HDF5
+    ],
+)
+def test_a_full_disk_is_reported_with_the_bytes_that_are_needed(
+    tmp_path: Path, error: Exception
+) -> None:
+    def fail() -> None:
+        with replacing(tmp_path / "file.txt") as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(NoRoom, match=r"file\.txt: no room for it: it needs at least 5 bytes"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_larger_than_the_disk_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(NoRoom, match=r"needs at least 1,152,921,504,606,846,976 bytes, but \S+ are"),
+        replacing(tmp_path / "file.txt"),
+    ):
+        check_room(tmp_path, 2**60)
+
+
+def test_a_file_smaller_than_the_disk_is_not_refused(tmp_path: Path) -> None:
+    check_room(tmp_path, 1)
+
+
+def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        with replacing_folder(tmp_path / "out") as folder:
+            (folder / name).touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
 
 
 def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(

@@ -1,4 +1,4 @@
-"""One holder at a time; one that died holds nothing."""
+"""A lock has one holder at a time, and a holder that died holds nothing."""
 
 import errno
 import os
@@ -12,11 +12,8 @@ from convlstm.runtime.errors import BadInput
 from convlstm.runtime.locks import locked
 from tests.builders import ROOT
 
-HOLD = "import sys, pathlib; from convlstm.runtime.locks import locked\n"
-HOLD += "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 
-
-def test_the_second_one_is_told_who_the_first_one_is(tmp_path: Path) -> None:
+def test_a_second_holder_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "new" / "lock"),
         pytest.raises(BadInput, match=rf"process {os.getpid()} on "),
@@ -25,7 +22,7 @@ def test_the_second_one_is_told_who_the_first_one_is(tmp_path: Path) -> None:
         pass
 
 
-def test_nothing_stays_and_the_next_one_may_come(tmp_path: Path) -> None:
+def test_a_lock_leaves_no_file_and_can_be_taken_again(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(tmp_path / "lock"):
             assert (tmp_path / "lock").exists()
@@ -35,14 +32,14 @@ def test_nothing_stays_and_the_next_one_may_come(tmp_path: Path) -> None:
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
+        [sys.executable, "-m", "tests.unit.runtime.children", "hold", str(path)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as other:
         assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+        assert other.stdout.readline() == "ready\n"
         with pytest.raises(BadInput, match=f"process {other.pid} on "), locked(path):
             pass
         other.kill()
@@ -61,9 +58,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_no_reason_not_to_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_holds_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "full")
 

@@ -1,148 +1,126 @@
-"""The first signal ends a run in order, the second one at once, the parent's end as a signal."""
+"""The first signal ends a run in order, the second at once, and a parent's end counts as a signal.
+
+The commands that the signals are sent to stand in children.py.
+"""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.builders import ROOT
 
-BEGIN = "import os, time; from stages import guard; from convlstm.runtime import signals\n"
-WAIT = "print('ready', flush=True)\nwhile True: time.sleep(0.01)\n"
-FREE = "def main():\n    try:\n" + WAIT.replace("while", "        while").replace(
-    "print", "        print"
-)
-FREE += "    finally: print('tidy', flush=True)\nguard(main)"
-HELD = """
-def main():
-    with signals.held() as stop:
-        print('ready', flush=True)
-        while not stop.asked: time.sleep(0.01)
-        print('saved', flush=True)
-        {then}
-guard(main)
-"""
+CHILD = (sys.executable, "-m", "tests.unit.runtime.children")
 
 
-def parent_of(code: str) -> str:
-    """What starts that code in a process of its own, as DVC starts a stage."""
-    child = BEGIN + code
-    return f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+class Running:
+    """A command in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.process = process
+        self.stdin: IO[str] = process.stdin
+        self.stdout: IO[str] = process.stdout
+        self.stderr: IO[str] = process.stderr
+
+    def await_word(self, word: str) -> None:
+        """Wait until the command has come so far that it says `word`."""
+        assert self.stdout.readline() == f"{word}\n"
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end; return the status and all that was not read yet."""
+        out, err = self.process.communicate()
+        return self.process.returncode, out, err
 
 
 @contextmanager
-def running(
-    code: str, *arguments: str, start_new_session: bool = False, **environment: str
-) -> Iterator[subprocess.Popen[str]]:
-    """A process that has come to its waiting."""
+def running(*command: str, start_new_session: bool = False) -> Iterator[Running]:
     with subprocess.Popen(
-        [sys.executable, "-c", BEGIN + code, *arguments],
+        command,
         cwd=ROOT,
-        env={**os.environ, **environment},
         start_new_session=start_new_session,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
+        yield Running(process)
 
 
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_a_stage_tidily_with_its_own_status(number: int, status: int) -> None:
-    with running(FREE) as process:
-        process.send_signal(number)
-        out, err = process.communicate()
-    assert process.returncode == status
-    assert out == "tidy\n"
-    assert err == f"error: stopped by {signal.Signals(number).name}\n"
+def test_a_signal_ends_a_command_tidily_with_its_own_status(
+    number: signal.Signals, status: int
+) -> None:
+    with running(*CHILD, "wait") as command:
+        command.await_word("ready")
+        command.process.send_signal(number)
+        assert command.end() == (status, "tidy\n", f"error: stopped by {number.name}\n")
 
 
-@pytest.mark.parametrize("then", ["stop.check()", "pass"])
-def test_held_back_a_signal_waits_and_is_not_forgotten(then: str) -> None:
-    with running(HELD.format(then=then)) as process:
-        process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate()
-    assert (process.returncode, out) == (143, "saved\n")
+@pytest.mark.parametrize("place", ["check", "leave"])
+def test_a_deferred_signal_waits_and_is_not_forgotten(place: str) -> None:
+    with running(*CHILD, place) as command:
+        command.await_word("ready")
+        command.process.send_signal(signal.SIGTERM)
+        assert command.end() == (143, "saved\n", "error: stopped by SIGTERM\n")
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
-    with running(HELD.format(then="time.sleep(60)")) as process:
-        process.send_signal(signal.SIGTERM)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "saved\n"
-        process.send_signal(signal.SIGINT)
-        process.communicate()
-    assert process.returncode == 130
+    with running(*CHILD, "hang", "60") as command:
+        command.await_word("ready")
+        command.process.send_signal(signal.SIGTERM)
+        command.await_word("saved")
+        command.process.send_signal(signal.SIGINT)
+        assert command.end() == (130, "", "")
 
 
-def test_a_run_that_does_not_come_to_a_stop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONWARNINGS", "default")
-    with running(
-        "signals.GRACE_SECONDS = 0.1\n" + HELD.format(then="time.sleep(60); os._exit(7)")
-    ) as slow:
-        slow.send_signal(signal.SIGTERM)
-        slow.communicate()
-    assert slow.returncode == 143
+def test_a_run_that_does_not_come_to_a_stop_is_ended() -> None:
+    with running(*CHILD, "hang", "0.1") as command:
+        command.await_word("ready")
+        command.process.send_signal(signal.SIGTERM)
+        assert command.end() == (143, "saved\n", "")
 
 
-def test_under_dvc_a_stage_ends_with_its_parent() -> None:
-    with running(parent_of(FREE), DVC_ROOT=str(ROOT)) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.kill()
-        assert process.stdout.readline() == "tidy\n"  # of the child, which would wait for ever
-        assert process.stderr.read() == "error: stopped by SIGTERM\n"
+def test_under_dvc_a_command_ends_with_its_parent() -> None:
+    with running(*CHILD, "parent", "wait") as parent:
+        parent.await_word("ready")
+        parent.process.kill()
+        parent.await_word("tidy")  # from the child, which would wait for ever
+        assert parent.stderr.read() == "error: stopped by SIGTERM\n"
 
 
 def test_a_signal_that_is_ignored_from_the_start_stays_ignored() -> None:
-    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    with running(ignore + FREE) as process:
-        process.send_signal(signal.SIGHUP)
-        time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
-    assert process.returncode == 143
+    with running("nohup", *CHILD, "wait_for_a_line") as command:
+        command.await_word("listening")
+        command.process.send_signal(signal.SIGHUP)
+        command.stdin.write("\n")
+        command.stdin.flush()
+        command.await_word("ready")  # so the SIGHUP did not end it
+        command.process.send_signal(signal.SIGTERM)
+        assert command.end() == (143, "tidy\n", "error: stopped by SIGTERM\n")
 
 
-STORED = """
-import numpy as np, pathlib, signal, sys
-from convlstm.storage import hdf5
-from convlstm.storage import store
-plain, told = hdf5._Target.write, []
-def write(target, data):  # HDF5 calls it
-    if not told:
-        told.append(os.kill(os.getpid(), signal.SIGTERM))
-    return plain(target, data)
-hdf5._Target.write = write
-def main():
-    with hdf5.create(pathlib.Path(sys.argv[1])) as file:
-        print('ready', flush=True)
-        store.append_sequence(file, 's', (np.ones((1, 300, 300)) for _ in range(100)))
-guard(main)
-"""
-
-
-def test_a_signal_while_hdf5_writes_leaves_nothing(tmp_path: Path) -> None:
-    with running(STORED, str(tmp_path / "frames.h5")) as process:
-        _, err = process.communicate()
-    assert (process.returncode, err) == (143, "error: stopped by SIGTERM\n")
+@pytest.mark.parametrize("number", [1, 5, 9])
+def test_a_signal_while_hdf5_writes_leaves_nothing(tmp_path: Path, number: int) -> None:
+    # h5py ends with a segmentation fault if the first of its 11 writes raises an exception
+    with running(*CHILD, "store", str(tmp_path / "frames.h5"), str(number)) as command:
+        assert command.end() == (143, "", "error: stopped by SIGTERM\n")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_end_of_a_parent_that_heard_the_same_signal_is_no_second_one() -> None:
-    # as a scheduler or a closed terminal does it, which tell the whole group
-    child = HELD.format(then="time.sleep(1); print('through', flush=True)")
-    with running(parent_of(child), DVC_ROOT=str(ROOT), start_new_session=True) as process:
-        assert process.stdout is not None
-        os.killpg(process.pid, signal.SIGTERM)
-        assert process.stdout.read() == "saved\nthrough\n"
+def test_the_end_of_a_parent_that_got_the_same_signal_is_not_a_second_one() -> None:
+    # a scheduler or a closed terminal sends the signal to the whole process group
+    with running(*CHILD, "parent", "outlive_the_parent", start_new_session=True) as parent:
+        parent.await_word("ready")
+        os.killpg(parent.process.pid, signal.SIGTERM)
+        assert parent.stdout.read() == "saved\nthrough\n"

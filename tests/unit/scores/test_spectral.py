@@ -42,21 +42,64 @@ def test_a_band_holds_its_wavelengths(waves: int, band: str) -> None:
     # 128 pixels: 4 waves are 32 pixels long, 16 are 8, 64 are 2
     spectrum = spectral.radial(spectral.power(wave(128, 128, down=waves, right=0)))
     for name in spectral.BANDS_PIXELS:
-        value = spectral.in_band(spectrum, name, rows=128, cols=128)[0]
+        value = spectral.in_band(spectrum, name, spectral.wavelengths(128, 128))[0]
         assert value == pytest.approx(
             (1.0 if waves == 64 else 0.5) if name == band else 0, abs=1e-12
         )
 
 
-def test_the_dot_grid_is_what_repeats_with_every_patch() -> None:
+def test_the_power_of_the_lattice_is_that_of_what_repeats_with_every_patch() -> None:
     dots = np.zeros((1, 1, 24, 24))
     dots[..., ::4, ::4] = 1
     waves = spectral.power(dots)
     # all of its power but the mean's, (1/16)^2
-    assert spectral.dot_grid(waves, 4)[0] == pytest.approx(1 / 16 - 1 / 256)
+    assert spectral.lattice(waves, 4)[0] == pytest.approx(1 / 16 - 1 / 256)
     smooth = spectral.power(wave(24, 24, down=1, right=2))
-    assert spectral.dot_grid(smooth, 4)[0] == pytest.approx(0, abs=1e-20)
+    assert spectral.lattice(smooth, 4)[0] == pytest.approx(0, abs=1e-20)
 
 
-def test_without_patches_there_is_no_dot_grid() -> None:
-    assert spectral.dot_grid(spectral.power(wave(24, 24, down=6, right=6)), 1)[0] == 0
+def test_without_patches_the_lattice_has_no_power() -> None:
+    assert spectral.lattice(spectral.power(wave(24, 24, down=6, right=6)), 1)[0] == 0
+
+
+def spectra_of(forecast: np.ndarray, truth: np.ndarray) -> spectral.Spectra:
+    """The power of one window with patches of 2 x 2 pixels."""
+    waves = [spectral.power(frames) for frames in (forecast, truth)]
+    return spectral.Spectra(
+        np.stack([spectral.radial(each) for each in waves], axis=1),
+        np.stack([spectral.lattice(each, 2) for each in waves], axis=1),
+        spectral.wavelengths(*truth.shape[-2:]),
+    )
+
+
+def test_half_the_amplitude_is_a_quarter_of_the_power() -> None:
+    truth = np.random.default_rng(1).random((2, 1, 20, 20), np.float32)
+    found = spectral.scores(spectra_of(truth / 2, truth))
+    assert list(found) == [
+        "spectral_ratio_large",
+        "spectral_ratio_medium",
+        "spectral_ratio_small",
+        "dot_grid",
+    ]
+    assert np.isnan(found["spectral_ratio_large"]).all()  # no wave of 32 pixels fits into 20
+    for key in ("spectral_ratio_medium", "spectral_ratio_small", "dot_grid"):
+        np.testing.assert_allclose(found[key], 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("waves", "band"), [(2, "large"), (8, "medium"), (32, "small")])
+def test_a_wave_that_the_forecast_lacks_lowers_the_ratio_of_its_band_alone(
+    waves: int, band: str
+) -> None:
+    kept = sum(wave(128, 128, down=number, right=0) for number in {2, 8, 32} - {waves})
+    truth = kept + wave(128, 128, down=waves, right=0)
+    found = spectral.scores(spectra_of(np.asarray(kept), np.asarray(truth)))
+    for name in spectral.BANDS_PIXELS:
+        expected = 0 if name == band else 1
+        assert found[f"spectral_ratio_{name}"][0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_dots_of_the_patches_raise_the_dot_grid_above_one() -> None:
+    truth = np.random.default_rng(1).random((1, 1, 20, 20), np.float32)
+    dotted = truth.copy()
+    dotted[..., ::2, ::2] += 1
+    assert spectral.scores(spectra_of(dotted, truth))["dot_grid"][0] > 100

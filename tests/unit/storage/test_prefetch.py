@@ -1,20 +1,26 @@
-"""Results come in order, and no more of them are made than was allowed."""
+"""Results come in order, and no more of them are computed than was allowed."""
 
-import time
 from collections.abc import Iterator
 from functools import partial
+from threading import Event
 
-from convlstm.storage.prefetch import ahead
+import pytest
 
-
-def slow_first(number: int) -> int:
-    time.sleep(0.05 if number == 0 else 0)
-    return number
+from convlstm.storage.prefetch import prefetch
 
 
 def test_results_come_in_the_order_of_their_calls() -> None:
-    calls = (partial(slow_first, number) for number in range(20))
-    assert list(ahead(calls, threads=4, most=8)) == list(range(20))
+    other_is_done = Event()
+
+    def call(number: int) -> int:
+        if number == 0:
+            assert other_is_done.wait(timeout=20)
+        else:
+            other_is_done.set()
+        return number
+
+    calls = (partial(call, number) for number in range(20))
+    assert list(prefetch(calls, threads=4, depth=8)) == list(range(20))
 
 
 def test_no_more_calls_are_taken_than_was_allowed() -> None:
@@ -23,11 +29,21 @@ def test_no_more_calls_are_taken_than_was_allowed() -> None:
     def calls() -> Iterator[partial[int]]:
         for number in range(20):
             taken.append(number)
-            yield partial(slow_first, number)
+            yield partial(int, number)
 
-    results = ahead(calls(), threads=2, most=3)
+    results = prefetch(calls(), threads=2, depth=3)
     assert next(results) == 0
     assert taken == [0, 1, 2, 3]
     assert next(results) == 1
     assert taken == [0, 1, 2, 3, 4]
-    assert list(ahead([], threads=1, most=1)) == []
+
+
+def test_without_calls_there_are_no_results() -> None:
+    assert list(prefetch([], threads=1, depth=1)) == []
+
+
+def test_an_exception_is_raised_where_its_result_is_asked_for() -> None:
+    results = prefetch([partial(int, "1"), partial(int, "one")], threads=2, depth=2)
+    assert next(results) == 1
+    with pytest.raises(ValueError, match="invalid literal"):
+        next(results)

@@ -1,4 +1,4 @@
-"""Schedules as their formulas, a loss that falls, the best epoch kept, the same run twice."""
+"""A loss that falls, the best epoch kept, the same run twice, and nothing lost to a NaN."""
 
 import math
 import re
@@ -9,81 +9,44 @@ import torch
 from torch import Tensor
 
 from convlstm.model.batches import Batches
-from convlstm.params.groups import Train
 from convlstm.runtime.errors import NonFinite, NoRoom
-from convlstm.train.learning_rate import lr_schedule
-from convlstm.train.loop import Training, masked_mse
-from convlstm.train.validation import Epoch, validate
+from convlstm.train.loop import Epoch, Training, validate
+from convlstm.train.losses import masked_mse
+from convlstm.train.params import Train
 from tests.builders import params_of
 
-LR, ITERATIONS = 0.01, 40
+CPU = torch.device("cpu")
 
 
-def rates(schedule: str, **constants: float) -> list[float]:
-    """The learning rate of each iteration."""
-    params = params_of(Train, lr=LR, lr_schedule=schedule, **constants)
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=LR)
-    scheduler = lr_schedule(optimizer, params, ITERATIONS)
-    seen = []
-    for _ in range(ITERATIONS):
-        seen.append(float(optimizer.param_groups[0]["lr"]))
-        optimizer.step()
-        scheduler.step()
-    return seen
-
-
-def test_a_constant_rate_stays() -> None:
-    assert rates("constant") == [LR] * ITERATIONS
-
-
-def test_a_step_rate_falls_every_quarter() -> None:
-    expected = [LR * 0.5 ** (i // 10) for i in range(ITERATIONS)]
-    assert rates("step", lr_step_percent=25, lr_step_factor=0.5) == pytest.approx(expected)
-
-
-def test_an_exponential_rate_falls_by_the_same_factor_each_iteration() -> None:
-    expected = [LR * 0.01 ** (i / ITERATIONS) for i in range(ITERATIONS)]
-    assert rates("exponential", lr_final_factor=0.01) == pytest.approx(expected)
-
-
-def test_a_cosine_rate_is_half_a_cosine_down_to_its_end() -> None:
-    low = 0.1 * LR
-    expected = [
-        low + (LR - low) * (1 + math.cos(math.pi * i / ITERATIONS)) / 2 for i in range(ITERATIONS)
-    ]
-    assert rates("cosine", lr_final_factor=0.1) == pytest.approx(expected)
-
-
-def test_a_onecycle_rate_climbs_from_a_25th_to_its_peak_at_30_percent_and_ends_near_zero() -> None:
-    seen = rates("onecycle")
-    # torch's defaults: from lr / 25 by cosine to the peak at step 0.3 * 40 - 1 = 11, last lr / 25e4
-    assert seen[0] == pytest.approx(LR / 25)
-    assert seen.index(max(seen)) == 11
-    assert seen[11] == pytest.approx(LR)
-    assert seen[-1] == pytest.approx(LR / 25e4)
-    assert seen[4] == pytest.approx(LR + (LR / 25 - LR) * (1 + math.cos(math.pi * 4 / 11)) / 2)
-
-
-def test_the_loss_is_the_mean_square_over_valid_pixels() -> None:
-    forecast, truth = torch.tensor([1.0, 2.0, 100.0]), torch.tensor([0.0, 4.0, 0.0])
-    valid = torch.tensor([True, True, False])
-    assert masked_mse(forecast, truth, valid).item() == pytest.approx((1 + 4) / 2)
-
-
-def test_the_loss_of_nothing_is_zero() -> None:
-    assert masked_mse(torch.ones(2), torch.zeros(2), torch.zeros(2, dtype=torch.bool)).item() == 0
+SMALL: dict[str, Any] = {"hidden_channels": (6,), "epochs": 6, "batch_size": 5}
 
 
 def trained(batches: Batches, **changes: Any) -> tuple[Training, list[Epoch]]:
-    small: dict[str, Any] = {"hidden_channels": (6,), "epochs": 6, "batch_size": 5} | changes
-    training = Training(batches, params_of(Train, **small), torch.device("cpu"))
+    training = Training(batches, params_of(Train, **SMALL | changes), CPU)
     return training, list(training.epochs(lambda _: None))
+
+
+class Spoilt:
+    """Loss functions that are no number at some iterations."""
+
+    def __init__(self, *at: int) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        """Return `masked_mse`, or NaN."""
+        self.calls += 1
+        loss = masked_mse(forecast, truth, mask)
+        return loss * float("nan") if self.calls in self.at else loss
+
+
+def weights(learner: Training) -> list[float]:
+    return [w for weight in learner.model.network.parameters() for w in weight.flatten().tolist()]
 
 
 def test_training_lowers_the_loss_and_the_validation_error(batches: Batches) -> None:
     _, epochs = trained(batches, epochs=12, lr=0.01)
     assert epochs[-1].train_mse < 0.7 * epochs[0].train_mse
-    assert epochs[-1].valid["mse"] < epochs[0].valid["mse"]
+    assert epochs[-1].validation["mse"] < epochs[0].validation["mse"]
 
 
 @pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
@@ -94,26 +57,64 @@ def test_each_cell_trains_to_the_same_weights_twice(batches: Batches, cell: str)
         assert torch.equal(weight, weights[name]), name
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"lr": 0.001},
-        {"lr_schedule": "cosine"},
-        {"sampling": "reverse"},
-        {"gradient_clip": 0.001, "lr_schedule": "constant"},
-        {"batch_size": 3},
-    ],
-)
-def test_every_knob_acts(batches: Batches, change: dict[str, Any]) -> None:
-    base = {"lr_schedule": "constant"} if "gradient_clip" in change else {}
-    plain, changed = trained(batches, epochs=2, **base)[1], trained(batches, epochs=2, **change)[1]
-    assert plain[-1].valid["mse"] != changed[-1].valid["mse"]
+STEP = {"lr_schedule": "step"}
+REVERSE = {"sampling": "reverse"}
+KNOBS: dict[str, tuple[dict[str, Any], object]] = {
+    "cell": ({}, "peephole"),
+    "hidden_channels": ({}, (6, 6)),
+    "kernel_size": ({}, 5),
+    "lr": ({}, 0.001),
+    "lr_schedule": ({}, "cosine"),
+    "lr_step_percent": (STEP, 50.0),
+    "lr_step_factor": (STEP, 0.25),
+    "lr_final_factor": ({"lr_schedule": "exponential"}, 0.1),
+    "gradient_clip": ({}, 0.001),
+    "max_skipped_steps": ({}, 1),
+    "batch_size": ({}, 3),
+    "epochs": ({}, 3),
+    "sampling": ({}, "reverse"),
+    "sampling_step_percent": ({"sampling": "step"}, 80.0),
+    "sampling_linear_percent": ({"sampling": "linear"}, 20.0),
+    "sampling_exponential_k": ({"sampling": "exponential"}, 0.5),
+    "sampling_inverse_sigmoid_k": ({"sampling": "inverse_sigmoid"}, 1.0),
+    "sampling_reverse_start_percent": (REVERSE, 60.0),
+    "sampling_reverse_end_percent": (REVERSE, 100.0),
+    "sampling_reverse_alpha_percent": (REVERSE, 100.0),
+    "precision": ({}, "bfloat16"),
+    "seed": ({}, 1),
+    "deterministic": ({}, False),
+}
+"""For each key of train: the choices under which it matters, and another value for it."""
+
+
+def test_the_knobs_are_all_keys_of_train() -> None:
+    assert set(KNOBS) == set(Train.model_fields)
+
+
+@pytest.mark.parametrize("key", KNOBS)
+def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    choices, value = KNOBS[key]
+    assert getattr(params_of(Train, **choices), key) != value
+
+    def outcome(**changes: Any) -> object:
+        """The weights after each step, the choice of algorithms, or how the training has ended."""
+        if key == "max_skipped_steps":
+            monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(2))
+        learner = Training(batches, params_of(Train, **SMALL | {"epochs": 2} | changes), CPU)
+        seen: list[list[float]] = []
+        try:
+            list(learner.epochs(lambda _: seen.append(weights(learner))))
+        except NonFinite:
+            return "a loss that is no number"
+        return seen, torch.are_deterministic_algorithms_enabled()
+
+    assert outcome(**choices, **{key: value}) != outcome(**choices)
 
 
 def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
     training, epochs = trained(batches, lr=0.3, lr_schedule="constant", epochs=8)
-    errors = [epoch.valid["mse"] for epoch in epochs]
+    errors = [epoch.validation["mse"] for epoch in epochs]
     assert min(errors) < errors[-1], "this run must get worse at its end to show anything"
     assert validate(training.model, batches)["mse"] == pytest.approx(min(errors), rel=1e-6)
 
@@ -161,9 +162,7 @@ def test_a_row_of_training_csv_has_the_columns_in_their_order() -> None:
 
 
 def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches) -> None:
-    training = Training(
-        batches, params_of(Train, hidden_channels=(2,), batch_size=100), torch.device("cpu")
-    )
+    training = Training(batches, params_of(Train, hidden_channels=(2,), batch_size=100), CPU)
     for weight in training.model.network.parameters():
         torch.nn.init.zeros_(weight)  # it forecasts zeros, so the error is the truth's own square
     batch = batches.take("train", list(range(batches.count("train"))))
@@ -171,43 +170,26 @@ def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches
     assert training._iterate(batch) == pytest.approx(expected, rel=1e-5)
 
 
-class Spoilt:
-    """Loss functions that are no number at some iterations."""
-
-    def __init__(self, *at: int) -> None:
-        self.at, self.calls = at, 0
-
-    def __call__(self, forecast: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-        """As `masked_mse`."""
-        self.calls += 1
-        loss = masked_mse(forecast, truth, valid)
-        return loss * float("nan") if self.calls in self.at else loss
-
-
-def weights(learner: Training) -> list[float]:
-    return [w for weight in learner.model.network.parameters() for w in weight.flatten().tolist()]
-
-
 def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=3), torch.device("cpu"))
+    learner = Training(batches, params_of(Train, epochs=3), CPU)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(5))
     seen = []
-    with pytest.raises(NonFinite) as told:
+    with pytest.raises(NonFinite) as raised:
         for _ in learner.epochs(lambda _: seen.append(weights(learner))):
             pass
-    assert learner.steps_an_epoch == 3
-    assert str(told.value).startswith("epoch 2, batch 2: loss nan, norm of the gradient nan")
+    assert learner.steps_per_epoch == 3
+    assert str(raised.value).startswith("epoch 2, batch 2: loss nan, norm of the gradient nan")
     for remedy in ("learning rate of", "lower lr", "gradient_clip", "max_skipped_steps = 0"):
-        assert remedy in str(told.value)
+        assert remedy in str(raised.value)
     assert len(seen) == 4
     assert weights(learner) == seen[-1]
-    assert told.value.status == 3
+    assert raised.value.status == 3
 
 
 def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> None:
-    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    learner = Training(batches, params_of(Train, epochs=1), CPU)
     weight = next(learner.model.network.parameters())
     weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call] # torch ships no type for it
     with pytest.raises(NonFinite, match="epoch 1, batch 1: loss 0"):
@@ -219,7 +201,7 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
 ) -> None:
     params = params_of(Train, epochs=2, max_skipped_steps=2)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 5))
-    learner = Training(batches, params, torch.device("cpu"))
+    learner = Training(batches, params, CPU)
     first = weights(learner)
     seen: list[list[float]] = []
     epochs = list(learner.epochs(lambda _: seen.append(weights(learner))))
@@ -229,13 +211,13 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
     assert all(math.isfinite(epoch.train_mse) for epoch in epochs)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 3, 5))
     with pytest.raises(NonFinite, match="epoch 2, batch 2"):
-        list(Training(batches, params, torch.device("cpu")).epochs(lambda _: None))
+        list(Training(batches, params, CPU).epochs(lambda _: None))
 
 
 def test_a_validation_that_is_no_number_is_never_the_best(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=2), torch.device("cpu"))
+    learner = Training(batches, params_of(Train, epochs=2), CPU)
     monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: {"mse": float("nan")})
     with pytest.raises(NonFinite, match="epoch 1: the validation MSE is nan"):
         list(learner.epochs(lambda _: None))
@@ -254,26 +236,26 @@ def test_a_validation_that_is_no_number_is_never_the_best(
 def test_a_full_memory_names_what_to_lower(
     batches: Batches, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    learner = Training(batches, params_of(Train, epochs=1), CPU)
 
     def full(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("convlstm.train.loop.masked_mse", full)
-    with pytest.raises(NoRoom) as told:
+    with pytest.raises(NoRoom) as raised:
         list(learner.epochs(lambda _: None))
-    line = str(told.value)
+    line = str(raised.value)
     assert line.startswith("batch_size = 4 windows of 5 frames of 18 x 18 pixels do not fit into")
     assert re.search(r"\([\d,]{6,} bytes were in use at most\)", line)
     assert line.endswith("lower batch_size, tile_size or hidden_channels")
-    assert told.value.status == 4
+    assert raised.value.status == 4
 
 
 def test_another_error_is_not_taken_for_a_full_memory(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("convlstm.train.loop.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3))
-    learner = Training(batches, params_of(Train, epochs=1), torch.device("cpu"))
+    learner = Training(batches, params_of(Train, epochs=1), CPU)
     with pytest.raises(RuntimeError, match="inconsistent tensor size"):
         list(learner.epochs(lambda _: None))
 
@@ -282,7 +264,7 @@ def test_another_error_is_not_taken_for_a_full_memory(
 def test_deterministic_algorithms_are_asked_for_as_the_param_says(
     batches: Batches, wanted: bool
 ) -> None:
-    Training(batches, params_of(Train, deterministic=wanted), torch.device("cpu"))
+    Training(batches, params_of(Train, deterministic=wanted), CPU)
     assert torch.are_deterministic_algorithms_enabled() == wanted
 
 

@@ -1,0 +1,50 @@
+"""The params of the ingest stage: where the raw files lie, and how they are read."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from convlstm.params.group import Count, Group, Rule, Text
+from convlstm.runtime.errors import BadInput
+
+
+def axes_are_letters(raw_axes: str | None) -> str | None:
+    """Allow N sequence, T time, C channel, H row, W col, each once, and ask for H and W."""
+    if raw_axes is None:
+        return None
+    if set("HW") <= set(raw_axes) <= set("NTCHW") and len(set(raw_axes)) == len(raw_axes):
+        return None
+    return f"raw_axes = {raw_axes!r}: must name each axis once, with H and W among N T C H W"
+
+
+class Reading(Group):
+    """How the names and the numbers of raw files are read."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (axes_are_letters,)
+
+    pixel_values: Literal["gray", "luminance", "index", "rgb"]
+    raw_axes: str | None
+    raw_dataset: str | None
+    time_format: str | None
+    max_pixels: Count
+
+    def check_pixels(self, path: Path, count: int) -> None:
+        """Check that a frame of the file has at most `max_pixels` pixels.
+
+        Raises:
+            BadInput: it has more.
+        """
+        if count > self.max_pixels:
+            raise self.too_large(path)
+
+    def too_large(self, path: Path) -> BadInput:
+        """Return the error for a frame over `max_pixels`, whose size a decoder may not report."""
+        return BadInput(
+            f"{path}: has more pixels than max_pixels = {self.max_pixels}; "
+            f"raise it if the file is to be trusted"
+        )
+
+
+class Ingest(Reading):
+    """Where the raw frames lie, and how they are read."""
+
+    raw: Text

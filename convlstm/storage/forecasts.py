@@ -1,0 +1,70 @@
+"""The layouts of forecasts.h5, which evaluate writes and plot reads, and of forecast.h5.
+
+forecasts.h5    windows/000000 ...   context, truth, forecast: (time, channel, row, col) in data
+                                     units, NaN where missing; attribute `label`
+forecast.h5     frames, times        a forecast of the future: (lead, channel, row, col) in data
+                                     units, and microseconds since 1970 if they are known
+
+The description of forecasts.h5 holds `value_range`, and what the page says of the run.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from convlstm.storage import hdf5
+
+PARTS = ("context", "truth", "forecast")
+
+
+@dataclass(frozen=True)
+class DrawnWindow:
+    """A test window to be drawn, in data units; missing pixels are NaN."""
+
+    label: str
+    context: Float[np.ndarray, "known channel row col"]
+    truth: Float[np.ndarray, "lead channel row col"]
+    forecast: Float[np.ndarray, "lead channel row col"]
+    value_range: tuple[float, float]
+
+
+def describe(file: hdf5.New, value_range: tuple[float, float], run: dict[str, Any]) -> None:
+    """Store the range of values of all windows, and what the page says of the run."""
+    hdf5.describe(file, value_range=value_range, **run)
+
+
+def append(file: hdf5.New, window: DrawnWindow) -> None:
+    """Write one window of forecasts.h5."""
+    group = file.require_group("windows")
+    own = group.create_group(f"{len(group):06d}")
+    hdf5.set_text(own, "label", window.label)
+    for part in PARTS:
+        frames = getattr(window, part)
+        hdf5.write_array(own, part, frames, chunks=(1, *frames.shape[1:]))
+    file.check()
+
+
+def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
+    """Return the windows in the order in which they were written, and what `describe` stored."""
+    run = hdf5.description(file)
+    value_range = run.pop("value_range")
+    windows = [
+        DrawnWindow(
+            hdf5.text(window, "label"),
+            **{part: window[part][:] for part in PARTS},
+            value_range=value_range,
+        )
+        for window in file["windows"].values()
+    ]
+    return windows, run
+
+
+def write_future(
+    file: hdf5.New, frames: Num[np.ndarray, "lead channel row col"], times: tuple[int, ...] | None
+) -> None:
+    """Write forecast.h5: `frames` in data units, `times` in microseconds since 1970."""
+    hdf5.write_array(file, "frames", frames, chunks=(1, *frames.shape[1:]))
+    if times is not None:
+        hdf5.write_array(file, "times", np.array(times, np.int64))

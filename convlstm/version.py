@@ -1,0 +1,3 @@
+"""The version of the package, which a model file carries."""
+
+VERSION = "0.2.0"

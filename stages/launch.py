@@ -1,0 +1,39 @@
+"""The start of every stage: checked params, one process at a time, and an exit status."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from convlstm.params.group import GroupT
+from convlstm.params.loading import load
+from convlstm.runtime import exits, locks
+from convlstm.runtime.errors import BadInput
+
+PARAMS, DATA = Path("params.yaml"), Path("data")
+
+
+def start(main: Callable[[GroupT], None], group: type[GroupT]) -> None:
+    """Call `main` with its checked params, unless the same stage already runs here."""
+
+    def run() -> None:
+        params = load(PARAMS, group)
+        with locks.locked(DATA / f".{group.__name__.lower()}.lock"):
+            main(params)
+
+    exits.run(run, child_of_dvc="DVC_ROOT" in os.environ)
+
+
+def environment_number(name: str, default: float) -> float:
+    """Return a number from an environment variable, for what changes no result.
+
+    Raises:
+        BadInput: it is not a number, or negative.
+    """
+    text = os.environ.get(name, str(default))
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number >= 0:
+        raise BadInput(f"{name} = {text!r}: must be a number of at least 0")
+    return number

@@ -1,0 +1,92 @@
+"""The way of a frame through the house, from raw file to picture: `python -m tests.house.walk`.
+
+It runs the pipeline on a small demo and notes, stage by stage, the modules of the package whose
+functions are given or return a frame (an array of at least three axes), in the order in which the
+frame first enters them, and how many modules the stage loads. A branch of the way leads to the
+tables: the scores and the baselines.
+"""
+
+import json
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tests.builders import ROOT, SMALL, STAGES, run_stage, write_params
+
+ON_THE_WAY = ("ingest", "patch", "evaluate", "plot")
+"""The stages between a raw file and its picture; train learns from frames and passes none on."""
+TO_TABLES = ("scores.", "evaluate.baselines", "evaluate.totals", "evaluate.tables")
+FRAME_AXES = 3
+
+
+def holds_a_frame(value: Any) -> bool:
+    """Whether a value is an array of channels, rows and columns, or a collection of such."""
+    if isinstance(value, tuple | list):
+        return any(map(holds_a_frame, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return any(map(holds_a_frame, getattr(value, "__dict__", {}).values()))
+    axes = getattr(value, "ndim", None)
+    return isinstance(axes, int) and axes >= FRAME_AXES
+
+
+def walk_stage(stage: str) -> None:
+    """Run a stage in this interpreter and print the modules that a frame enters, as JSON."""
+    entered: dict[str, None] = {}
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event in ("call", "return") and path.is_relative_to(ROOT / "convlstm"):
+            values = [*frame.f_locals.values(), argument]
+            if any(map(holds_a_frame, values)):
+                entered.setdefault(
+                    ".".join(path.relative_to(ROOT / "convlstm").with_suffix("").parts)
+                )
+
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    try:
+        runpy.run_module(f"stages.{stage}", run_name="__main__")
+    finally:
+        sys.setprofile(None)
+    loaded = [name for name in sys.modules if name.startswith("convlstm.") and name.count(".") == 2]
+    print(json.dumps({"entered": list(entered), "loaded": len(loaded)}))
+
+
+def walk(folder: Path) -> dict[str, dict[str, Any]]:
+    """Run the pipeline in `folder` and return, for each stage on the way, where a frame went."""
+    write_params(folder, **SMALL)
+    ways = {}
+    for stage in STAGES:
+        done = run_stage(folder, "-m", "tests.house.walk", stage)
+        if done.returncode != 0:
+            raise subprocess.CalledProcessError(done.returncode, stage, stderr=done.stderr)
+        ways[stage] = json.loads(done.stdout.splitlines()[-1])
+    return {stage: ways[stage] for stage in ON_THE_WAY}
+
+
+def table(ways: dict[str, dict[str, Any]]) -> str:
+    """Return the walk as the Markdown table that stands in docs/architecture.md."""
+    lines = ["| stage | loads | a frame passes | and, to the tables |", "|---|---|---|---|"]
+    seen: set[str] = set()
+    for stage, way in ways.items():
+        branch = [name for name in way["entered"] if name.startswith(TO_TABLES)]
+        main = [name for name in way["entered"] if name not in branch]
+        seen |= set(main)
+        lines.append(
+            f"| {stage} | {way['loaded']} modules | {', '.join(main)} | {', '.join(branch)} |"
+        )
+    return "\n".join([*lines, f"\nFrom raw file to picture: {len(seen)} modules."])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        walk_stage(sys.argv[1])
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            print(table(walk(Path(temporary))))

@@ -1,0 +1,57 @@
+"""The network works on folded frames as they are stored: only frames from outside are folded."""
+
+import numpy as np
+import pytest
+import torch
+
+from convlstm.evaluate import scoring
+from convlstm.evaluate.params import Evaluate
+from convlstm.forecast.forecaster import Forecaster
+from convlstm.model.batches import Batches
+from convlstm.patch import folding
+from convlstm.patch.folding import Geometry
+from convlstm.train.loop import Training, validate
+from convlstm.train.params import Train
+from tests.builders import model_of, params_of
+
+
+@pytest.fixture
+def folded(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of all frames that are folded once the batches are open."""
+    assert batches.geometry.patch_size > 1
+    shapes, original = [], folding.fold
+
+    def fold(frames: np.ndarray, patch_size: int) -> np.ndarray:
+        shapes.append(frames.shape)
+        return original(frames, patch_size)
+
+    monkeypatch.setattr(folding, "fold", fold)  # by which `Geometry.fold` folds
+    return shapes
+
+
+@pytest.fixture
+def training(batches: Batches) -> Training:
+    return Training(batches, params_of(Train, hidden_channels=(2,), epochs=1), torch.device("cpu"))
+
+
+def test_training_and_validation_fold_nothing(
+    batches: Batches, training: Training, folded: list[tuple[int, ...]]
+) -> None:
+    (epoch,) = training.epochs(lambda _: None)
+    assert epoch.validation["mse"] == pytest.approx(validate(training.model, batches)["mse"])
+    assert folded == []
+
+
+def test_the_evaluation_folds_nothing(
+    batches: Batches, training: Training, folded: list[tuple[int, ...]]
+) -> None:
+    config = scoring.ScoreConfig.of(batches, params_of(Evaluate))
+    *_, last = scoring.evaluate(training.model, batches, config, keep={0})
+    assert last.windows == batches.count("test") > 0
+    assert folded == []
+
+
+def test_a_forecast_folds_its_input_once(folded: list[tuple[int, ...]]) -> None:
+    made = model_of("convlstm", Geometry(channels=1, rows=12, cols=16, patch_size=4))
+    Forecaster(made, made.scaling).predict(np.zeros((9, 1, 12, 16), np.float32), steps=5)
+    assert folded == [(1, 3, 1, 12, 16)]

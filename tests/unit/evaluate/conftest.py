@@ -1,0 +1,45 @@
+"""An untrained model, and its evaluation on the test windows."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from convlstm.evaluate.params import Evaluate
+from convlstm.evaluate.scoring import Evaluation, ScoreConfig, evaluate
+from convlstm.model.batches import Batches
+from convlstm.model.model_file import Model
+from convlstm.train.loop import Training
+from convlstm.train.params import Train
+from tests.builders import params_of
+
+
+@pytest.fixture
+def model(batches: Batches) -> Model:
+    """A small network as it is before training."""
+    return Training(batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")).model
+
+
+@pytest.fixture
+def config(batches: Batches) -> ScoreConfig:
+    """The shipped params of the evaluate stage, for these windows."""
+    return ScoreConfig.of(batches, params_of(Evaluate))
+
+
+@pytest.fixture
+def evaluation(model: Model, batches: Batches, config: ScoreConfig) -> Evaluation:
+    """All test windows scored, and all forecasts of the model kept."""
+    (*_, last) = evaluate(model, batches, config, keep=range(batches.count("test")))
+    return last
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, int]]:
+    """Context and lead times of each forecast that a model is asked for, in order."""
+    noted, rollout = [], Model.rollout
+
+    def spy(model: Model, context: Tensor, leads: int) -> Tensor:
+        noted.append((context.clone(), leads))
+        return rollout(model, context, leads)
+
+    monkeypatch.setattr(Model, "rollout", spy)
+    return noted

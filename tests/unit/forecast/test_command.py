@@ -1,0 +1,109 @@
+"""The installed command forecasts as the stage does, and ends with a status where it cannot."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convlstm.forecast import command
+from convlstm.forecast.params import Forecast
+from convlstm.model import model_file
+from convlstm.patch.folding import Geometry
+from convlstm.runtime import signals
+from tests.builders import model_of, run_stage
+
+MODEL = "data/model.safetensors"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a working folder with a model (3 frames to 2) and with five frames in `in`."""
+    monkeypatch.setattr(signals, "listen", lambda **_: None)  # the signals stay those of pytest
+    monkeypatch.chdir(tmp_path)
+    model_file.save(tmp_path / MODEL, model_of("convlstm", Geometry(1, 12, 16, 4)))
+    (tmp_path / "in").mkdir()
+    frames = np.random.default_rng(0).integers(0, 65, (5, 12, 16), np.uint8)
+    for time, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"in/{time:02d}.png")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_command_forecasts_as_the_stage_does(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run_stage(place, "-m", "stages.forecast", "in", "of stage")
+    assert (done.returncode, done.stdout) == (0, "of stage: 2 frames after 04.png\n"), done.stderr
+    command.run([MODEL, "in", "of command"], prog="convlstm-forecast")
+    assert capsys.readouterr().out == "of command: 2 frames after 04.png\n"
+    forecast = contents(place / "of command")
+    assert set(forecast) == {"001.png", "002.png", "forecast.h5", "forecast.gif"}
+    assert forecast == contents(place / "of stage")
+
+
+def test_the_installed_command_takes_its_words_from_the_command_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["anywhere/python", MODEL, "in", "out", "--steps", "4"])
+    command.main()
+    assert len(list((place / "out").glob("*.png"))) == 4
+
+
+def test_with_a_default_model_another_one_is_an_option(place: Path) -> None:
+    command.run(["in", "out"], prog="x", default_model=MODEL)
+    (place / MODEL).rename(place / "other.safetensors")
+    command.run(["in", "again", "--model", "other.safetensors"], prog="x", default_model=MODEL)
+    assert contents(place / "again") == contents(place / "out")
+
+
+def test_a_change_decides_how_frames_are_read(place: Path) -> None:
+    frames = np.random.default_rng(0).uniform(0, 1, (12, 16, 3)).astype(np.float32)
+    np.save(place / "frames.npy", frames)
+    changes = ["-S", "raw_axes=HWT", "-S", "value_range=[0, 1]"]
+    command.run([MODEL, "frames.npy", "out", *changes], prog="x")
+    forecast = np.load(place / "out/forecast.npy")
+    assert (forecast.shape, forecast.dtype) == ((12, 16, 2), np.float32)
+    assert 0 <= forecast.min() <= forecast.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["none", "in", "out"], "error: none: no such file; `dvc repro` trains a model"),
+        ([MODEL, "in", "in/out"], "error: in/out: lies in in, and would be read as part of it; "),
+        ([MODEL, "in", "out", "--steps", "0"], "error: steps = 0: must be at least 1"),
+        ([MODEL, "in", "out", "-S", "lr=1"], "error: -S lr=1: give key=value, with a key of "),
+    ],
+)
+def test_an_error_is_one_line_and_a_status_and_writes_nothing(
+    place: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(place.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        command.run(arguments, prog="convlstm-forecast")
+    assert ended.value.code == 2
+    (printed,) = capsys.readouterr().err.splitlines()
+    assert printed.startswith(line)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_a_bad_command_line_ends_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.run(["in", "out"], prog="convlstm-forecast")
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("usage: convlstm-forecast ")
+    assert "model frames out" in " ".join(printed.split())
+
+
+def test_the_help_names_every_key_that_can_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.run(["--help"], prog="convlstm-forecast")
+    assert ended.value.code == 0
+    words = set(capsys.readouterr().out.replace(",", " ").split())
+    assert set(Forecast.model_fields) <= words

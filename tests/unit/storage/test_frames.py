@@ -1,0 +1,110 @@
+"""Sequences come back from frames.h5 with their frames, names, labels, times and order."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hypothesis_numpy
+
+from convlstm.storage import frames as frames_h5
+from convlstm.storage import hdf5
+
+
+def frames_of(count: int, dtype: str = "u1") -> np.ndarray:
+    return np.arange(count * 6, dtype=dtype).reshape(count, 1, 2, 3)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f4", "f8"])
+@pytest.mark.parametrize("name", ["plain", "with spaces", "Wölkchen 雲"])
+def test_a_sequence_comes_back_with_its_name_and_type(
+    tmp_path: Path, dtype: str, name: str
+) -> None:
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        frames_h5.append_sequence(file, name, frames_of(19, dtype))
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        ((found, sequence),) = frames_h5.sequences(file).items()
+        assert found == name
+        assert sequence.frames.dtype == dtype
+        np.testing.assert_array_equal(sequence.frames[:], frames_of(19, dtype))
+        assert sequence.times is None
+        assert sequence.label(4) == f"{name}, frame 5"
+
+
+@pytest.mark.parametrize("bytes_per_write", [1, 6, 13, 2**20])
+def test_a_sequence_comes_back_whatever_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_per_write: int
+) -> None:
+    # frames of 6 bytes: 19 of them are written in ones, twos and threes, or at once
+    monkeypatch.setattr(frames_h5, "BYTES_PER_WRITE", bytes_per_write)
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        frames_h5.append_sequence(file, "a", iter(frames_of(19)))
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        stored = frames_h5.sequences(file)["a"].frames
+        np.testing.assert_array_equal(stored[:], frames_of(19))
+
+
+def test_labels_and_times_come_back(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        frames_h5.append_sequence(
+            file, "a", frames_of(2), labels=("ä.png", "b.png"), times=(-5, 2**60)
+        )
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        sequence = frames_h5.sequences(file)["a"]
+        assert sequence.label(0) == "a/ä.png"
+        assert sequence.times is not None
+        assert sequence.times.tolist() == [-5, 2**60]
+
+
+def test_sequences_keep_their_order(tmp_path: Path) -> None:
+    names = [f"s{number}" for number in reversed(range(12))]
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        for name in names:
+            frames_h5.append_sequence(file, name, frames_of(1))
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        assert list(frames_h5.sequences(file)) == names
+
+
+names = st.lists(
+    st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=40).filter(
+        str.isprintable
+    ),
+    min_size=1,
+    max_size=5,
+    unique=True,
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(names=names, data=st.data())
+def test_sequences_of_any_name_shape_and_type_come_back(
+    tmp_path: Path, names: list[str], data: st.DataObject
+) -> None:
+    shapes = st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
+    kinds = st.sampled_from(["u1", "u2", "i4", "f4"])
+    stored = {
+        name: data.draw(hypothesis_numpy.arrays(data.draw(kinds), data.draw(shapes)))
+        for name in names
+    }
+    labels = {name: tuple(f"{name} {time}" for time in range(len(stored[name]))) for name in names}
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        for name, frames in stored.items():
+            frames_h5.append_sequence(file, name, frames, labels=labels[name])
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        found = frames_h5.sequences(file)
+        assert list(found) == names
+        for name, frames in stored.items():
+            np.testing.assert_array_equal(found[name].frames[:], frames)
+            last = len(frames) - 1
+            assert found[name].label(last) == f"{name}/{labels[name][last]}"
+
+
+def test_a_sequence_without_a_frame_leaves_nothing(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        frames_h5.append_sequence(file, "bad", [], labels=("x",), times=(1,))
+        frames_h5.append_sequence(file, "good", frames_of(1), labels=("x",), times=(1,))
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        assert list(frames_h5.sequences(file)) == ["good"]

@@ -1,0 +1,129 @@
+"""A file is complete or refused, a flipped bit in it raises, and equal content is equal bytes."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from convlstm.runtime.errors import BadInput
+from convlstm.storage import hdf5
+
+NUMBERS = np.arange(54, dtype=np.uint8).reshape(9, 1, 2, 3)
+
+
+def write(path: Path) -> None:
+    """Write a file with everything that our files hold: frames, arrays, texts, a description."""
+    with hdf5.create(path) as file:
+        frames = hdf5.growing(file, "frames", (1, 2, 3), NUMBERS.dtype, frames_per_chunk=1)
+        frames.resize(9, axis=0)
+        frames[:] = NUMBERS
+        hdf5.set_text(frames, "name", "a name")
+        hdf5.write_array(file, "times", np.arange(9))
+        hdf5.write_texts(file, "labels", ["one", "two"])
+        hdf5.describe(file, number=1)
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
+    write(tmp_path / "a/file.h5")
+    write(tmp_path / "b/file.h5")
+    assert (tmp_path / "a/file.h5").read_bytes() == (tmp_path / "b/file.h5").read_bytes()
+
+
+def test_a_description_comes_back(tmp_path: Path) -> None:
+    content = {"value_range": (0.0, 1.5), "reading": {"raw_axes": None}, "name": "Wölkchen 雲"}
+    with hdf5.create(tmp_path / "file.h5") as file:
+        hdf5.describe(file, **content)
+    with hdf5.open_complete(tmp_path / "file.h5") as file:
+        assert hdf5.description(file) == content
+
+
+@pytest.mark.parametrize("texts", [["a"], ["ü", "", "much longer than the others", "雲"]])
+def test_texts_come_back(tmp_path: Path, texts: list[str]) -> None:
+    with hdf5.create(tmp_path / "file.h5") as file:
+        hdf5.write_texts(file, "texts", texts)
+        hdf5.set_text(file, "last", texts[-1])
+    with hdf5.open_complete(tmp_path / "file.h5") as file:
+        assert hdf5.texts(file["texts"]) == texts
+        assert hdf5.text(file, "last") == texts[-1]
+
+
+def test_a_failed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with hdf5.create(path) as file:
+            hdf5.write_array(file, "numbers", NUMBERS)
+            raise BadInput("bad frame")
+
+    with pytest.raises(BadInput, match="bad frame"):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_without_its_complete_mark_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file["numbers"] = NUMBERS
+    with (
+        pytest.raises(BadInput, match="its writer did not finish; delete it and run `dvc repro`"),
+        hdf5.open_complete(tmp_path / "file.h5"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + b"\0" * 99])
+def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "file.h5").write_bytes(content)
+    with pytest.raises(BadInput, match="dvc repro"), hdf5.open_complete(tmp_path / "file.h5"):
+        pass
+
+
+@pytest.mark.parametrize("place", range(0, 6, 2))
+def test_a_flipped_bit_raises_when_its_frame_is_read(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "file.h5"
+    write(path)
+    with h5py.File(path) as plain:
+        offset = plain["frames"].id.get_chunk_info(5).byte_offset
+    flip_bit(path, offset + place)
+
+    def read_the_frame_and_its_neighbour() -> None:
+        with hdf5.open_complete(path) as file:
+            np.testing.assert_array_equal(file["frames"][4], NUMBERS[4])
+            with pytest.raises(OSError, match="filter returned failure"):
+                file["frames"][5]
+            file["frames"][5]
+
+    with pytest.raises(BadInput, match=r"file\.h5: damaged: .*; delete it and run `dvc repro`"):
+        read_the_frame_and_its_neighbour()
+
+
+@pytest.mark.parametrize("name", ["times", "labels"])
+def test_a_flipped_bit_of_an_array_raises_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file.h5"
+    write(path)
+    with h5py.File(path) as plain:
+        offset = plain[name].id.get_chunk_info(0).byte_offset
+    flip_bit(path, offset)
+    with (
+        pytest.raises(BadInput, match=r"file\.h5: damaged: "),
+        hdf5.open_complete(path) as file,
+    ):
+        file[name][:]
+
+
+def flip_bit(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_an_error_of_another_file_is_not_blamed_on_the_open_one(tmp_path: Path) -> None:
+    write(tmp_path / "file.h5")
+    with (
+        pytest.raises(FileNotFoundError, match="elsewhere"),
+        hdf5.open_complete(tmp_path / "file.h5"),
+    ):
+        (tmp_path / "elsewhere").read_bytes()

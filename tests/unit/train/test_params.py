@@ -1,0 +1,38 @@
+"""A kernel has a middle, and reverse sampling takes time from its start to its end."""
+
+import pytest
+
+from convlstm.train.params import Train
+from tests.builders import faults_of, params_of
+
+
+@pytest.mark.parametrize("size", [2, 4, 100])
+def test_an_even_kernel_is_refused(size: int) -> None:
+    assert faults_of(Train, kernel_size=size) == [
+        f"here: kernel_size = {size}: must be odd, so that a frame keeps its size"
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 3, 101])
+def test_an_odd_kernel_is_taken(size: int) -> None:
+    assert params_of(Train, kernel_size=size).kernel_size == size
+
+
+@pytest.mark.parametrize("start", [62.5, 70])
+def test_reverse_sampling_that_ends_when_it_starts_is_refused(start: float) -> None:
+    assert faults_of(Train, sampling_reverse_start_percent=start) == [
+        f"here: sampling_reverse_start_percent = {start}: must be below the end, 62.5"
+    ]
+
+
+def test_both_rules_are_reported_at_once() -> None:
+    assert len(faults_of(Train, kernel_size=4, sampling_reverse_start_percent=70)) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden_channels": []}, {"hidden_channels": [0]}, {"lr": 0}, {"gradient_clip": 0}],
+)
+def test_a_network_or_a_step_of_nothing_is_refused(changes: dict[str, object]) -> None:
+    (line,) = faults_of(Train, **changes)
+    assert line.startswith(f"here: {next(iter(changes))} = ")
