@@ -18,8 +18,9 @@ from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling, Values
 from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
+from convlstm.version import VERSION
 
-FORMAT = "convlstm-2"
+FORMAT = "convlstm-3"  # of the metadata; CHANGELOG.md says which version wrote which
 LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred layers
 
 
@@ -61,12 +62,13 @@ class Model:
 
 
 def save(path: Path, model: Model) -> None:
-    """Write the weights, and all else as one JSON text in the metadata.
+    """Write the weights, and all else with the version of this code as JSON in the metadata.
 
     It is one text, because safetensors writes several in an order that changes from run to run.
     """
     about = {
         "format": FORMAT,
+        "version": VERSION,
         "architecture": asdict(model.network.architecture),
         "geometry": asdict(model.geometry),
         "scaling": asdict(model.scaling),
@@ -98,7 +100,8 @@ def load(path: Path, device: torch.device) -> Model:
         with safe_open(path, framework="pt") as file:
             about = from_text((file.metadata() or {})["description"])
             if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}, not {FORMAT}")
+                writer = f"written by version {about.get('version', '0.1')}"
+                raise ValueError(f"format {about['format']}, {writer}, not {FORMAT}")
             network = _network(file, Architecture(**about["architecture"]))
         if about.pop("sha256") != _checksum(about, network.state_dict()):
             raise ValueError("damaged: its checksum is wrong")

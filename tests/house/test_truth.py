@@ -103,7 +103,7 @@ def test_the_truth_test_fails_when_any_entry_is_removed(small_run: SmallRun) -> 
 def test_a_room_is_listed_where_all_of_it_is_loaded() -> None:
     for stage, listed in DVC.items():
         files = {dep for dep in listed["deps"] if dep.endswith(".py")}
-        for room in {str(Path(file).parent) for file in files} - {"stages"}:
+        for room in {str(Path(file).parent) for file in files} - {"convlstm", "stages"}:
             whole = {str(path.relative_to(ROOT)) for path in (ROOT / room).glob("[!_]*.py")}
             assert not whole <= files, f"{stage} lists every module of {room}"
 

@@ -21,6 +21,7 @@ from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.runtime.files import from_text, to_text
 from convlstm.train.params import Train
+from convlstm.version import VERSION
 from tests.builders import model_of, params_of
 
 CPU = torch.device("cpu")
@@ -82,6 +83,7 @@ def test_the_metadata_tell_architecture_scaling_and_params(tmp_path: Path) -> No
     model_file.save(tmp_path / "model.safetensors", peephole_model())
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         about = from_text(file.metadata()["description"])
+    assert about["version"] == VERSION
     assert about["architecture"]["hidden_channels"] == (3,)
     assert about["scaling"]["value_range"] == (-32.0, 64.0)
     assert about["params"]["lr"] == params_of(Train).lr
@@ -217,7 +219,11 @@ def test_the_checksum_is_the_sha256_of_the_metadata_and_the_weights(tmp_path: Pa
         ("params", (), "params that are no mapping"),
         ("context_frames", None, "None frames"),
         ("forecast_frames", 0, "0 frames"),
-        ("format", "convlstm-1", "format convlstm-1, not convlstm-2"),
+        (
+            "format",
+            "convlstm-1",
+            f"format convlstm-1, written by version {VERSION}, not convlstm-3",
+        ),
     ],
 )
 def test_impossible_metadata_are_refused_before_memory_is_taken(
