@@ -1,4 +1,7 @@
-"""Scoring of the model and the baselines on the test windows, by free forecasts."""
+"""Scoring of the model and the baselines on the test windows.
+
+Forecasts are free: no true frame is fed after the context.
+"""
 
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -50,12 +53,12 @@ class ScoreConfig:
 
     @property
     def value_width(self) -> float:
-        """The data units from 0 to 1."""
+        """The width of the value range in data units."""
         low, high = self.scaling.value_range
         return high - low
 
     def pooling(self) -> Pooling:
-        """Return the same for values in [0, 1]."""
+        """Return the pooling, whose thresholds are scaled to [0, 1]."""
         low, _ = self.scaling.value_range
         unit = tuple((threshold - low) / self.value_width for threshold in self.thresholds)
         return Pooling(unit, self.scales, self.geometry.patch_size)
@@ -63,7 +66,7 @@ class ScoreConfig:
 
 @dataclass(frozen=True)
 class SequenceSums:
-    """The sums of one test sequence, from which resampled sequences are added up."""
+    """The sums of one test sequence, of which the bootstrap adds up resamples."""
 
     mse: float
     frames: float
@@ -85,7 +88,7 @@ class Scores:
     by_sequence: dict[int, SequenceSums] = field(default_factory=dict)
 
     def add(self, sequence: int, means: LeadMeans, totals: Totals) -> None:
-        """Count in one window."""
+        """Add one window."""
         self.means.merge(means)
         self.totals = totals if self.totals is None else self.totals + totals
         column = frame.KEYS.index("mse")
@@ -100,7 +103,7 @@ class Scores:
 class Evaluation:
     """The scores so far of each forecaster, the model first, and the model's kept forecasts.
 
-    `kept` holds forecasts in [0, 1] by the number of their test window.
+    `kept` holds scaled forecasts, not clipped to [0, 1], by the number of their test window.
     """
 
     scores: dict[str, Scores]
@@ -178,7 +181,7 @@ def evaluate(
         keep: numbers of the test windows whose forecasts by the model are kept.
 
     Yields:
-        The evaluation so far, batch by batch.
+        The one evaluation, with the windows so far, after each batch.
     """
     others = baselines_of(batches)
     evaluation = Evaluation({name: Scores() for name in ("model", *others)})

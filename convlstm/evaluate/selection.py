@@ -53,8 +53,8 @@ def drawn_windows(evaluation: Evaluation, batches: Batches, count: int) -> Itera
 def _ranked_by_skill(evaluation: Evaluation) -> list[int]:
     """Return the numbers of the candidates in which something moves, the most skilful first.
 
-    Skill is the model's MSE over that of persistence. If nothing moves in any of them, all are
-    returned.
+    They are ranked by the ratio of the model's MSE to that of persistence. If nothing moves in any
+    of them, all are returned.
     """
     kept = np.array(sorted(evaluation.kept))
     model, persistence = (

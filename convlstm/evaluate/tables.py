@@ -9,7 +9,7 @@ from scipy.stats import bootstrap
 
 from convlstm.evaluate.scoring import ScoreConfig, Scores, SequenceSums
 from convlstm.evaluate.totals import Totals
-from convlstm.scores import catalogue, categorical, continuous, frame, spatial, spectral
+from convlstm.scores import categorical, continuous, families, frame, spatial, spectral
 from convlstm.scores.spectral import Spectra
 
 RESAMPLES = 1000
@@ -119,7 +119,7 @@ def summary(results: dict[str, Scores], config: ScoreConfig) -> dict[str, dict[s
     Skill is (score - reference) / (perfect - reference): 1 is perfect, 0 is no better than the
     reference. A difference is the model's score minus the reference's, with its 95 % interval.
     """
-    perfect = {score.key: score.perfect for score in catalogue.ALL if score.perfect is not None}
+    perfect = {score.key: score.perfect for score in families.ALL if score.perfect is not None}
     means = {name: _means(scores, config) for name, scores in results.items()}
     content: dict[str, dict[str, object]] = {name: {**mean} for name, mean in means.items()}
     for name in results:
@@ -140,7 +140,7 @@ def _means(scores: Scores, config: ScoreConfig) -> dict[str, float]:
     pooled = categorical.scores(totals.events) | spatial.scores(totals.fractions)
     return means | {
         score.key: _mean_of_defined(pooled[score.key])
-        for score in (*catalogue.BY_THRESHOLD, *catalogue.BY_SCALE)
+        for score in (*families.BY_THRESHOLD, *families.BY_SCALE)
         if score.perfect is not None
     }
 

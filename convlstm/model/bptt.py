@@ -3,17 +3,19 @@
 `unroll` computes what the cells of `cells` compute step by step (`Network.plain`), as one function
 with its own gradient, and with less work around the convolutions:
 
-- Forward, a step is one convolution of (X, H) in each layer, and only I, F, O, G, C and H are kept.
+- Forward, a step is one convolution of (X, H) in each layer. The frames that enter and I, F, O, G,
+  C and H are kept, no more.
 - Backward, the gradients of the pre-activations overwrite I, F, O and G, and the weights of a layer
   get their gradient from one convolution over all steps.
 - The hidden state before step 0 is zero, and no work is done on it; neither on gradients of frames
   that need none.
 
-The equations are those of `cells`, with G = tanh(..) for the candidate. On a CPU tanh(x) is taken
-as 1 - 2 sigmoid(-2 x), because torch's tanh takes six times as long as its sigmoid. Tensors are
-(time, batch, row, col, channel) here: convolutions of this layout, torch's channels-last, are the
-fastest. With bfloat16, the convolutions and all that is kept but C are rounded; C, the arithmetic
-of the gates and the gradients of H and C stay in the precision of the weights.
+The equations are those of `cells`, with G = tanh(..) for the candidate. A tanh is computed as
+1 - 2 sigmoid(-2 x), for G everywhere and for tanh(C) on a CPU, where torch's tanh takes six times
+as long as its sigmoid. Tensors are (time, batch, row, col, channel) here: convolutions of this
+layout, torch's channels-last, are the fastest. With bfloat16, the inputs and results of the
+convolutions and all that is kept but C are rounded; C, the peepholes, the arithmetic of the gates
+and the sums of gradients stay in the precision of the weights.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 aten = torch.ops.aten
-ONE = torch.ones(())  # torch subtracts from a tensor in place, but from a number into new memory
+ONE = torch.ones(())  # made once, not at every call
 
 Maps = Float[Tensor, "batch row col _"]
 """Any number of channels at one step."""
@@ -167,8 +169,9 @@ class Activations:
         Args:
             layer: the weights.
             x: the input X.
-            step: where to write.
-            before: the step before; None if C and H before are zero.
+            step: index at which to write.
+            before: index of C and H of the step before, the same as `step` if only one step is
+                kept; None at the first step, where they are zero.
         """
         hidden = None if before is None else self.hidden[before]
         z = layer.convolve(x, hidden).to(self.cell.dtype)
@@ -250,7 +253,7 @@ class Activations:
 
 
 class Options(NamedTuple):
-    """Arguments of `unroll` that autograd does not track.
+    """The settings of a call of `Unroll` that are no tensors to differentiate.
 
     `keep`: store the activations that the backward pass needs.
     """
@@ -365,7 +368,8 @@ class Stack:
 
         Args:
             kept: from `forward`; the gates are overwritten.
-            grads: gradients of the outputs; that of what a step is fed back is added to them.
+            grads: of the outputs, modified in place: where step t took output t - 1 as its input,
+                the gradient of that input is added to grads[t - 1].
             of_frames: whether the frames need a gradient.
         """
         entered, *parts = kept
@@ -390,10 +394,8 @@ class Stack:
             if not self.wholly_fed[step]:
                 grads[step - 1].addcmul_(above, ~self.is_fed(step))
         self.buffers[:] = kept
-        return [
-            None if frames is None else frames.permute(1, 0, 4, 2, 3),
-            *self._weight_gradients(entered, activations, grads),
-        ]
+        of_input = None if frames is None else frames.permute(1, 0, 4, 2, 3)
+        return [of_input, *self._weight_gradients(entered, activations, grads)]
 
     def _weight_gradients(
         self, entered: Tensor, activations: Sequence[Activations], grads: Tensor

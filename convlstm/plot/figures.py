@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convlstm.scores import catalogue, categorical
+from convlstm.scores import categorical, families
 from convlstm.scores.score import Score
 
 # Colours of Okabe and Ito, which the colour-blind can tell apart; in grey, the lines tell.
@@ -74,7 +74,7 @@ def training_curves(table: pd.DataFrame) -> dict[str, Figure]:
 
     A line marks the first epoch in which the network saw fewer true frames than its own.
     """
-    scores = {score.key: score for score in catalogue.BY_LEAD}
+    scores = {score.key: score for score in families.BY_LEAD}
     training = _curve(table, "train_mse", "training, all next frames", scores["mse"])
     validation = {
         name: _curve(table, f"valid_{key}", "validation", scores[key])
@@ -97,7 +97,7 @@ def _curve(table: pd.DataFrame, column: str, label: str, score: Score) -> Figure
 
 def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """Draw a panel per score: its value against lead time, one line for each forecaster."""
-    drawn = [score for score in catalogue.BY_LEAD if score.better is not None]
+    drawn = [score for score in families.BY_LEAD if score.better is not None]
     rows = -(-len(drawn) // COLUMNS)
     figure = Figure(figsize=(14, 3.3 * rows), layout="constrained")
     panels = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)

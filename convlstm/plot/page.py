@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from convlstm.scores.catalogue import ALL, BY_LEAD
+from convlstm.scores.families import ALL, BY_LEAD
 from convlstm.scores.score import Row, Score
 
 STYLE = """

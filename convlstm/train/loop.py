@@ -1,4 +1,7 @@
-"""The training loop: scheduled sampling, Adam, and validation by free forecasts each epoch."""
+"""The training loop: scheduled sampling, Adam, and validation by free forecasts each epoch.
+
+A forecast is free if no true frame is fed after the context.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -23,19 +26,19 @@ from convlstm.train.params import Train
 from convlstm.train.schedules import draw_fed_steps, learning_rate, sampling_probability
 
 PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels"
-COUNTERS = ("iteration", "skipped", "_losses", "_last", "_best_mse")
-"""The part of a `Training`'s state that is plain numbers."""
+PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_mse")
+"""The attributes of a `Training` that its state holds as plain values."""
 VALIDATION_BATCH = 8
 """Windows at a time without gradients; a constant, so that it cannot change numbers."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The result of one epoch; MSEs are sums over the pixels of a frame.
+    """The result of one epoch.
 
-    `train_mse` is over all next frames of a window, the context's too, as the loss is. `validation`
-    holds the scores of `scores.frame` over the forecast frames. `lr` and `sampling_probability` are
-    those of the last iteration.
+    `train_mse` is the mean squared error over measured pixels times the pixels of a frame, of all
+    next frames of a window, the context's too. `validation` holds the scores of `scores.frame` over
+    the forecast frames. `lr` and `sampling_probability` are those of the last iteration.
     """
 
     number: int
@@ -115,11 +118,12 @@ class Training:
         validation MSE.
 
         Args:
-            on_step: called after each iteration with its training MSE. Whatever it raises, `state`
-                is that after the iteration.
+            on_step: called after each iteration with its training MSE. If it raises, `state`
+                already includes this iteration.
 
         Raises:
-            NonFinite: a loss, a gradient or a validation MSE is infinite or not a number.
+            NonFinite: the loss or the gradient of more than max_skipped_steps steps, or a
+                validation MSE, is infinite or not a number.
             NoRoom: the memory is too small.
         """
         while (number := len(self.finished) + 1) <= self.params.epochs:
@@ -163,7 +167,7 @@ class Training:
             "generator": self.generator.get_state(),
             "finished": [asdict(epoch) for epoch in self.finished],
             "best": self._best,
-            **{name: getattr(self, name) for name in COUNTERS},
+            **{name: getattr(self, name) for name in PLAIN_STATE},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -174,13 +178,16 @@ class Training:
         self.generator.set_state(state["generator"])
         self.finished = [Epoch(**epoch) for epoch in state["finished"]]
         self._best = state["best"]
-        for name in COUNTERS:
+        for name in PLAIN_STATE:
             setattr(self, name, state[name])
 
     def _iterate(self, batch: Batch) -> float:
-        """Take one step of the optimizer; returns the MSE, a sum over the pixels of a frame.
+        """Take one step of the optimizer; returns the MSE times the pixels of a frame.
 
-        If the loss or the gradient is not finite, the weights stay as they are.
+        If the loss or the gradient is not finite, the weights stay as they are and it returns NaN.
+
+        Raises:
+            NonFinite: params allow no more such steps.
         """
         frames, mask = batch.frames.to(self.device), batch.mask[:, 1:].to(self.device)
         probability = sampling_probability(100 * self.iteration / self.iterations, self.params)

@@ -4,12 +4,12 @@ import re
 import tempfile
 from pathlib import Path
 
-from convlstm.scores import catalogue
+from convlstm.scores import families
 from tests.builders import ROOT
 from tests.house import walk
 
-TABLES = {"by_lead.csv": catalogue.BY_LEAD, "by_threshold.csv": catalogue.BY_THRESHOLD}
-TABLES |= {"by_scale.csv": catalogue.BY_SCALE}
+TABLES = {"by_lead.csv": families.BY_LEAD, "by_threshold.csv": families.BY_THRESHOLD}
+TABLES |= {"by_scale.csv": families.BY_SCALE}
 
 
 def scores() -> str:

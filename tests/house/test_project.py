@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from convlstm.scores import catalogue, categorical
+from convlstm.scores import categorical, families
 from convlstm.version import VERSION
 from stages.check import Params
 from tests.builders import ROOT
@@ -104,7 +104,7 @@ def test_every_link_of_a_page_leads_to_a_file(page: str) -> None:
 def test_the_page_of_scores_has_the_table_of_the_code() -> None:
     page = (ROOT / "docs/scores.md").read_text(encoding="utf-8")
     assert pages.put(page, "the scores", pages.scores()) == page
-    assert all(f"`{score.key}`" in page for score in catalogue.ALL)
+    assert all(f"`{score.key}`" in page for score in families.ALL)
     assert all(f"`{count}`" in page for count in categorical.COUNTS)
 
 

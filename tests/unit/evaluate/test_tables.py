@@ -7,7 +7,7 @@ from convlstm.evaluate import tables
 from convlstm.evaluate.scoring import ScoreConfig, Scores
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
-from convlstm.scores import catalogue
+from convlstm.scores import families
 from convlstm.scores.categorical import COUNTS
 from convlstm.scores.frame import KEYS, LeadMeans
 from convlstm.scores.score import Score
@@ -35,13 +35,13 @@ def keys(scores: tuple[Score, ...]) -> list[str]:
 
 def test_the_columns_of_each_table_are_those_of_the_catalogue() -> None:
     found = tables.all_of({"model": scores_of(0.1), "zeros": scores_of(-1.0)}, CONFIG)
-    by_lead = ["lead", *keys(catalogue.BY_LEAD)]
+    by_lead = ["lead", *keys(families.BY_LEAD)]
     place = ["forecaster", "threshold"]
     assert {name: list(rows[0]) for name, rows in found.items()} == {
         "by_lead": by_lead,
         "baselines": ["forecaster", *by_lead],
-        "by_threshold": [*place, "lead", *COUNTS, *keys(catalogue.BY_THRESHOLD)],
-        "by_scale": [*place, "scale", "lead", *keys(catalogue.BY_SCALE)],
+        "by_threshold": [*place, "lead", *COUNTS, *keys(families.BY_THRESHOLD)],
+        "by_scale": [*place, "scale", "lead", *keys(families.BY_SCALE)],
         "spectrum": ["forecaster", "lead", "wavelength_pixels", "power"],
     }
     for rows in found.values():

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convlstm.plot import figures
-from convlstm.scores import catalogue
+from convlstm.scores import families
 from convlstm.scores.categorical import COUNTS
 
 TRAINING = pd.DataFrame(
@@ -26,8 +26,8 @@ TRAINING = pd.DataFrame(
         "valid_sharpness": [10.0, 11.0, 12.0],
     }
 )
-KEYS = [score.key for score in catalogue.BY_LEAD]
-DRAWN = [score for score in catalogue.BY_LEAD if score.better is not None]
+KEYS = [score.key for score in families.BY_LEAD]
+DRAWN = [score for score in families.BY_LEAD if score.better is not None]
 
 
 def scores_from(first: float) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convlstm.plot import page
-from convlstm.scores import catalogue
+from convlstm.scores import families
 from stages.check import Params
 from tests.builders import SmallRun, params_of
 
@@ -20,7 +20,7 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
 )
-KEYS = [score.key for score in catalogue.BY_LEAD if score.better is not None]
+KEYS = [score.key for score in families.BY_LEAD if score.better is not None]
 RUN: dict[str, Any] = {
     "params": params_of(
         Params,
@@ -70,7 +70,7 @@ def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
     table = page.page(RUN, {"model": row()}, []).split('id="scores"')[1].split("</table>")[0]
     assert re.findall(r'data-column="(\w+)"', table) == KEYS
     heads = re.findall(r'<th title="better: ([^"]+)">([^<]+)</th>', table)
-    drawn = [score for score in catalogue.BY_LEAD if score.better is not None]
+    drawn = [score for score in families.BY_LEAD if score.better is not None]
     assert heads == [
         (score.better, f"{score.label}, dB" if score.key == "psnr" else score.label)
         for score in drawn
@@ -80,7 +80,7 @@ def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
 def test_every_score_that_can_be_better_or_worse_is_defined() -> None:
     text = page.page(RUN, {"model": row()}, []).split("<h2>The scores</h2>")[1]
     defined = re.findall(r"<dt>([^<]+) \(better: ([^<]+)\)</dt><dd>([^<]+)</dd>", text)
-    scores = [score for score in catalogue.ALL if score.better is not None]
+    scores = [score for score in families.ALL if score.better is not None]
     assert [(label, better) for label, better, _ in defined] == [
         (score.label, score.better) for score in scores
     ]

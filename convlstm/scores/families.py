@@ -1,4 +1,4 @@
-"""All scores of the tables, in the order of their columns."""
+"""The families of scores together, in the order of the tables' columns."""
 
 from convlstm.scores import categorical, continuous, frame, spatial, spectral
 from convlstm.scores.score import Score

@@ -1,4 +1,4 @@
-"""The catalogue holds every score once, and a new score takes one entry and no other change."""
+"""The families holds every score once, and a new score takes one entry and no other change."""
 
 import importlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convlstm import scores
-from convlstm.scores import catalogue
+from convlstm.scores import families
 from convlstm.scores.score import Score
 from tests.builders import ROOT, run_stage
 
@@ -62,25 +62,23 @@ def test_every_score_of_every_family_is_in_the_catalogue() -> None:
     ]
     of_families = [score for module in modules for score in getattr(module, "SCORES", ())]
     assert len(of_families) > 10
-    assert sorted(score.key for score in catalogue.ALL) == sorted(
-        score.key for score in of_families
-    )
+    assert sorted(score.key for score in families.ALL) == sorted(score.key for score in of_families)
 
 
 def test_no_two_scores_share_a_column_or_a_label() -> None:
-    for names in ([score.key for score in catalogue.ALL], [score.label for score in catalogue.ALL]):
+    for names in ([score.key for score in families.ALL], [score.label for score in families.ALL]):
         assert len(set(names)) == len(names)
 
 
 def test_a_score_beside_the_truths_has_the_truths_beside_it() -> None:
-    keys = [score.key for score in catalogue.BY_LEAD]
-    beside = [score.key for score in catalogue.ALL if score.better == "near the truth's"]
+    keys = [score.key for score in families.BY_LEAD]
+    beside = [score.key for score in families.ALL if score.better == "near the truth's"]
     assert beside == ["sharpness"]
     assert all(f"truth_{key}" in keys for key in beside)
 
 
 @pytest.mark.parametrize(
-    "score", [score for score in catalogue.ALL if score.perfect is not None], ids=lambda s: s.key
+    "score", [score for score in families.ALL if score.perfect is not None], ids=lambda s: s.key
 )
 def test_nothing_a_score_can_be_is_better_than_perfect(score: Score) -> None:
     assert score.perfect is not None
