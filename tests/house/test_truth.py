@@ -116,7 +116,7 @@ def test_every_stage_waits_for_the_check_of_all_params() -> None:
 
 def test_the_stages_stand_in_the_order_of_the_pipeline_each_with_a_description() -> None:
     assert tuple(DVC) == STAGES
-    assert all(facts["desc"].endswith(".") for facts in DVC.values())
+    assert all(listed["desc"].endswith(".") for listed in DVC.values())
 
 
 def test_every_key_of_params_yaml_belongs_to_one_stage() -> None:

@@ -120,23 +120,23 @@ def test_the_spectrum_is_that_of_the_first_the_middle_and_the_last_lead_time(
 
 
 def test_skill_is_the_part_of_the_references_error_that_is_gone() -> None:
-    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.2)}, CONFIG)
-    skill = facts["skill_against_zeros"]
+    content = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.2)}, CONFIG)
+    skill = content["skill_against_zeros"]
     assert skill["mse"] == pytest.approx(1 - 0.01 / 0.04, rel=1e-4)
     assert skill["fmae"] == pytest.approx(0.5, rel=1e-4)
     # SSIM is best at 1
-    mine, theirs = (float(str(facts[name]["ssim"])) for name in ("model", "zeros"))
+    mine, theirs = (float(str(content[name]["ssim"])) for name in ("model", "zeros"))
     assert skill["ssim"] == pytest.approx((mine - theirs) / (1 - theirs))
 
 
 def test_a_perfect_reference_leaves_no_skill_to_tell() -> None:
-    facts = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.0)}, CONFIG)
-    assert "mse" not in facts["skill_against_zeros"]
+    content = tables.summary({"model": scores_of(0.1), "zeros": scores_of(0.0)}, CONFIG)
+    assert "mse" not in content["skill_against_zeros"]
 
 
 def difference(model: Scores, reference: Scores, score: str = "mse") -> dict[str, float]:
-    facts = tables.summary({"model": model, "persistence": reference}, CONFIG)
-    found = facts["difference_from_persistence"][score]
+    content = tables.summary({"model": model, "persistence": reference}, CONFIG)
+    found = content["difference_from_persistence"][score]
     assert isinstance(found, dict)
     return found
 
@@ -175,8 +175,8 @@ def test_one_sequence_has_no_interval() -> None:
 
 def test_the_difference_is_that_of_the_means() -> None:
     results = {"model": scores_of(0.1, -0.1), "persistence": scores_of(-0.2, 0.15)}
-    facts = tables.summary(results, CONFIG)
-    means = [facts[name]["csi"] for name in ("model", "persistence")]
+    content = tables.summary(results, CONFIG)
+    means = [content[name]["csi"] for name in ("model", "persistence")]
     assert all(isinstance(mean, float) for mean in means)
     found = difference(results["model"], results["persistence"], "csi")["value"]
     assert found == pytest.approx(float(str(means[0])) - float(str(means[1])), rel=1e-9)
