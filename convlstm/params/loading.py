@@ -81,15 +81,11 @@ def check(values: Mapping[str, Any], group: type[GroupT], *, where: str) -> Grou
         BadInput: a key is unknown, missing, of the wrong type or out of its range, or keys do not
             fit together; one line for each fault, which begins with `where`.
     """
-    absent = [key for key in group.model_fields if key not in values]
-    faults = {key: f"{key}: this key is missing; add it" for key in absent}
-    checked: GroupT | None = None
     try:
-        checked = group.model_validate(values)
+        return group.model_validate(values)
     except ValidationError as error:
-        faults |= _faults_by_key(error.errors(), values, group)
-    if checked is not None and not faults:
-        return checked
+        faults = _faults_by_key(error.errors(), values, group)
+    # Rules are asked again, because pydantic leaves them out where a key is wrong by itself.
     rest = {key: values[key] for key in values if key not in faults}
     lines = [*faults.values(), *group.broken_rules(rest)]
     raise BadInput("\n".join(f"{where}: {line}" for line in lines))
