@@ -13,3 +13,4 @@ class Evaluate(Group):
     sample_windows: Count
     thresholds: Annotated[tuple[float, ...], BeforeValidator(as_tuple), Field(min_length=1)] | None
     fss_scales: Counts
+    test_members: Annotated[int, Field(ge=2, le=100)]

@@ -42,6 +42,7 @@ class ScoreConfig:
     scaling: Scaling
     thresholds: tuple[float, ...]
     scales: tuple[int, ...]
+    members: int
 
     @classmethod
     def of(cls, batches: Batches, params: Evaluate) -> "ScoreConfig":
@@ -49,7 +50,9 @@ class ScoreConfig:
         low, high = batches.scaling.value_range
         parts = tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS)
         thresholds = parts if params.thresholds is None else params.thresholds
-        return cls(batches.geometry, batches.scaling, thresholds, params.fss_scales)
+        return cls(
+            batches.geometry, batches.scaling, thresholds, params.fss_scales, params.test_members
+        )
 
     @property
     def value_width(self) -> float:
@@ -149,6 +152,11 @@ def about_run(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any
     }
 
 
+def members_of(model: Model, config: ScoreConfig) -> int:
+    """Return the number of members by which a model is scored: 1 if it was trained without."""
+    return 1 if model.params.get("members", 1) == 1 else config.members
+
+
 def baselines_of(batches: Batches) -> dict[str, Baseline]:
     """Return the forecasts that need no training, in the order of the tables."""
     return {
@@ -189,7 +197,8 @@ def evaluate(
     measure = partial(_measure, config.pooling())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
-            folded = model.rollout(batch.frames[:, :known], leads)
+            seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
+            folded = model.rollout(seen, mask_seen, leads, members_of(model, config)).mean(dim=0)
             frames, mask = batches.pixels(batch)
             forecasts = [
                 batches.geometry.unfold(folded.numpy()),

@@ -306,7 +306,7 @@ class Stack:
 
     def forward(
         self, *, keep: bool
-    ) -> tuple[Float[Tensor, "time batch row col channel"], list[Tensor]]:
+    ) -> tuple[Float[Tensor, "time batch row col output"], list[Tensor]]:
         """Return the outputs of all steps, and what is kept.
 
         Kept are X of layer 0, then gates, C and H of each layer; without `keep`, of one step only.
@@ -324,7 +324,8 @@ class Stack:
             )
         ]
         activations = self._activations(parts)
-        outputs = self.frames.new_empty((steps, *self.frames.shape[1:]), dtype=self.state_dtype)
+        shape = (steps, *self.frames.shape[1:4], len(self.bias))
+        outputs = self.frames.new_empty(shape, dtype=self.state_dtype)
         for step in range(steps):
             now = step if keep else 0  # without keep, each step overwrites the one before
             x = entered[now].copy_(self._input(step, outputs))
@@ -360,7 +361,7 @@ class Stack:
     def backward(
         self,
         kept: Sequence[Tensor],
-        grads: Float[Tensor, "time batch row col channel"],
+        grads: Float[Tensor, "time batch row col output"],
         *,
         of_frames: bool,
     ) -> list[Tensor | None]:
@@ -424,7 +425,7 @@ class Unroll(torch.autograd.Function):
         fed: Bool[Tensor, "batch steps"],
         options: Options,
         *weights: Tensor,
-    ) -> Float[Tensor, "steps batch row col channel"]:
+    ) -> Float[Tensor, "steps batch row col output"]:
         """Return the outputs of all steps."""
         ctx.stack = Stack(weights, frames, fed, options)
         outputs: Tensor
@@ -436,7 +437,7 @@ class Unroll(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, grads: Float[Tensor, "steps batch row col channel"]
+        ctx: Any, grads: Float[Tensor, "steps batch row col output"]
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients; works once only, because they overwrite the activations."""
         frames, *weights = ctx.stack.backward(
@@ -452,7 +453,7 @@ def unroll(
     readout: Sequence[Tensor],
     dtype: torch.dtype,
     buffers: list[Tensor],
-) -> Float[Tensor, "batch steps channel row col"]:
+) -> Float[Tensor, "batch steps output row col"]:
     """Compute `Network.plain` from the parameters of the cells and of the readout.
 
     Args:

@@ -1,5 +1,6 @@
 """The model file: a trained network and all it takes to use it, as safetensors with JSON inside."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from convlstm.model.cascade import draw_noise, to_patches
 from convlstm.model.device import explain_out_of_memory, forecast_dtype
 from convlstm.model.network import Architecture, Network
 from convlstm.patch.folding import Geometry
@@ -20,7 +22,8 @@ from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
 from convlstm.version import VERSION
 
-FORMAT = "convlstm-3"  # of the metadata; CHANGELOG.md says which version wrote which
+FORMAT = "convlstm-4"  # of the metadata; CHANGELOG.md says which version wrote which
+PIXELS_TOGETHER = 2**22  # of members that are forecast at a time, in 1 GB of memory
 LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred layers
 
 
@@ -42,13 +45,26 @@ class Model:
 
     @torch.no_grad()
     def rollout(
-        self, context: Float[Tensor, "batch known channel row col"], leads: int
-    ) -> Float[Tensor, "batch {leads} channel row col"]:
-        """Forecast freely the `leads` frames after the context; folded, in [0, 1], on the CPU.
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        mask: Bool[Tensor, "batch known channel row col"],
+        leads: int,
+        members: int = 1,
+        seed: int = 0,
+    ) -> Float[Tensor, "{members} batch {leads} channel row col"]:
+        """Forecast freely the `leads` frames after the context; folded, on the CPU.
 
-        The forecast is not clipped: FMAE is defined before clipping. Frames of another size than in
-        training need an architecture that takes any size. The convolutions are in float32, or in
-        bfloat16 if that is the `precision` in `params`.
+        With the readout `frame` the forecast is not clipped to [0, 1], because FMAE is defined
+        before clipping. Frames of another size than in training need an architecture that takes any
+        size. The convolutions are in float32, or in bfloat16 if that is the `precision` in
+        `params`.
+
+        Args:
+            context: folded frames in [0, 1].
+            mask: of measured pixels.
+            leads: the number of lead times.
+            members: 1 is the forecast without noise.
+            seed: of the noise; decides the members of a batch.
 
         Raises:
             NoRoom: the memory is too small.
@@ -58,7 +74,32 @@ class Model:
         size = f"{len(context)} windows of {rows} x {cols} pixels"
         with explain_out_of_memory(device, size, lower="tile_size or hidden_channels"):
             dtype = forecast_dtype(self.params.get("precision"), device)
-            return self.network.rollout(context.to(device), leads, dtype).cpu()
+            context, mask = context.to(device), mask.to(device)
+            if self.network.cascade is None:
+                return self.network.rollout(context, leads, dtype).cpu()[None]
+            generator = torch.Generator().manual_seed(seed)
+            return self._ensemble(context, mask, leads, members, generator)
+
+    def _ensemble(
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        mask: Bool[Tensor, "batch known channel row col"],
+        leads: int,
+        members: int,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "{members} batch {leads} channel row col"]:
+        """Forecast members, some of them at a time, so that memory does not grow with them."""
+        p, device = self.geometry.patch_size, context.device
+        dtype = forecast_dtype(self.params.get("precision"), device)
+        rows, cols = (size * p for size in context.shape[-2:])
+        shape = (len(context), leads, 1, rows, cols)
+        together, parts = max(1, PIXELS_TOGETHER // math.prod(shape)), []
+        for done in range(0, members, together):
+            white = draw_noise(min(together, members - done), shape, generator).to(device)
+            white = white if members > 1 else torch.zeros_like(white)
+            frames = self.network.ensemble(context, mask, white, dtype)
+            parts.append(to_patches(frames, p).cpu())
+        return torch.cat(parts)
 
 
 def save(path: Path, model: Model) -> None:

@@ -1,7 +1,9 @@
-"""The network: a stack of cells that sees the context and goes on from its own output.
+"""The network: a stack of cells, and a readout that makes a forecast of its uppermost states.
 
-`Network.plain` is the definition, cell by cell; `Network.forward` computes the same by the fast
-path in `bptt`.
+With the readout `frame` the network paints the next frame and goes on from its own output, as the
+report's did. With `motion` and `cascade` it is given the last frame carried on to each lead time,
+with noise, and says how to change it (`cascade`). `Network.plain` is the definition, cell by cell;
+`Network.forward` computes the same by the fast path in `bptt`.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from convlstm.model.bptt import unroll
+from convlstm.model.cascade import Cascade, to_pixels
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
 
 
@@ -22,7 +25,8 @@ class Architecture:
 
     `hidden_channels` has one entry for each layer, the lowest first; for the lstm, whose layers
     have no grid, it counts units. `channels`, `rows` and `cols` are those of a folded frame, and
-    `kernel_size` counts folded pixels.
+    `kernel_size` counts folded pixels. `scales` are those between the bands of a cascade, and
+    `patch_size` unfolds its frames; the readout `frame` needs neither.
     """
 
     cell: Literal["convlstm", "peephole", "lstm"]
@@ -31,11 +35,17 @@ class Architecture:
     channels: int
     rows: int
     cols: int
+    readout: Literal["frame", "motion", "cascade"] = "frame"
+    scales: tuple[float, ...] = ()
+    patch_size: int = 1
 
     def __post_init__(self) -> None:
         sizes = (*self.hidden_channels, self.kernel_size, self.channels, self.rows, self.cols)
         if min(sizes) < 1 or self.kernel_size % 2 == 0 or not self.hidden_channels:
             raise ValueError(f"an impossible network: {self}")
+        patch, bands = self.patch_size**2, (self.readout == "cascade") == bool(self.scales)
+        if not bands or patch < 1 or self.channels % patch or min(self.scales, default=1) <= 0:
+            raise ValueError(f"an impossible readout: {self}")
 
     @property
     def takes_any_size(self) -> bool:
@@ -50,23 +60,32 @@ class Network(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         flat = a.cell == "lstm"
-        frame_size = a.channels * a.rows * a.cols
-        inputs = (frame_size if flat else a.channels, *a.hidden_channels)
+        self.cascade = None if a.readout == "frame" else Cascade(a.scales)
+        entering, leaving = a.channels, a.channels
+        if self.cascade is not None:
+            entering += self.cascade.inputs
+            leaving = self.cascade.maps_per_channel * a.channels // a.patch_size**2
+        pixels = a.rows * a.cols
+        inputs = (entering * pixels if flat else entering, *a.hidden_channels)
         self.grid = () if flat else (a.rows, a.cols)
         self.entry: nn.Module = nn.Flatten() if flat else nn.Identity()
         self.cells = nn.ModuleList(_cell(a, below, own) for below, own in pairwise(inputs))
         self.readout: nn.Module = (
             nn.Sequential(
-                nn.Linear(inputs[-1], frame_size), nn.Unflatten(1, (a.channels, a.rows, a.cols))
+                nn.Linear(inputs[-1], leaving * pixels),
+                nn.Unflatten(1, (leaving, a.rows, a.cols)),
             )
             if flat
-            else nn.Conv2d(inputs[-1], a.channels, kernel_size=1)
+            else nn.Conv2d(inputs[-1], leaving, kernel_size=1)
         )
+        if self.cascade is not None:  # untrained, it is an extrapolation, or STEPS
+            for weight in self.readout.parameters():
+                nn.init.zeros_(weight)
         self.buffers_of_bptt: list[Tensor] = []
 
     def plain(
         self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
-    ) -> Float[Tensor, "batch steps channel row col"]:
+    ) -> Float[Tensor, "batch steps output row col"]:
         """Unroll `steps` steps; the output of step t is the forecast of frame t + 1.
 
         Args:
@@ -78,8 +97,8 @@ class Network(nn.Module):
         states = [self._zero_state(frames, hidden) for hidden in self.architecture.hidden_channels]
         outputs: list[Tensor] = []
         for step in range(fed.shape[1]):
-            if step == 0:
-                frame = frames[:, 0]
+            if step == 0 or (step < frames.shape[1] and fed[:, step].all()):
+                frame = frames[:, step]
             elif step < frames.shape[1]:
                 frame = torch.where(fed[:, step, None, None, None], frames[:, step], outputs[-1])
             else:
@@ -96,7 +115,7 @@ class Network(nn.Module):
         frames: Float[Tensor, "batch known channel row col"],
         fed: Bool[Tensor, "batch steps"],
         dtype: torch.dtype | None = None,
-    ) -> Float[Tensor, "batch steps channel row col"]:
+    ) -> Float[Tensor, "batch steps output row col"]:
         """Compute `plain` by the fast path.
 
         Args:
@@ -127,6 +146,36 @@ class Network(nn.Module):
         batch, known = context.shape[:2]
         fed = torch.ones(batch, known + leads - 1, dtype=torch.bool, device=context.device)
         return self.forward(context, fed, dtype)[:, known - 1 :]
+
+    def ensemble(
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        mask: Bool[Tensor, "batch known channel row col"],
+        white: Float[Tensor, "member batch lead pixelrow pixelcol"],
+        dtype: torch.dtype | None = None,
+        *,
+        plain: bool = False,
+    ) -> Float[Tensor, "member batch lead _ pixelrow pixelcol"]:
+        """Forecast members by the readout `motion` or `cascade`, in pixels and in [0, 1].
+
+        Args:
+            context: folded true frames in [0, 1].
+            mask: of measured pixels.
+            white: noise of variance 1 for each pixel to be forecast; zeros for a forecast without
+                noise.
+            dtype: as in `forward`.
+            plain: compute it cell by cell.
+        """
+        assert self.cascade is not None
+        patch_size, leads = self.architecture.patch_size, white.shape[2]
+        basis = self.cascade.basis(
+            to_pixels(context, patch_size), to_pixels(mask, patch_size), leads, white
+        )
+        inputs = self.cascade.entering(context, mask, basis, patch_size)
+        fed = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+        maps = self.plain(inputs, fed) if plain else self(inputs, fed, dtype)
+        frames: Tensor = self.cascade(maps[:, -leads:], basis)
+        return frames
 
     def _zero_state(self, frames: Tensor, hidden: int) -> State:
         grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size

@@ -75,7 +75,7 @@ def training_curves(table: pd.DataFrame) -> dict[str, Figure]:
     A line marks the first epoch in which the network saw fewer true frames than its own.
     """
     scores = {score.key: score for score in families.BY_LEAD}
-    training = _curve(table, "train_mse", "training, all next frames", scores["mse"])
+    training = _curve(table, "train_loss", "training, all next frames", scores["mse"])
     validation = {
         name: _curve(table, f"valid_{key}", "validation", scores[key])
         for name, key in VALIDATION_CURVES.items()

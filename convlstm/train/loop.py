@@ -1,4 +1,4 @@
-"""The training loop: scheduled sampling, Adam, and validation by free forecasts each epoch.
+"""The training loop: forecasts of batches, Adam, and validation by free forecasts each epoch.
 
 A forecast is free if no true frame is fed after the context.
 """
@@ -6,12 +6,14 @@ A forecast is free if no true frame is fed after the context.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from convlstm.model.batches import Batch, Batches
+from convlstm.model.cascade import draw_noise, to_pixels
 from convlstm.model.device import (
     explain_out_of_memory,
     training_dtype,
@@ -21,57 +23,73 @@ from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
 from convlstm.runtime.errors import NonFinite
 from convlstm.scores.frame import LeadMeans
-from convlstm.train.losses import masked_mse
+from convlstm.train.losses import crps, masked_crps, masked_mae, masked_mse
 from convlstm.train.params import Train
-from convlstm.train.schedules import draw_fed_steps, learning_rate, sampling_probability
+from convlstm.train.schedules import (
+    Probability,
+    draw_fed_steps,
+    learning_rate,
+    sampling_probability,
+)
 
 PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels"
-PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_mse")
+PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_score")
 """The attributes of a `Training` that its state holds as plain values."""
 VALIDATION_BATCH = 8
 """Windows at a time without gradients; a constant, so that it cannot change numbers."""
+VALIDATION_MEMBERS = 4
+"""Members of an ensemble then; the fair CRPS does not depend on their number, only its noise."""
 
 
 @dataclass(frozen=True)
 class Epoch:
     """The result of one epoch.
 
-    `train_mse` is the mean squared error over measured pixels times the pixels of a frame, of all
-    next frames of a window, the context's too. `validation` holds the scores of `scores.frame` over
-    the forecast frames. `lr` and `sampling_probability` are those of the last iteration.
+    `train_loss` is the loss, a mean over measured pixels, times the pixels of a frame: with the
+    readout `frame` of all next frames of a window, the context's too, else of the forecast frames.
+    `validation` holds the scores of `scores.frame` of the ensemble's mean over the forecast frames,
+    and the fair CRPS of the ensemble. `lr` and `sampling_probability` are those of the last
+    iteration.
     """
 
     number: int
     lr: float
     sampling_probability: float
-    train_mse: float
+    train_loss: float
     validation: dict[str, float]
 
     def row(self) -> dict[str, int | float]:
         """Return the epoch as a row of training.csv."""
         scores = {
             f"valid_{key}": self.validation[key]
-            for key in ("mse", "ssim", "psnr", "fmae", "sharpness")
+            for key in ("mse", "crps", "ssim", "psnr", "fmae", "sharpness")
         }
         return {
             "epoch": self.number,
             "lr": self.lr,
             "sampling_probability": self.sampling_probability,
-            "train_mse": self.train_mse,
+            "train_loss": self.train_loss,
             **scores,
         }
 
 
-def validate(model: Model, batches: Batches) -> dict[str, float]:
+def validate(model: Model, batches: Batches, members: int) -> dict[str, float]:
     """Return the scores of free forecasts of the validation windows, as means over lead times."""
-    means, known = LeadMeans(), batches.context_frames
+    means, total, known = LeadMeans(), 0.0, batches.context_frames
     for batch in batches.in_order("valid", VALIDATION_BATCH):
-        folded = model.rollout(batch.frames[:, :known], batches.forecast_frames)
-        forecast = batches.geometry.unfold(folded.numpy())
-        frames, mask = batches.pixels(batch)
-        for window in zip(forecast, frames[:, known:], mask[:, known:], strict=True):
+        folded = model.rollout(
+            batch.frames[:, :known], batch.mask[:, :known], batches.forecast_frames, members
+        )
+        truth, mask = batch.frames[:, known:], batch.mask[:, known:]
+        by_pixel = crps(folded.clamp(0, 1), truth, alpha=1.0) * mask
+        # Of each frame, per measured pixel, times the pixels of a frame, as the other scores.
+        total += float((by_pixel.sum((2, 3, 4)) / mask.sum((2, 3, 4)).clamp(min=1)).double().sum())
+        forecast = batches.geometry.unfold(folded.mean(dim=0).numpy())
+        frames, measured = batches.pixels(batch)
+        for window in zip(forecast, frames[:, known:], measured[:, known:], strict=True):
             means.add(*window)
-    return means.overall()
+    count = batches.count("valid") * batches.forecast_frames
+    return {**means.overall(), "crps": total * batches.geometry.pixels / count}
 
 
 class Training:
@@ -88,11 +106,16 @@ class Training:
             channels=channels,
             rows=rows,
             cols=cols,
+            readout=params.readout,
+            scales={"cascade": params.cascade_scales}.get(params.readout, ()),
+            patch_size=batches.geometry.patch_size,
         )
         self.batches, self.params, self.device = batches, params, device
         self.dtype = training_dtype(params.precision, device)
+        self.network = Network(architecture).to(device)
+        self.averaged = AveragedModel(self.network, avg_fn=self._average)
         self.model = Model(
-            Network(architecture).to(device),
+            cast(Network, self.averaged.module),
             batches.geometry,
             batches.scaling,
             batches.reading,
@@ -102,28 +125,28 @@ class Training:
         )
         self.steps_per_epoch = -(-batches.count("train") // params.batch_size)
         self.iterations = params.epochs * self.steps_per_epoch
-        self.optimizer = torch.optim.Adam(self.model.network.parameters(), lr=params.lr)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.lr)
         self.scheduler = learning_rate(self.optimizer, params, self.iterations)
         self.generator = torch.Generator().manual_seed(params.seed)
         self.iteration, self.skipped = 0, 0
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
         self.finished: list[Epoch] = []
         self._losses: list[float] = []  # of the epoch under way
-        self._best_mse, self._best = float("inf"), self._weights()
+        self._best_score, self._best = float("inf"), self._weights()
 
     def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
         """Train, and yield each epoch when it is done.
 
         After the last epoch the model holds the weights of the best one, which has the lowest
-        validation MSE.
+        validation CRPS, or MSE if that is the loss.
 
         Args:
-            on_step: called after each iteration with its training MSE. If it raises, `state`
+            on_step: called after each iteration with its loss. If it raises, `state`
                 already includes this iteration.
 
         Raises:
             NonFinite: the loss or the gradient of more than max_skipped_steps steps, or a
-                validation MSE, is infinite or not a number.
+                validation score, is infinite or not a number.
             NoRoom: the memory is too small.
         """
         while (number := len(self.finished) + 1) <= self.params.epochs:
@@ -138,10 +161,10 @@ class Training:
                 with explain_out_of_memory(
                     self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY
                 ):
-                    mse = self._iterate(batch)
-                if math.isfinite(mse):
-                    self._losses.append(mse)
-                on_step(mse)
+                    loss = self._iterate(batch)
+                if math.isfinite(loss):
+                    self._losses.append(loss)
+                on_step(loss)
             yield self._finish(number)
         self.model.network.load_state_dict(self._best)
 
@@ -161,7 +184,8 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on, as tensors and plain values."""
         return {
-            "network": self.model.network.state_dict(),
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "generator": self.generator.get_state(),
@@ -172,7 +196,8 @@ class Training:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state` of a run with the same params, data and code."""
-        self.model.network.load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.generator.set_state(state["generator"])
@@ -182,15 +207,35 @@ class Training:
             setattr(self, name, state[name])
 
     def _iterate(self, batch: Batch) -> float:
-        """Take one step of the optimizer; returns the MSE times the pixels of a frame.
+        """Take one step of the optimizer; returns the loss times the pixels of a frame.
 
         If the loss or the gradient is not finite, the weights stay as they are and it returns NaN.
 
         Raises:
             NonFinite: params allow no more such steps.
         """
-        frames, mask = batch.frames.to(self.device), batch.mask[:, 1:].to(self.device)
         probability = sampling_probability(100 * self.iteration / self.iterations, self.params)
+        self._last = (float(self.optimizer.param_groups[0]["lr"]), probability.forecast)
+        frames, mask = batch.frames.to(self.device), batch.mask.to(self.device)
+        if self.params.readout == "frame":
+            loss = self._loss_of_frames(frames, mask, probability)
+        else:
+            loss = self._loss_of_members(frames, mask)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        limit = self.params.gradient_clip or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        finite = bool(torch.isfinite(loss) & torch.isfinite(norm))
+        if not finite:
+            self._skip(loss.item(), norm.item())
+        self.optimizer.step()
+        self.scheduler.step()
+        self.averaged.update_parameters(self.network)
+        self.iteration += 1
+        return loss.item() * self.batches.geometry.pixels if finite else float("nan")
+
+    def _loss_of_frames(self, frames: Tensor, mask: Tensor, probability: Probability) -> Tensor:
+        """Return the loss of all next frames, some of which follow the network's own."""
         fed = draw_fed_steps(
             probability,
             batch=len(frames),
@@ -198,20 +243,30 @@ class Training:
             steps=frames.shape[1] - 1,
             generator=self.generator,
         )
-        forecast = self.model.network(frames, fed.to(self.device), self.dtype)
-        loss = masked_mse(forecast, frames[:, 1:], mask)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
-        limit = self.params.gradient_clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.network.parameters(), limit)
-        self._last = (float(self.optimizer.param_groups[0]["lr"]), probability.forecast)
-        finite = bool(torch.isfinite(loss) & torch.isfinite(norm))
-        if not finite:
-            self._skip(loss.item(), norm.item())
-        self.optimizer.step()
-        self.scheduler.step()
-        self.iteration += 1
-        return loss.item() * self.batches.geometry.pixels if finite else float("nan")
+        forecast = self.network(frames, fed.to(self.device), self.dtype)
+        loss = masked_mse if self.params.loss == "mse" else masked_mae
+        return loss(forecast, frames[:, 1:], mask[:, 1:])
+
+    def _loss_of_members(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return the loss of the members of a free forecast."""
+        known, p = self.batches.context_frames, self.batches.geometry.patch_size
+        truth, measured = to_pixels(frames[:, known:], p), to_pixels(mask[:, known:], p)
+        white = draw_noise(self.params.members, truth.shape, self.generator).to(self.device)
+        if self.params.members == 1:
+            white = torch.zeros_like(white)
+        members = self.network.ensemble(frames[:, :known], mask[:, :known], white, self.dtype)
+        match self.params.loss:
+            case "mse":
+                return masked_mse(members[0], truth, measured)
+            case "mae":
+                return masked_mae(members[0], truth, measured)
+            case "crps":
+                return masked_crps(members, truth, measured)
+
+    def _average(self, average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
+        """Return the running mean of a weight, which in the first steps forgets faster."""
+        decay = min(self.params.average_decay, (1 + float(steps)) / (10 + float(steps)))
+        return average.lerp(weight, 1 - decay) if self.params.average_decay else weight
 
     def _skip(self, loss: float, norm: float) -> None:
         """Drop the gradient, if params allow it; one NaN would make all weights NaN."""
@@ -228,18 +283,23 @@ class Training:
     def _finish(self, number: int) -> Epoch:
         """Validate, and keep the weights if they are the best so far."""
         mean = sum(self._losses) / len(self._losses) if self._losses else float("nan")
-        epoch = Epoch(number, *self._last, mean, validate(self.model, self.batches))
-        mse = epoch.validation["mse"]
-        if not math.isfinite(mse):
+        epoch = Epoch(number, *self._last, mean, self._validation())
+        key = "mse" if self.params.loss == "mse" else "crps"
+        score = epoch.validation[key]
+        if not math.isfinite(score):
             raise NonFinite(
-                f"epoch {number}: the validation MSE is {mse}; lower lr, or set or lower "
-                f"gradient_clip"
+                f"epoch {number}: the validation {key.upper()} is {score}; lower lr, or set or "
+                f"lower gradient_clip"
             )
-        if mse < self._best_mse:
-            self._best_mse, self._best = mse, self._weights()
+        if score < self._best_score:
+            self._best_score, self._best = score, self._weights()
         self.finished.append(epoch)
         self._losses = []
         return epoch
+
+    def _validation(self) -> dict[str, float]:
+        members = 1 if self.params.members == 1 else VALIDATION_MEMBERS
+        return validate(self.model, self.batches, members)
 
     def _size(self) -> str:
         length = self.batches.context_frames + self.batches.forecast_frames

@@ -1,8 +1,9 @@
 """The params of the train stage."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from convlstm.params.group import (
     Count,
@@ -15,6 +16,7 @@ from convlstm.params.group import (
     Positive,
     PositivePercent,
     Rule,
+    as_tuple,
 )
 
 
@@ -43,7 +45,7 @@ class Sampling(Group):
 
     RULES: ClassVar[tuple[Rule, ...]] = (reverse_starts_before_it_ends,)
 
-    sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse"]
+    sampling: Literal["step", "linear", "exponential", "inverse_sigmoid", "reverse", "free"]
     sampling_step_percent: Percent
     sampling_linear_percent: PositivePercent
     sampling_exponential_k: Fraction
@@ -60,12 +62,46 @@ def kernel_has_a_middle(kernel_size: int) -> str | None:
     return f"kernel_size = {kernel_size}: must be odd, so that a frame keeps its size"
 
 
+def cascade_has_noise(readout: str, members: int) -> str | None:
+    """Ask for members only where noise makes them differ."""
+    if members == 1 or readout == "cascade":
+        return None
+    return f"members = {members}: readout = {readout!r} has no noise; set members to 1"
+
+
+def one_member_has_no_crps(loss: str, members: int) -> str | None:
+    """Refuse an ensemble that is trained on errors, which would make all its members alike."""
+    if (loss == "crps") == (members > 1):
+        return None
+    remedy = "set members to 2" if members == 1 else "set loss to crps, or members to 1"
+    return f"loss = {loss!r}: with members = {members}; {remedy}"
+
+
+def scales_ascend(cascade_scales: Sequence[Number]) -> str | None:
+    """Ask for bands that are in order."""
+    if list(cascade_scales) == sorted(set(cascade_scales)):
+        return None
+    return f"cascade_scales = {list(cascade_scales)}: must ascend"
+
+
 class Train(LearningRate, Sampling):
     """The network and how it learns."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (kernel_has_a_middle,)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        kernel_has_a_middle,
+        cascade_has_noise,
+        one_member_has_no_crps,
+        scales_ascend,
+    )
 
     cell: Literal["convlstm", "peephole", "lstm"]
+    readout: Literal["frame", "motion", "cascade"]
+    cascade_scales: Annotated[
+        tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=8)
+    ]
+    members: Annotated[int, Field(ge=1, le=64)]
+    loss: Literal["mse", "mae", "crps"]
+    average_decay: Annotated[float, Field(ge=0, lt=1)]
     hidden_channels: Counts
     kernel_size: Count
     gradient_clip: Positive | None

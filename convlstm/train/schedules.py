@@ -68,6 +68,8 @@ def sampling_probability(percent: float, params: Sampling) -> Probability:
             forecast = k / (k + math.exp(percent / k))
         case "reverse":
             return _reverse(percent, params)
+        case "free":
+            forecast = 0.0
     return Probability(1.0, forecast)
 
 

@@ -107,11 +107,11 @@ def print_evaluation(batches: Batches) -> None:
     before = high_water_bytes()
     took = seconds(lambda: exhaust(scoring.evaluate(model, batches, config, keep=())))
     contexts = [
-        batch.frames[:, : batches.context_frames]
+        (batch.frames[:, : batches.context_frames], batch.mask[:, : batches.context_frames])
         for batch in batches.in_order("test", scoring.TEST_BATCH)
     ]
     network = seconds(
-        lambda: exhaust(model.rollout(context, batches.forecast_frames) for context in contexts)
+        lambda: exhaust(model.rollout(*context, batches.forecast_frames) for context in contexts)
     )
     count = batches.count("test") * batches.forecast_frames
     peak = (high_water_bytes() - before) / 1e6

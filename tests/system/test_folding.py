@@ -38,7 +38,7 @@ def test_training_and_validation_fold_nothing(
     batches: Batches, training: Training, folded: list[tuple[int, ...]]
 ) -> None:
     (epoch,) = training.epochs(lambda _: None)
-    assert epoch.validation["mse"] == pytest.approx(validate(training.model, batches)["mse"])
+    assert epoch.validation["mse"] == pytest.approx(validate(training.model, batches, 1)["mse"])
     assert folded == []
 
 

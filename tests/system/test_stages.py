@@ -31,7 +31,7 @@ def test_the_demo_is_a_folder_per_sequence_and_a_png_per_frame(small_run: SmallR
 def test_training_csv_has_a_row_per_epoch(small_run: SmallRun) -> None:
     rows = rows_of(small_run.folder / "data/metrics/training.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    expected = "epoch,lr,sampling_probability,train_mse,valid_mse,valid_ssim,"
+    expected = "epoch,lr,sampling_probability,train_loss,valid_mse,valid_crps,valid_ssim,"
     expected += "valid_psnr,valid_fmae,valid_sharpness"
     assert ",".join(rows[0]) == expected
 

@@ -37,9 +37,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, int]]:
     """Context and lead times of each forecast that a model is asked for, in order."""
     noted, rollout = [], Model.rollout
 
-    def spy(model: Model, context: Tensor, leads: int) -> Tensor:
+    def spy(model: Model, context: Tensor, mask: Tensor, leads: int, members: int) -> Tensor:
         noted.append((context.clone(), leads))
-        return rollout(model, context, leads)
+        return rollout(model, context, mask, leads, members)
 
     monkeypatch.setattr(Model, "rollout", spy)
     return noted

@@ -152,8 +152,8 @@ def test_only_the_asked_for_forecasts_are_kept_and_they_are_the_models_own(
     (*_, last) = evaluate(model, batches, config, keep={1, 4})
     assert sorted(last.kept) == [1, 4]
     for number, forecast in last.kept.items():
-        frames = batches.take("test", [number]).frames
-        alone = batches.geometry.unfold(model.rollout(frames[:, :3], 2).numpy())
+        frames, mask = batches.take("test", [number])
+        alone = batches.geometry.unfold(model.rollout(frames[:, :3], mask[:, :3], 2)[0].numpy())
         np.testing.assert_allclose(forecast, alone[0], atol=1e-6)
 
 

@@ -12,7 +12,7 @@ from convlstm.scores.categorical import COUNTS
 from convlstm.scores.frame import KEYS, LeadMeans
 from convlstm.scores.score import Score
 
-CONFIG = ScoreConfig(Geometry(1, 16, 16, 4), Scaling((0.0, 50.0)), (10.0, 25.0), (1, 4))
+CONFIG = ScoreConfig(Geometry(1, 16, 16, 4), Scaling((0.0, 50.0)), (10.0, 25.0), (1, 4), 2)
 SHAPE = (2, 1, 16, 16)
 
 

@@ -1,5 +1,7 @@
 """A forecast is in data units, starts from the last frames, and has any size the cell allows."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +11,7 @@ import torch
 
 from convlstm.forecast.forecaster import Forecaster, load
 from convlstm.model import model_file
+from convlstm.model.network import Network
 from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput
 from tests.builders import model_of
@@ -127,3 +130,61 @@ def test_a_value_outside_the_range_of_training_is_refused() -> None:
     frames[1, 0, 0, 0] = 100
     with pytest.raises(BadInput, match=r"100\.0 lies outside value_range \[-32, 64\]"):
         forecaster().predict(frames)
+
+
+def ensemble_forecaster() -> Forecaster:
+    """An untrained cascade, which is an extrapolation whose scales give way to noise."""
+    made = model_of("convlstm", GEOMETRY)
+    torch.manual_seed(0)
+    a = replace(made.network.architecture, readout="cascade", scales=(1.0, 2.0), patch_size=4)
+    return Forecaster(replace(made, network=Network(a)), made.scaling)
+
+
+def test_an_ensemble_has_members_that_differ_and_that_its_seed_decides() -> None:
+    frames = frames_of(3, 2, 12, 16)
+    first, again = (ensemble_forecaster().predict_ensemble(frames, members=5) for _ in range(2))
+    other = ensemble_forecaster().predict_ensemble(frames, members=5, seed=1)
+    assert first.shape == (5, 2, 2, 12, 16)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1
+    assert np.ptp(first, axis=0).max() > 1
+    assert first.min() >= -32
+    assert first.max() <= 64
+
+
+def test_more_members_begin_with_the_same_ones_however_many_are_forecast_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = frames_of(3, 2, 12, 16)
+    few = ensemble_forecaster().predict_ensemble(frames, members=2)
+    monkeypatch.setattr(model_file, "PIXELS_TOGETHER", 1)
+    many = ensemble_forecaster().predict_ensemble(frames, members=3)
+    np.testing.assert_allclose(many[:2], few, atol=1e-4)
+
+
+def test_one_forecast_of_a_cascade_is_without_noise() -> None:
+    frames = frames_of(3, 2, 12, 16)
+    first, again = (ensemble_forecaster().predict(frames) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    spread = ensemble_forecaster().predict_ensemble(frames, members=40).mean(axis=0)
+    assert np.abs(first - spread).mean() < 6  # of 96, though clipping shifts the mean
+
+
+def test_a_cascade_forecasts_frames_of_any_size() -> None:
+    frames = frames_of(3, 2, 13, 22)
+    assert ensemble_forecaster().predict_ensemble(frames, 4, members=2).shape == (2, 4, 2, 13, 22)
+
+
+@pytest.mark.parametrize(
+    ("made", "members", "line"),
+    [
+        (forecaster, 24, "members = 24: this model has the readout frame, which has no noise"),
+        (ensemble_forecaster, 1, "members = 1: must be at least 2; `predict` forecasts one"),
+    ],
+)
+def test_members_that_the_model_cannot_give_are_refused(
+    made: Callable[[], Forecaster], members: int, line: str
+) -> None:
+    with pytest.raises(BadInput) as raised:
+        made().predict_ensemble(frames_of(3, 2, 12, 16), members=members)
+    assert str(raised.value).startswith(line)

@@ -46,8 +46,8 @@ def dtype() -> torch.dtype:
 def network(cell: CellName, shape: Shape, dtype: torch.dtype) -> Network:
     """Untrained, with random peepholes: at zero, where they start, they would hide a fault."""
     torch.manual_seed(0)
-    sizes = {"channels": shape.channels, "rows": shape.rows, "cols": shape.cols}
-    made = Network(Architecture(cell, shape.hidden, shape.kernel, **sizes))
+    sizes = (shape.channels, shape.rows, shape.cols)
+    made = Network(Architecture(cell, shape.hidden, shape.kernel, *sizes))
     for name, weight in made.named_parameters():
         if "peephole" in name:
             torch.nn.init.normal_(weight)

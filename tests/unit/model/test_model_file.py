@@ -38,12 +38,18 @@ def folded_context(geometry: Geometry) -> Tensor:
     return torch.from_numpy(geometry.fold(np.random.default_rng(0).random(shape, np.float32)))
 
 
+def everything(context: Tensor) -> Tensor:
+    """The mask of a context in which all is measured."""
+    return torch.ones_like(context, dtype=torch.bool)
+
+
 def test_a_saved_model_forecasts_the_same_when_loaded(tmp_path: Path) -> None:
     before = peephole_model()
     model_file.save(tmp_path / "model.safetensors", before)
     after = model_file.load(tmp_path / "model.safetensors", CPU)
     context = folded_context(GEOMETRY)
-    assert torch.equal(after.rollout(context, 4), before.rollout(context, 4))
+    mask = everything(context)
+    assert torch.equal(after.rollout(context, mask, 4), before.rollout(context, mask, 4))
     assert (after.geometry, after.context_frames, after.forecast_frames) == (before.geometry, 3, 2)
     assert after.params == before.params
     assert repr(after.scaling) == repr(before.scaling)  # NaN is not equal to itself
@@ -52,7 +58,7 @@ def test_a_saved_model_forecasts_the_same_when_loaded(tmp_path: Path) -> None:
 
 def test_a_model_forecasts_folded_frames_as_its_network_does() -> None:
     made, context = peephole_model(), folded_context(GEOMETRY)
-    forecast = made.rollout(context, 5)
+    forecast = made.rollout(context, everything(context), 5)[0]
     assert torch.equal(forecast, made.network.rollout(context, 5))
     assert forecast.shape == (2, 5, 32, 3, 3)  # 4 x 4 x 2 channels; 10 x 9 padded to 12 x 12
     assert not forecast.requires_grad
@@ -74,7 +80,7 @@ def test_a_forecast_is_in_float32_unless_bfloat16_was_asked_for(
     context = folded_context(trained.geometry)
     exact = trained.network.rollout(context, 2)
     asked = replace(trained, params={**trained.params, "precision": precision})
-    difference = (asked.rollout(context, 2) - exact).abs().max()
+    difference = (asked.rollout(context, everything(context), 2)[0] - exact).abs().max()
     assert (difference > 0) == rounded
     assert difference <= 2 * 2**-8 * exact.abs().max()  # a rounding is 2^-8 at most
 
@@ -222,7 +228,7 @@ def test_the_checksum_is_the_sha256_of_the_metadata_and_the_weights(tmp_path: Pa
         (
             "format",
             "convlstm-1",
-            f"format convlstm-1, written by version {VERSION}, not convlstm-3",
+            f"format convlstm-1, written by version {VERSION}, not convlstm-4",
         ),
     ],
 )
@@ -249,7 +255,7 @@ def test_a_full_memory_says_what_was_asked_of_it(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(trained.network, "rollout", full)
     with pytest.raises(NoRoom) as raised:
-        trained.rollout(torch.zeros(2, 3, 4, 6, 5), 2)
+        trained.rollout(torch.zeros(2, 3, 4, 6, 5), torch.ones(2, 3, 4, 6, 5) > 0, 2)
     line = str(raised.value)
     assert line.startswith("2 windows of 12 x 10 pixels do not fit into the memory of the cpu")
     assert line.endswith("; lower tile_size or hidden_channels")  # no batch_size acts here

@@ -18,7 +18,7 @@ TRAINING = pd.DataFrame(
     {
         "epoch": [1, 2, 3],
         "sampling_probability": [1.0, 1.0, 1.0],
-        "train_mse": [9.0, 5.0, 4.0],
+        "train_loss": [9.0, 5.0, 4.0],
         "valid_mse": [8.0, 6.0, 7.0],
         "valid_ssim": [0.1, 0.2, 0.3],
         "valid_psnr": [20.0, 21.0, 22.0],
@@ -54,7 +54,7 @@ def lead_times() -> Figure:
 def test_the_six_curves_are_the_reports() -> None:
     charts = figures.training_curves(TRAINING)
     assert list(charts) == ["loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness"]
-    columns = ["train_mse", *(f"valid_{name}" for name in ("mse", "ssim", "psnr", "fmae"))]
+    columns = ["train_loss", *(f"valid_{name}" for name in ("mse", "ssim", "psnr", "fmae"))]
     for chart, column in zip(charts.values(), [*columns, "valid_sharpness"], strict=True):
         (line,) = chart.axes[0].lines
         np.testing.assert_array_equal(line.get_xdata(), TRAINING["epoch"])

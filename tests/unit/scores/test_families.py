@@ -33,7 +33,7 @@ from convlstm.plot import figures
 from convlstm.plot.page import page
 from convlstm.scores.frame import LeadMeans
 
-config = ScoreConfig(Geometry(1, 8, 8, 4), Scaling((0.0, 1.0)), (0.5,), (1, 4))
+config = ScoreConfig(Geometry(1, 8, 8, 4), Scaling((0.0, 1.0)), (0.5,), (1, 4), 2)
 truth, results = np.random.default_rng(0).random((2, 1, 8, 8), np.float32), {}
 for name in ("model", "zeros"):
     means, results[name] = LeadMeans(), Scores()

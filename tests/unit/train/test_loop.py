@@ -21,6 +21,9 @@ CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"hidden_channels": (6,), "epochs": 6, "batch_size": 5}
 
 
+CASCADE = {"readout": "cascade", "members": 2, "loss": "crps"}
+
+
 def trained(batches: Batches, **changes: Any) -> tuple[Training, list[Epoch]]:
     training = Training(batches, params_of(Train, **SMALL | changes), CPU)
     return training, list(training.epochs(lambda _: None))
@@ -45,13 +48,18 @@ def weights(learner: Training) -> list[float]:
 
 def test_training_lowers_the_loss_and_the_validation_error(batches: Batches) -> None:
     _, epochs = trained(batches, epochs=12, lr=0.01)
-    assert epochs[-1].train_mse < 0.7 * epochs[0].train_mse
+    assert epochs[-1].train_loss < 0.7 * epochs[0].train_loss
     assert epochs[-1].validation["mse"] < epochs[0].validation["mse"]
 
 
 @pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
-def test_each_cell_trains_to_the_same_weights_twice(batches: Batches, cell: str) -> None:
-    first, second = (trained(batches, cell=cell, epochs=2, sampling="linear")[0] for _ in range(2))
+@pytest.mark.parametrize("readout", ["frame", "motion", "cascade"])
+def test_each_cell_and_readout_trains_to_the_same_weights_twice(
+    batches: Batches, cell: str, readout: str
+) -> None:
+    changes = {"cell": cell, "epochs": 2, "sampling": "linear", "readout": readout}
+    changes |= CASCADE if readout == "cascade" else {}
+    first, second = (trained(batches, **changes)[0] for _ in range(2))
     weights = second.model.network.state_dict()
     for name, weight in first.model.network.state_dict().items():
         assert torch.equal(weight, weights[name]), name
@@ -60,6 +68,11 @@ def test_each_cell_trains_to_the_same_weights_twice(batches: Batches, cell: str)
 STEP = {"lr_schedule": "step"}
 REVERSE = {"sampling": "reverse"}
 KNOBS: dict[str, tuple[dict[str, Any], object]] = {
+    "readout": ({}, "motion"),
+    "cascade_scales": (CASCADE, (2.0,)),
+    "members": (CASCADE, 3),
+    "loss": ({}, "mae"),
+    "average_decay": ({}, 0.9),
     "cell": ({}, "peephole"),
     "hidden_channels": ({}, (6, 6)),
     "kernel_size": ({}, 5),
@@ -109,21 +122,23 @@ def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key:
             return "a loss that is no number"
         return seen, torch.are_deterministic_algorithms_enabled()
 
-    assert outcome(**choices, **{key: value}) != outcome(**choices)
+    assert outcome(**choices | {key: value}) != outcome(**choices)
 
 
 def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
     training, epochs = trained(batches, lr=0.3, lr_schedule="constant", epochs=8)
     errors = [epoch.validation["mse"] for epoch in epochs]
     assert min(errors) < errors[-1], "this run must get worse at its end to show anything"
-    assert validate(training.model, batches)["mse"] == pytest.approx(min(errors), rel=1e-6)
+    assert validate(training.model, batches, members=1)["mse"] == pytest.approx(
+        min(errors), rel=1e-6
+    )
 
 
 def test_gradients_are_clipped_to_their_norm(batches: Batches) -> None:
     training, _ = trained(batches, epochs=1, gradient_clip=1e-6)
     squares = [
         weight.grad.square().sum()
-        for weight in training.model.network.parameters()
+        for weight in training.network.parameters()
         if weight.grad is not None
     ]
     assert float(torch.stack(squares).sum().sqrt()) <= 1.0001e-6
@@ -145,25 +160,27 @@ def test_a_row_of_training_csv_has_the_columns_in_their_order() -> None:
         "psnr": 4.0,
         "sharpness": 5.0,
         "truth_sharpness": 6.0,
+        "crps": 8.0,
     }
     row = Epoch(1, 0.1, 0.5, 7.0, scores).row()
     assert row == {
         "epoch": 1,
         "lr": 0.1,
         "sampling_probability": 0.5,
-        "train_mse": 7.0,
+        "train_loss": 7.0,
         "valid_mse": 1.0,
+        "valid_crps": 8.0,
         "valid_ssim": 3.0,
         "valid_psnr": 4.0,
         "valid_fmae": 2.0,
         "valid_sharpness": 5.0,
     }
-    assert [*row][0::8] == ["epoch", "valid_sharpness"]
+    assert [*row][0::9] == ["epoch", "valid_sharpness"]
 
 
 def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches) -> None:
     training = Training(batches, params_of(Train, hidden_channels=(2,), batch_size=100), CPU)
-    for weight in training.model.network.parameters():
+    for weight in training.network.parameters():
         torch.nn.init.zeros_(weight)  # it forecasts zeros, so the error is the truth's own square
     batch = batches.take("train", list(range(batches.count("train"))))
     expected = batch.frames[:, 1:].square().sum(dim=(2, 3, 4)).mean().item()
@@ -190,7 +207,7 @@ def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
 
 def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> None:
     learner = Training(batches, params_of(Train, epochs=1), CPU)
-    weight = next(learner.model.network.parameters())
+    weight = next(learner.network.parameters())
     weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call] # torch ships no type for it
     with pytest.raises(NonFinite, match="epoch 1, batch 1: loss 0"):
         list(learner.epochs(lambda _: None))
@@ -208,7 +225,7 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
     assert learner.skipped == 2
     assert seen[0] == first
     assert seen[4] == seen[3] != seen[2]
-    assert all(math.isfinite(epoch.train_mse) for epoch in epochs)
+    assert all(math.isfinite(epoch.train_loss) for epoch in epochs)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 3, 5))
     with pytest.raises(NonFinite, match="epoch 2, batch 2"):
         list(Training(batches, params, CPU).epochs(lambda _: None))

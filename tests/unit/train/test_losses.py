@@ -1,10 +1,12 @@
-"""The loss by hand arithmetic, with and without pixels that were not measured."""
+"""The losses by hand arithmetic, with and without pixels that were not measured."""
+
+from itertools import product
 
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from convlstm.train.losses import masked_mse
+from convlstm.train.losses import ALPHA, crps, masked_crps, masked_mae, masked_mse
 
 
 def test_the_loss_is_the_mean_square_over_the_mask() -> None:
@@ -34,3 +36,65 @@ def test_a_pixel_outside_the_mask_gets_no_gradient() -> None:
 def test_a_truth_that_would_be_broadcast_is_refused() -> None:
     with pytest.raises(TypeCheckError):
         masked_mse(torch.zeros(2, 3), torch.zeros(1, 3), torch.ones(2, 3, dtype=torch.bool))
+
+
+def test_the_absolute_loss_is_the_mean_over_the_mask() -> None:
+    forecast, truth = torch.tensor([1.0, 2.0, 100.0]), torch.tensor([0.0, 4.0, 0.0])
+    mask = torch.tensor([True, True, False])
+    assert masked_mae(forecast, truth, mask).item() == pytest.approx((1 + 2) / 2)
+
+
+@pytest.mark.parametrize("members", [2, 3, 5])
+@pytest.mark.parametrize("alpha", [1.0, 0.95])
+def test_the_crps_is_its_definition_summed_pair_by_pair(members: int, alpha: float) -> None:
+    # Lang et al. 2024, equation 4, in plain Python
+    values = torch.rand(members, 4, dtype=torch.float64)
+    truth = torch.rand(4, dtype=torch.float64)
+    epsilon = (1 - alpha) / members
+    results = crps(values, truth, alpha)
+    for own, y, result in zip(values.T.tolist(), truth.tolist(), results, strict=True):
+        total = sum(
+            abs(a - y) + abs(b - y) - (1 - epsilon) * abs(a - b)
+            for (i, a), (j, b) in product(enumerate(own), repeat=2)
+            if i != j
+        )
+        assert result.item() == pytest.approx(total / (2 * members * (members - 1)), rel=1e-12)
+
+
+def test_the_fair_crps_of_two_members_about_the_truth_is_zero_and_the_almost_fair_one_is_not() -> (
+    None
+):
+    # by hand: (3 + 3 - k 6) / 2 with k = 1, and k = 1 - 0.05 / 2
+    members = torch.tensor([[-3.0], [3.0]])
+    assert crps(members, torch.zeros(1), 1.0).item() == 0
+    assert crps(members, torch.zeros(1), 0.95).item() == pytest.approx(0.025 * 3, rel=1e-5)
+
+
+def test_the_crps_of_one_member_is_its_absolute_error() -> None:
+    assert crps(torch.tensor([[2.0]]), torch.tensor([-1.0]), 0.95).item() == 3
+
+
+def test_the_loss_of_an_ensemble_is_the_mean_over_blocks_of_three_sizes() -> None:
+    members, truth = torch.rand(2, 1, 1, 1, 32, 16), torch.rand(1, 1, 1, 32, 16)
+    mask = torch.ones_like(truth, dtype=torch.bool)
+    expected = []
+    for side in (1, 4, 16):
+        # block means by reshaping, an independent way
+        means = [
+            frames.reshape(-1, 32 // side, side, 16 // side, side).mean(dim=(2, 4))
+            for frames in (*members, truth)
+        ]
+        expected.append(crps(torch.stack(means[:2]), means[2], ALPHA).mean())
+    torch.testing.assert_close(masked_crps(members, truth, mask), torch.stack(expected).mean())
+
+
+def test_a_missing_pixel_counts_in_no_block() -> None:
+    members, truth = torch.rand(2, 1, 1, 1, 20, 9), torch.rand(1, 1, 1, 20, 9)
+    mask = torch.rand_like(truth) < 0.7
+    other = torch.where(mask, members, torch.rand_like(members)).requires_grad_()
+    loss = masked_crps(other, truth, mask)
+    torch.testing.assert_close(loss, masked_crps(members, torch.where(mask, truth, 9.0), mask))
+    loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+    assert other.grad is not None
+    assert not other.grad[:, ~mask].any()
+    assert masked_crps(members, truth, torch.zeros_like(mask)).item() == 0

@@ -36,3 +36,25 @@ def test_both_rules_are_reported_at_once() -> None:
 def test_a_network_or_a_step_of_nothing_is_refused(changes: dict[str, object]) -> None:
     (line,) = faults_of(Train, **changes)
     assert line.startswith(f"here: {next(iter(changes))} = ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"members": 2, "loss": "crps", "readout": "frame"},
+            "members = 2: readout = 'frame' has no noise; set members to 1",
+        ),
+        (
+            {"members": 2, "loss": "mse", "readout": "cascade"},
+            "loss = 'mse': with members = 2; set loss to crps, or members to 1",
+        ),
+        (
+            {"members": 1, "loss": "crps", "readout": "cascade"},
+            "loss = 'crps': with members = 1; set members to 2",
+        ),
+        ({"cascade_scales": (3.0, 2.0)}, "cascade_scales = [3.0, 2.0]: must ascend"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_refused(changes: dict[str, object], line: str) -> None:
+    assert any(line in fault for fault in faults_of(Train, **changes))

@@ -1,0 +1,121 @@
+"""Motion of the context by optical flow, and the carrying of maps along it; batched, in torch.
+
+Lucas and Kanade 1981, solved by iteration for all pairs of successive frames at once: a motion that
+is constant over the context is what an extrapolation assumes, and noise averages out. Where too
+little is seen, the motion of the whole frame takes over.
+"""
+
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate
+
+PAIRS = 6  # of successive frames; over half an hour of radar the motion hardly changes
+COARSENESS = (8, 4, 2)  # of the grids of the search; the first finds shifts of many pixels
+ITERATIONS = 3  # on each grid
+REACH_PIXELS = 24  # to each side of the area that moves as one; rain cells are of this size
+PULL = 0.3  # of the motion of the whole frame, relative to the mean information of a pixel
+
+Maps = Float[Tensor, "batch channel row col"]
+Flow = Float[Tensor, "batch 2 row col"]
+"""Rows downwards and columns to the right, in pixels."""
+
+
+def motion(
+    frames: Float[Tensor, "batch time row col"], mask: Bool[Tensor, "batch time row col"]
+) -> Flow:
+    """Return the motion in pixels per frame.
+
+    Args:
+        frames: the context; its last frames count. With one frame the motion is 0.
+        mask: of measured pixels. The others tell nothing.
+    """
+    frames, mask = frames[:, -1 - PAIRS :], mask[:, -1 - PAIRS :].to(frames.dtype)
+    size = frames.shape[-2:]
+    flow = frames.new_zeros(len(frames), 2, 1, 1)
+    for coarseness in COARSENESS:
+        if min(size) < 2 * coarseness or frames.shape[1] < 2:
+            continue
+        weights = avg_pool2d(mask, coarseness)
+        means = avg_pool2d(frames * mask, coarseness) / weights.clamp(min=1e-6)
+        grid = means.shape[-2:]
+        flow = interpolate(flow, grid, mode="bilinear", align_corners=False) / coarseness
+        for _ in range(ITERATIONS):
+            flow = _improved(flow, means, weights, REACH_PIXELS // coarseness)
+        flow = flow * coarseness
+    return interpolate(flow, size, mode="bilinear", align_corners=False)
+
+
+def _improved(flow: Flow, frames: Maps, weights: Maps, reach: int) -> Flow:
+    """Return the flow after one step of Gauss and Newton on the squared differences of all pairs.
+
+    Args:
+        flow: so far, in pixels of this grid.
+        frames: successive, of this grid.
+        weights: from 0 to 1, the measured part of each pixel.
+        reach: of the area that moves as one, in pixels of this grid.
+    """
+    ahead = torch.cat((frames[:, 1:], weights[:, 1:]), dim=1)
+    after, seen = carried(ahead, -flow).chunk(2, dim=1)
+    before, weight = frames[:, :-1], weights[:, :-1] * seen
+    down, right = torch.gradient((before + after) / 2, dim=(2, 3))
+    change = after - before
+    products = (down * down, right * right, down * right, down * change, right * change)
+    sums = torch.stack([(weight * product).sum(dim=1) for product in products], dim=1)
+    whole = sums.mean(dim=(2, 3), keepdim=True)
+    trace = whole[:, :2].mean(dim=1, keepdim=True) + 1e-9
+    common = flow.mean(dim=(2, 3), keepdim=True)
+    common = common - _solution(whole, 1e-3 * trace, torch.zeros_like(common))
+    return flow - _solution(blocks(sums, reach), PULL * trace, flow - common)
+
+
+def _solution(
+    sums: Float[Tensor, "batch 5 row col"], pull: Float[Tensor, "batch 1 1 1"], towards: Flow
+) -> Flow:
+    """Solve the normal equations of each pixel, pulled by `pull` towards a step of `towards`."""
+    rows, cols, both, down, right = sums.unbind(dim=1)
+    rows, cols = rows + pull[:, 0], cols + pull[:, 0]
+    down, right = down + pull[:, 0] * towards[:, 0], right + pull[:, 0] * towards[:, 1]
+    determinant = rows * cols - both * both
+    return (
+        torch.stack((cols * down - both * right, rows * right - both * down), dim=1)
+        / (determinant[:, None])
+    )
+
+
+def blocks(maps: Maps, reach: int) -> Maps:
+    """Return the mean over a square around each pixel that reaches so far to each side."""
+    down, right = (min(reach, size - 1) for size in maps.shape[-2:])
+    mean = partial(avg_pool2d, stride=1, count_include_pad=False)
+    maps = mean(maps, (2 * down + 1, 1), padding=(down, 0))
+    return mean(maps, (1, 2 * right + 1), padding=(0, right))
+
+
+def paths(flow: Flow, leads: int) -> Float[Tensor, "batch {leads} 2 row col"]:
+    """Return for each lead time how far from each pixel its air lay at the last frame.
+
+    Backward semi-Lagrangian with the motion kept constant, as Germann and Zawadzki 2002
+    (doi:10.1175/1520-0493(2002)130<2859:SDOTPO>2.0.CO;2).
+    """
+    way, ways = torch.zeros_like(flow), []
+    for _ in range(leads):
+        way = way + carried(flow, way, padding="border")
+        ways.append(way)
+    return torch.stack(ways, dim=1)
+
+
+def carried(maps: Maps, way: Flow, *, padding: str = "zeros") -> Maps:
+    """Return the maps at the places from which `way` leads to each pixel, bilinear.
+
+    Args:
+        maps: to be carried.
+        way: subtracted from the place of each pixel.
+        padding: of places outside: zeros, or border for the nearest pixel inside.
+    """
+    rows, cols = maps.shape[-2:]
+    row = torch.arange(rows, dtype=way.dtype, device=way.device)[:, None] - way[:, 0]
+    col = torch.arange(cols, dtype=way.dtype, device=way.device) - way[:, 1]
+    grid = torch.stack((2 * col / max(1, cols - 1) - 1, 2 * row / max(1, rows - 1) - 1), dim=-1)
+    return grid_sample(maps, grid, padding_mode=padding, align_corners=True)
