@@ -117,6 +117,21 @@ class Evaluation:
         """The number of windows that have been scored."""
         return len(self.scores["model"].window_mse)
 
+    def add(
+        self,
+        forecast: WindowFrames,
+        results: Sequence[tuple[LeadMeans, Totals]],
+        batches: Batches,
+        keep: Container[int],
+    ) -> None:
+        """Add the next window: the results of each forecaster, and the model's forecast if kept."""
+        number = self.windows
+        if number in keep:
+            self.kept[number] = forecast
+        sequence = int(batches.index["test"]["sequence"][number])
+        for scores, result in zip(self.scores.values(), results, strict=True):
+            scores.add(sequence, *result)
+
 
 def check_same_data(model: Model, batches: Batches, where: Path) -> None:
     """Check that the windows are cut and scaled as those that the model was trained on.
@@ -198,35 +213,32 @@ def evaluate(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
             seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
-            folded = model.rollout(seen, mask_seen, leads, members_of(model, config)).mean(dim=0)
+            folded = model.rollout(seen, mask_seen, leads, members_of(model, config))
+            members = batches.geometry.unfold(folded.numpy())
             frames, mask = batches.pixels(batch)
             forecasts = [
-                batches.geometry.unfold(folded.numpy()),
+                members.mean(axis=0),
                 *(forecast(frames[:, :known], leads) for forecast in others.values()),
             ]
             by_window = list(zip(*forecasts, strict=True))
-            for own, results in zip(
-                by_window,
-                pool.map(measure, by_window, frames[:, known:], mask[:, known:]),
-                strict=True,
-            ):
-                number = evaluation.windows
-                if number in keep:
-                    evaluation.kept[number] = own[0]
-                sequence = int(batches.index["test"]["sequence"][number])
-                for scores, result in zip(evaluation.scores.values(), results, strict=True):
-                    scores.add(sequence, *result)
+            windows = by_window, members.swapaxes(0, 1), frames[:, known:], mask[:, known:]
+            for own, results in zip(by_window, pool.map(measure, *windows), strict=True):
+                evaluation.add(own[0], results, batches, keep)
             yield evaluation
 
 
 def _measure(
     pooling: Pooling,
     forecasts: Sequence[WindowFrames],
+    members: Float[np.ndarray, "member time channel row col"],
     truth: WindowFrames,
     mask: Bool[np.ndarray, "time channel row col"],
 ) -> list[tuple[LeadMeans, Totals]]:
-    """Return the means and totals of one window for each of its forecasts."""
+    """Return the means and totals of one window for each of its forecasts.
+
+    The first one is the mean of `members`.
+    """
     means = [LeadMeans() for _ in forecasts]
     for own, leads in zip(means, forecasts, strict=True):
         own.add(leads, truth, mask)
-    return list(zip(means, pooling.totals(forecasts, truth, mask), strict=True))
+    return list(zip(means, pooling.totals(forecasts, truth, mask, members), strict=True))

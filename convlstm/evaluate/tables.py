@@ -9,7 +9,7 @@ from scipy.stats import bootstrap
 
 from convlstm.evaluate.scoring import ScoreConfig, Scores, SequenceSums
 from convlstm.evaluate.totals import Totals
-from convlstm.scores import categorical, continuous, families, frame, spatial, spectral
+from convlstm.scores import categorical, continuous, ensemble, families, frame, spatial, spectral
 from convlstm.scores.spectral import Spectra
 
 RESAMPLES = 1000
@@ -42,6 +42,7 @@ def by_lead(scores: Scores, config: ScoreConfig) -> list[Row]:
     )
     totals = _totals(scores)
     columns |= continuous.scores(totals.moments, config.value_width)
+    columns |= ensemble.scores(totals.ensemble, config.value_width)
     columns |= spectral.scores(Spectra(totals.power, totals.lattice, _wavelengths(config)))
     return [
         {"lead": lead + 1} | {name: float(column[lead]) for name, column in columns.items()}

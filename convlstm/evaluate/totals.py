@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from convlstm.scores import categorical, continuous, spatial, spectral
+from convlstm.scores import categorical, continuous, ensemble, spatial, spectral
 
 Frames = Float[np.ndarray, "lead channel row col"]
 Mask = Bool[np.ndarray, "lead channel row col"]
@@ -21,6 +21,7 @@ class Totals:
     """Sums over any number of windows, of the families that the fields are named after."""
 
     moments: Float[np.ndarray, "lead moment"]
+    ensemble: Float[np.ndarray, "lead which_sum"]
     events: Float[np.ndarray, "lead threshold count"]
     fractions: Float[np.ndarray, "lead threshold scale part"]
     power: Float[np.ndarray, "lead which wavenumber"]
@@ -44,11 +45,24 @@ class Pooling:
     scales: tuple[int, ...]
     patch_size: int
 
-    def totals(self, forecasts: Sequence[Frames], truth: Frames, mask: Mask) -> list[Totals]:
+    def totals(
+        self,
+        forecasts: Sequence[Frames],
+        truth: Frames,
+        mask: Mask,
+        members: ensemble.Members | None = None,
+    ) -> list[Totals]:
         """Return the sums of one window for each of its forecasts, which are clipped to [0, 1].
 
         The forecasts come together because the truth's share of the work is then done once. Pixels
         outside the mask count nowhere.
+
+        Args:
+            forecasts: one by each forecaster.
+            truth: the true frames.
+            mask: of measured pixels.
+            members: of the ensemble whose mean is the first forecast; all others are ensembles of
+                one.
         """
         clipped = [np.clip(frames, 0, 1) for frames in forecasts]
         every = np.where(mask, np.stack([*clipped, truth]), 0)
@@ -56,17 +70,18 @@ class Pooling:
         by_lead = [self._tables(every[:, lead], mask[lead]) for lead in range(len(truth))]
         events, fractions = (np.stack(parts, axis=1) for parts in zip(*by_lead, strict=True))
         *spectra, its_spectra = (self._spectra(frames) for frames in every)
+        ensembles = [frames[None] for frames in clipped]
+        if members is not None:
+            ensembles[0] = np.clip(members, 0, 1)
         return [
             Totals(
-                continuous.moments(frames, every[-1], mask),
+                continuous.moments(every[number], every[-1], mask),
+                ensemble.sums(own, every[-1], mask),
                 events[number],
                 fractions[number],
-                *(
-                    np.stack(pair, axis=1)
-                    for pair in zip(spectra[number], its_spectra, strict=True)
-                ),
+                *(np.stack(pair, axis=1) for pair in zip(spectrum, its_spectra, strict=True)),
             )
-            for number, frames in enumerate(every[:-1])
+            for number, (own, spectrum) in enumerate(zip(ensembles, spectra, strict=True))
         ]
 
     def _tables(

@@ -63,8 +63,8 @@ def test_the_model_has_a_table_of_its_own_and_the_others_share_one() -> None:
 def test_a_row_per_lead_time_holds_means_and_pooled_scores_in_data_units() -> None:
     rows = tables.by_lead(scores_of(0.1, -0.1, 0.1, 0.1), CONFIG)
     assert [row["lead"] for row in rows] == [1, 2]
-    pooled = ["rmse", "bias", "correlation", "spectral_ratio_large"]
-    assert list(rows[0])[: 1 + len(KEYS) + 4] == ["lead", *KEYS, *pooled]
+    pooled = ["rmse", "bias", "correlation", "crps", "spread_skill", "spectral_ratio_large"]
+    assert list(rows[0])[: 1 + len(KEYS) + 6] == ["lead", *KEYS, *pooled]
     for row in rows:
         assert row["mse"] == pytest.approx(256 * 0.01, rel=1e-5)
         assert row["rmse"] == pytest.approx(5, rel=1e-5)  # 0.1 of 50

@@ -85,7 +85,7 @@ def test_every_score_that_can_be_better_or_worse_is_defined() -> None:
         (score.label, score.better) for score in scores
     ]
     for score, (_, _, meaning) in zip(scores, defined, strict=True):
-        suffix = ", in data units" if score.key in ("rmse", "bias") else ""
+        suffix = ", in data units" if score.key in ("rmse", "bias", "crps") else ""
         assert unescape(meaning) == score.meaning + suffix
 
 

@@ -16,6 +16,7 @@ from tests.builders import ROOT, run_stage
 NEW_SCORES = {
     "frame": "lambda forecast, truth, mask: 7.0",
     "continuous": "lambda m, width: 7 + 0 * m.n",
+    "ensemble": "lambda s, width: 7 + 0 * s.n",
     "spectral": "lambda s: 7 + 0 * s.lattice[:, 0]",
     "categorical": "lambda c: 7 + 0 * c.hits",
     "spatial": "lambda f: 7 + 0 * f.truth_squared",
