@@ -51,7 +51,7 @@ def test_the_evaluation_folds_nothing(
     assert folded == []
 
 
-def test_a_forecast_folds_its_input_once(folded: list[tuple[int, ...]]) -> None:
+def test_a_forecast_folds_its_input_and_its_mask_once(folded: list[tuple[int, ...]]) -> None:
     made = model_of("convlstm", Geometry(channels=1, rows=12, cols=16, patch_size=4))
     Forecaster(made, made.scaling).predict(np.zeros((9, 1, 12, 16), np.float32), steps=5)
-    assert folded == [(1, 3, 1, 12, 16)]
+    assert folded == 2 * [(1, 3, 1, 12, 16)]

@@ -10,7 +10,8 @@ from PIL import Image
 from tests.builders import CHECKED, ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
 
 COLUMNS = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness", "rmse", "bias"]
-COLUMNS += ["correlation", *(f"spectral_ratio_{band}" for band in ("large", "medium", "small"))]
+COLUMNS += ["correlation", "crps", "spread_skill"]
+COLUMNS += [f"spectral_ratio_{band}" for band in ("large", "medium", "small")]
 COLUMNS += ["dot_grid"]
 
 
