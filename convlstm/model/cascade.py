@@ -14,37 +14,42 @@ grows and decays, and how far it may be trusted, and cannot paint patches. Witho
 one band that never fades of itself, and no noise: the readout `motion`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from convlstm.model import motion
+from convlstm.patch.folding import fold
 
 FIRST_LIFETIME, LIFETIME_GROWTH = 1.5, 2.5  # frames, and per band; as radar has them at 5 minutes
 GAIN = 3.0  # of the network's maps in exponents, so that the first steps of training are felt
 CHANGE_GAIN = 0.25  # of the network's map of change
+ENDLESS_LIFETIME = 1e6  # of the one band of the readout `motion`
 OUTSIDE_STRENGTH = 0.03  # of noise in what flows in from outside, before training
 
-Pixels = Float[Tensor, "*lead channel row col"]
+Noise = Float[Tensor, "member batch lead band pixelrow pixelcol"]
+"""Noise has no channels: they change together."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """The parts that a forecast of a batch is made of, beside what the network decides.
+    """The parts that every member of a forecast has, beside what the network decides.
 
-    `bands` and `strength` are carried to each lead time; `inside` is 1 where the air comes from a
-    measured pixel. Noise has a member axis and no channels: they change together.
+    `bands` are carried to each lead time, along `ways`; `inside` is 1 where the air comes from a
+    measured pixel. `strength` is that of the noise in each band, as carried; without noise there is
+    none.
     """
 
     bands: Float[Tensor, "batch lead band channel row col"]
-    strength: Float[Tensor, "batch lead band channel row col"]
+    strength: Float[Tensor, "batch lead band channel row col"] | None
     inside: Float[Tensor, "batch lead 1 row col"]
     flow: Float[Tensor, "batch 2 row col"]
-    noise: Float[Tensor, "member batch lead band row col"]
+    ways: Float[Tensor, "batch lead 2 row col"]
 
 
 class Cascade(nn.Module):
@@ -59,10 +64,10 @@ class Cascade(nn.Module):
         self.scales = scales
         count = len(scales) + 1
         growth = LIFETIME_GROWTH ** torch.arange(count)
-        first = FIRST_LIFETIME if scales else 1e6
-        self.lifetime = nn.Parameter((first * growth).log())
+        first = FIRST_LIFETIME if scales else ENDLESS_LIFETIME
+        self.log_lifetime = nn.Parameter((first * growth).log())
         if scales:
-            self.outside = nn.Parameter(torch.full((count,), OUTSIDE_STRENGTH).log())
+            self.log_outside = nn.Parameter(torch.full((count,), OUTSIDE_STRENGTH).log())
 
     @property
     def bands(self) -> int:
@@ -71,13 +76,14 @@ class Cascade(nn.Module):
 
     @property
     def maps_per_channel(self) -> int:
-        """The number of maps r, q and d for each channel of a frame."""
-        return 2 * self.bands + 1 if self.scales else 2
+        """The number of maps for each channel of a frame: r and d, and with noise q."""
+        return 2 * self.bands + 1 if self.scales else self.bands + 1
 
     @property
     def inputs(self) -> int:
-        """The number of channels that enter beside a frame: `entering` joins them."""
-        return 4 + (self.bands if self.scales else 0)
+        """The number of channels that enter beside a frame: those that `entering` joins."""
+        measured, lead, flow = 1, 1, 2
+        return measured + lead + flow + (self.bands if self.scales else 0)
 
     @torch.no_grad()
     def basis(
@@ -85,7 +91,6 @@ class Cascade(nn.Module):
         context: Float[Tensor, "batch known channel row col"],
         mask: Bool[Tensor, "batch known channel row col"],
         leads: int,
-        white: Float[Tensor, "member batch lead row col"],
     ) -> Basis:
         """Return the basis of the forecasts of a batch.
 
@@ -93,25 +98,31 @@ class Cascade(nn.Module):
             context: frames in pixels, in [0, 1].
             mask: of measured pixels.
             leads: the number of lead times.
-            white: noise of variance 1.
         """
         seen = mask.all(dim=2)
         flow = motion.motion(context.mean(dim=2), seen)
-        last, known = context[:, -1] * mask[:, -1], seen[:, -1, None].to(context.dtype)
-        bands = self.split(last)
-        strength = blur(bands.square().flatten(1, 2), 2 * max(self.scales, default=0.0)).sqrt()
-        parts = torch.cat((bands.flatten(1, 2), strength, known), dim=1)
         ways = motion.paths(flow, leads)
-        moved = torch.stack([motion.carried(parts, way) for way in ways.unbind(1)], dim=1)
-        count = self.bands * last.shape[1]
-        shape = (*moved.shape[:2], self.bands, last.shape[1], *moved.shape[3:])
+        bands = self.split(context[:, -1] * mask[:, -1])
+        strength = self._strength(bands) if self.scales else None
+
+        def carried(maps: Tensor) -> Tensor:
+            moved = motion.extrapolated(maps.flatten(1, -3), ways)
+            return moved.reshape(*moved.shape[:2], *maps.shape[1:])
+
         return Basis(
-            moved[:, :, :count].reshape(shape),
-            moved[:, :, count:-1].reshape(shape),
-            moved[:, :, -1:],
+            carried(bands),
+            None if strength is None else carried(strength),
+            carried(seen[:, -1, None].to(context.dtype)),
             flow,
-            self.noise(white, ways) if self.scales else white[:, :, :, None] * 0,
+            ways,
         )
+
+    def _strength(
+        self, bands: Float[Tensor, "batch band channel row col"]
+    ) -> Float[Tensor, "batch band channel row col"]:
+        """Return the deviation of each band within twice the largest scale of each pixel."""
+        power = blur(bands.square().flatten(1, 2), 2 * self.scales[-1])
+        return power.sqrt().reshape(bands.shape)
 
     @torch.no_grad()
     def entering(
@@ -119,31 +130,28 @@ class Cascade(nn.Module):
         context: Float[Tensor, "batch known channel row col"],
         mask: Bool[Tensor, "batch known channel row col"],
         basis: Basis,
-        patch_size: int,
+        noise: Noise,
     ) -> Float[Tensor, "memberbatch time entering row col"]:
         """Return the input of each step: of the context, then of each lead time.
 
         After the frame of the context, or the last frame carried on, come the measured part of each
         patch, the lead time, the motion and the noise.
         """
-        (members, batch, leads), grid = basis.noise.shape[:3], context.shape[-2:]
-        frames = torch.cat((context, to_patches(basis.bands.sum(dim=2), patch_size)), dim=1)
-        inside = shrink(basis.inside, patch_size)
-        measured = mask.to(frames.dtype).mean(dim=2, keepdim=True)
-        steps = frames.shape[1]
-        lead = (torch.arange(steps, device=frames.device) - (steps - leads) + 1).clamp(min=0) / 10
+        (batch, known), grid = context.shape[:2], context.shape[-2:]
+        patch_size, (members, _, leads) = basis.bands.shape[-2] // grid[0], noise.shape[:3]
+        carried = fold(basis.bands.sum(dim=2), patch_size)
+        measured = mask.to(context.dtype).mean(dim=2, keepdim=True)
+        lead = (torch.arange(known + leads, device=context.device) - known + 1).clamp(min=0) / 10
         flow = shrink(basis.flow, patch_size)[:, None] / 8
         parts = [
-            frames,
-            torch.cat((measured, inside), dim=1),
-            lead[:, None, None, None].expand(batch, steps, 1, *grid),
-            flow.expand(batch, steps, 2, *grid),
+            torch.cat((context, carried), dim=1),
+            torch.cat((measured, shrink(basis.inside, patch_size)), dim=1),
+            lead[:, None, None, None].expand(batch, -1, 1, *grid),
+            flow.expand(batch, known + leads, 2, *grid),
         ]
-        entering = torch.cat(parts, dim=2).expand(members, *[-1] * 5)
-        if self.scales:
-            noise = pad(shrink(basis.noise, patch_size), (0, 0, 0, 0, 0, 0, steps - leads, 0))
-            entering = torch.cat((entering, noise), dim=3)
-        return entering.flatten(0, 1)
+        common = torch.cat(parts, dim=2).expand(members, *[-1] * 5)
+        later = pad(shrink(noise, patch_size), (0, 0, 0, 0, 0, 0, known, 0))
+        return torch.cat((common, later), dim=3).flatten(0, 1)
 
     def split(
         self, frames: Float[Tensor, "batch channel row col"]
@@ -153,16 +161,22 @@ class Cascade(nn.Module):
         fine = [above - below for above, below in pairwise(smooth)]
         return torch.stack([*fine, smooth[-1]], dim=1)
 
+    @torch.no_grad()
     def noise(
         self,
         white: Float[Tensor, "member batch lead row col"],
         ways: Float[Tensor, "batch lead 2 row col"],
-    ) -> Float[Tensor, "member batch lead band row col"]:
-        """Split white noise into bands of variance 1 that move along and live as long as rain."""
+    ) -> Noise:
+        """Split white noise into bands of variance 1 that move along and live as long as rain.
+
+        The readout `motion` has no band of noise.
+        """
+        if not self.scales:
+            return white[:, :, :, None][:, :, :, :0]
         rows, cols = white.shape[-2:]
         filters = self._filters(rows, cols, white.device)
         waves = torch.fft.rfft2(white)
-        memory = torch.exp(-torch.exp(-self.lifetime))[:, None, None]
+        memory = torch.exp(-torch.exp(-self.log_lifetime))[:, None, None]
         fresh = (1 - memory**2).sqrt()
         state, carried = None, []
         for lead in range(white.shape[2]):
@@ -187,32 +201,35 @@ class Cascade(nn.Module):
         return filters / variance.sqrt()
 
     def forward(
-        self, maps: Float[Tensor, "memberbatch lead map coarserow coarsecol"], basis: Basis
+        self,
+        maps: Float[Tensor, "memberbatch lead map coarserow coarsecol"],
+        basis: Basis,
+        noise: Noise,
     ) -> Float[Tensor, "member batch lead channel row col"]:
         """Return the members of the forecast, in pixels and clipped.
 
         Args:
             maps: of the network, for each channel r of all bands, q of all bands and d.
             basis: of the same batch.
+            noise: of each member.
         """
-        members, batch, leads = basis.noise.shape[:3]
+        (members, batch, leads), count = noise.shape[:3], self.bands
         channels, (rows, cols) = basis.bands.shape[3], basis.bands.shape[-2:]
-        count = self.bands
         parts = maps.reshape(-1, channels, self.maps_per_channel, *maps.shape[-2:])
         lead = torch.arange(1, leads + 1, device=maps.device).repeat(members * batch)
-        age = lead[:, None, None, None, None] / self.lifetime.exp()[:, None, None]
+        age = lead[:, None, None, None, None] / self.log_lifetime.exp()[:, None, None]
         kept = torch.exp(-age * torch.exp(GAIN * parts[:, :, :count]))
         weights = [kept, CHANGE_GAIN * parts[:, :, -1:]]
-        if self.scales:
+        if basis.strength is not None:
             # The least keeps the gradient of the square root finite.
-            strength = torch.exp(GAIN * parts[:, :, count:-1])
-            weights.append((1 - kept**2).clamp(min=1e-6).sqrt() * strength)
+            gain = torch.exp(GAIN * parts[:, :, count:-1])
+            weights.append((1 - kept**2).clamp(min=1e-6).sqrt() * gain)
         fine = enlarge(torch.cat(weights, dim=2).flatten(1, 2), (rows, cols))
         fine = fine.reshape(members, batch, leads, channels, -1, rows, cols).transpose(3, 4)
         frames = (fine[:, :, :, :count] * basis.bands).sum(dim=3) + fine[:, :, :, count]
-        if self.scales:
-            outside = (1 - basis.inside[:, :, None]) * self.outside.exp()[:, None, None, None]
-            noisy = basis.noise[:, :, :, :, None] * (basis.strength + outside)
+        if basis.strength is not None:
+            outside = (1 - basis.inside[:, :, None]) * self.log_outside.exp()[:, None, None, None]
+            noisy = noise[:, :, :, :, None] * (basis.strength + outside)
             frames = frames + (fine[:, :, :, count + 1 :] * noisy).sum(dim=3)
         return Clip.apply(frames)  # type: ignore[no-untyped-call,no-any-return]
 
@@ -235,24 +252,27 @@ class Clip(torch.autograd.Function):
 
 
 def draw_noise(
-    members: int, shape: tuple[int, ...], generator: torch.Generator
-) -> Float[Tensor, "{members} batch lead row col"]:
-    """Draw white noise on the CPU, member after member, so that every device has the same.
+    members: int, shape: tuple[int, int, int, int], generator: torch.Generator, together: int
+) -> Iterator[Float[Tensor, "member batch lead row col"]]:
+    """Yield white noise for some members at a time, drawn on the CPU for every device.
+
+    It is drawn member after member, so that their number changes none of them. One member stands
+    for the forecast without noise: it gets zeros, though its numbers are drawn.
 
     Args:
         members: their number.
-        shape: of the forecast: (batch, lead, channel, row, col) in pixels.
+        shape: of the forecast: (batch, lead, row, col) in pixels.
         generator: gives the next numbers of its seed.
+        together: the most members at a time.
     """
-    batch, leads, _, rows, cols = shape
-    size = (batch, leads, rows, cols)
-    return torch.stack([torch.randn(size, generator=generator) for _ in range(members)])
+    for done in range(0, members, together):
+        count = min(together, members - done)
+        white = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
+        yield white if members > 1 else torch.zeros_like(white)
 
 
 def blur(maps: Float[Tensor, "batch channel row col"], scale: float) -> Tensor:
     """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value."""
-    if scale == 0:
-        return maps
     reach = round(3 * scale)
     places = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
     kernel = torch.exp(-(places**2) / (2 * scale**2))
@@ -284,25 +304,3 @@ def _around(
     col = (torch.arange(cols, device=way.device) - whole[:, 1]) % cols
     places = (row * cols + col).flatten(1)[:, None].expand(*maps.shape[:3], -1)
     return maps.flatten(3).gather(3, places).reshape(maps.shape)
-
-
-def to_pixels(
-    folded: Shaped[Tensor, "*lead channel row col"], patch_size: int
-) -> Shaped[Tensor, "*lead _ _ _"]:
-    """Unfold patches as `convlstm.patch.folding` does, but keep the padding."""
-    *lead, channels, rows, cols = folded.shape
-    p, n = patch_size, len(lead)
-    parts = folded.reshape(*lead, p, p, channels // (p * p), rows, cols)
-    parts = parts.permute(*range(n), n + 2, n + 3, n, n + 4, n + 1)
-    return parts.reshape(*lead, channels // (p * p), rows * p, cols * p)
-
-
-def to_patches(
-    frames: Shaped[Tensor, "*lead channel row col"], patch_size: int
-) -> Shaped[Tensor, "*lead _ _ _"]:
-    """Fold frames into patches: the inverse of `to_pixels`."""
-    *lead, channels, rows, cols = frames.shape
-    p, n = patch_size, len(lead)
-    parts = frames.reshape(*lead, channels, rows // p, p, cols // p, p)
-    parts = parts.permute(*range(n), n + 2, n + 4, n, n + 1, n + 3)
-    return parts.reshape(*lead, channels * p * p, rows // p, cols // p)

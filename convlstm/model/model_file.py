@@ -1,6 +1,5 @@
 """The model file: a trained network and all it takes to use it, as safetensors with JSON inside."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -13,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from convlstm.model.cascade import draw_noise, to_patches
+from convlstm.model.cascade import draw_noise
 from convlstm.model.device import explain_out_of_memory, forecast_dtype
 from convlstm.model.network import Architecture, Network
-from convlstm.patch.folding import Geometry
+from convlstm.patch.folding import Geometry, fold
 from convlstm.patch.scaling import Scaling, Values
 from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
@@ -69,37 +68,19 @@ class Model:
         Raises:
             NoRoom: the memory is too small.
         """
-        device = next(self.network.parameters()).device
-        rows, cols = (size * self.geometry.patch_size for size in context.shape[-2:])
-        size = f"{len(context)} windows of {rows} x {cols} pixels"
+        device, p = next(self.network.parameters()).device, self.geometry.patch_size
+        batch, (rows, cols) = len(context), (size * p for size in context.shape[-2:])
+        size = f"{batch} windows of {rows} x {cols} pixels"
         with explain_out_of_memory(device, size, lower="tile_size or hidden_channels"):
             dtype = forecast_dtype(self.params.get("precision"), device)
             context, mask = context.to(device), mask.to(device)
             if self.network.cascade is None:
                 return self.network.rollout(context, leads, dtype).cpu()[None]
             generator = torch.Generator().manual_seed(seed)
-            return self._ensemble(context, mask, leads, members, generator)
-
-    def _ensemble(
-        self,
-        context: Float[Tensor, "batch known channel row col"],
-        mask: Bool[Tensor, "batch known channel row col"],
-        leads: int,
-        members: int,
-        generator: torch.Generator,
-    ) -> Float[Tensor, "{members} batch {leads} channel row col"]:
-        """Forecast members, some of them at a time, so that memory does not grow with them."""
-        p, device = self.geometry.patch_size, context.device
-        dtype = forecast_dtype(self.params.get("precision"), device)
-        rows, cols = (size * p for size in context.shape[-2:])
-        shape = (len(context), leads, 1, rows, cols)
-        together, parts = max(1, PIXELS_TOGETHER // math.prod(shape)), []
-        for done in range(0, members, together):
-            white = draw_noise(min(together, members - done), shape, generator).to(device)
-            white = white if members > 1 else torch.zeros_like(white)
-            frames = self.network.ensemble(context, mask, white, dtype)
-            parts.append(to_patches(frames, p).cpu())
-        return torch.cat(parts)
+            together = max(1, PIXELS_TOGETHER // (batch * leads * rows * cols))
+            white = draw_noise(members, (batch, leads, rows, cols), generator, together)
+            parts = self.network.ensemble(context, mask, leads, white, dtype)
+            return torch.cat([fold(part, p).cpu() for part in parts])
 
 
 def save(path: Path, model: Model) -> None:

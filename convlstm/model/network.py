@@ -6,6 +6,7 @@ with noise, and says how to change it (`cascade`). `Network.plain` is the defini
 `Network.forward` computes the same by the fast path in `bptt`.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -15,8 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from convlstm.model.bptt import unroll
-from convlstm.model.cascade import Cascade, to_pixels
+from convlstm.model.cascade import Cascade
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
+from convlstm.patch.folding import unfold
 
 
 @dataclass(frozen=True)
@@ -151,31 +153,30 @@ class Network(nn.Module):
         self,
         context: Float[Tensor, "batch known channel row col"],
         mask: Bool[Tensor, "batch known channel row col"],
-        white: Float[Tensor, "member batch lead pixelrow pixelcol"],
+        leads: int,
+        white: Iterable[Float[Tensor, "member batch lead pixelrow pixelcol"]],
         dtype: torch.dtype | None = None,
-        *,
-        plain: bool = False,
-    ) -> Float[Tensor, "member batch lead _ pixelrow pixelcol"]:
+    ) -> Iterator[Float[Tensor, "member batch lead _ pixelrow pixelcol"]]:
         """Forecast members by the readout `motion` or `cascade`, in pixels and in [0, 1].
 
         Args:
             context: folded true frames in [0, 1].
             mask: of measured pixels.
-            white: noise of variance 1 for each pixel to be forecast; zeros for a forecast without
-                noise.
+            leads: the number of lead times.
+            white: noise of some members at a time, as `cascade.draw_noise` yields it.
             dtype: as in `forward`.
-            plain: compute it cell by cell.
+
+        Yields:
+            As many members at a time as `white` does.
         """
         assert self.cascade is not None
-        patch_size, leads = self.architecture.patch_size, white.shape[2]
-        basis = self.cascade.basis(
-            to_pixels(context, patch_size), to_pixels(mask, patch_size), leads, white
-        )
-        inputs = self.cascade.entering(context, mask, basis, patch_size)
-        fed = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
-        maps = self.plain(inputs, fed) if plain else self(inputs, fed, dtype)
-        frames: Tensor = self.cascade(maps[:, -leads:], basis)
-        return frames
+        patch_size = self.architecture.patch_size
+        basis = self.cascade.basis(unfold(context, patch_size), unfold(mask, patch_size), leads)
+        for some in white:
+            noise = self.cascade.noise(some.to(context.device), basis.ways)
+            inputs = self.cascade.entering(context, mask, basis, noise)
+            fed = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+            yield self.cascade(self(inputs, fed, dtype)[:, -leads:], basis, noise)
 
     def _zero_state(self, frames: Tensor, hidden: int) -> State:
         grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size

@@ -5,40 +5,46 @@ channels of one coarse pixel, so that a 5 x 5 kernel sees 20 x 20 pixels.
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+ArrayT = TypeVar("ArrayT")
+"""An array of NumPy or a tensor of torch: both are reshaped and turned by the same words."""
+
 
 def fold(
-    frames: Shaped[np.ndarray, "*lead channel row col"], patch_size: int
-) -> Shaped[np.ndarray, "*lead _ _ _"]:
+    frames: Shaped[ArrayT, "*lead channel row col"], patch_size: int
+) -> Shaped[ArrayT, "*lead _ _ _"]:
     """Fold space into depth: (channel, row, col) to (p^2 channel, row / p, col / p).
 
     p is the patch size. The channel order is that of TensorFlow's ConvLSTM, PredRNN and OpenSTL:
     (row in patch * p + col in patch) * channels + channel. It equals `pixel_unshuffle` only for one
     channel. Rows and columns must be multiples of p.
     """
-    *lead, channels, rows, cols = frames.shape
+    whole: Any = frames
+    *lead, channels, rows, cols = whole.shape
     p = patch_size
-    parts = frames.reshape(*lead, channels, rows // p, p, cols // p, p)
-    n = len(lead)
-    # row in patch, col in patch, channel, row, col
-    order = (*range(n), n + 2, n + 4, n, n + 1, n + 3)
-    return parts.transpose(order).reshape(*lead, p * p * channels, rows // p, cols // p)
+    parts = whole.reshape(*lead, channels, rows // p, p, cols // p, p)
+    # (channel, row, row in patch, col, col in patch) becomes
+    # (row in patch, col in patch, channel, row, col)
+    parts = parts.swapaxes(-5, -3).swapaxes(-4, -1).swapaxes(-2, -1)
+    folded: ArrayT = parts.reshape(*lead, p * p * channels, rows // p, cols // p)
+    return folded
 
 
 def unfold(
-    patches: Shaped[np.ndarray, "*lead channel row col"], patch_size: int
-) -> Shaped[np.ndarray, "*lead _ _ _"]:
+    patches: Shaped[ArrayT, "*lead channel row col"], patch_size: int
+) -> Shaped[ArrayT, "*lead _ _ _"]:
     """Unfold depth into space: the inverse of `fold`."""
-    *lead, channels, rows, cols = patches.shape
+    folded: Any = patches
+    *lead, channels, rows, cols = folded.shape
     p = patch_size
-    parts = patches.reshape(*lead, p, p, channels // (p * p), rows, cols)
-    n = len(lead)
-    # channel, row, row in patch, col, col in patch
-    order = (*range(n), n + 2, n + 3, n, n + 4, n + 1)
-    return parts.transpose(order).reshape(*lead, channels // (p * p), rows * p, cols * p)
+    parts = folded.reshape(*lead, p, p, channels // (p * p), rows, cols)
+    parts = parts.swapaxes(-2, -1).swapaxes(-4, -1).swapaxes(-5, -3)
+    whole: ArrayT = parts.reshape(*lead, channels // (p * p), rows * p, cols * p)
+    return whole
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from convlstm.model.batches import Batch, Batches
-from convlstm.model.cascade import draw_noise, to_pixels
+from convlstm.model.cascade import draw_noise
 from convlstm.model.device import (
     explain_out_of_memory,
     training_dtype,
@@ -21,9 +22,11 @@ from convlstm.model.device import (
 )
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
+from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
+from convlstm.scores import ensemble
 from convlstm.scores.frame import LeadMeans
-from convlstm.train.losses import crps, masked_crps, masked_mae, masked_mse
+from convlstm.train.losses import masked_crps, masked_mae, masked_mse
 from convlstm.train.params import Train
 from convlstm.train.schedules import (
     Probability,
@@ -75,21 +78,18 @@ class Epoch:
 
 def validate(model: Model, batches: Batches, members: int) -> dict[str, float]:
     """Return the scores of free forecasts of the validation windows, as means over lead times."""
-    means, total, known = LeadMeans(), 0.0, batches.context_frames
+    means, known, leads = LeadMeans(), batches.context_frames, batches.forecast_frames
+    sums = np.zeros((leads, len(ensemble.Sums._fields)))
     for batch in batches.in_order("valid", VALIDATION_BATCH):
-        folded = model.rollout(
-            batch.frames[:, :known], batch.mask[:, :known], batches.forecast_frames, members
-        )
-        truth, mask = batch.frames[:, known:], batch.mask[:, known:]
-        by_pixel = crps(folded.clamp(0, 1), truth, alpha=1.0) * mask
-        # Of each frame, per measured pixel, times the pixels of a frame, as the other scores.
-        total += float((by_pixel.sum((2, 3, 4)) / mask.sum((2, 3, 4)).clamp(min=1)).double().sum())
-        forecast = batches.geometry.unfold(folded.mean(dim=0).numpy())
-        frames, measured = batches.pixels(batch)
-        for window in zip(forecast, frames[:, known:], measured[:, known:], strict=True):
-            means.add(*window)
-    count = batches.count("valid") * batches.forecast_frames
-    return {**means.overall(), "crps": total * batches.geometry.pixels / count}
+        seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
+        folded = model.rollout(seen, mask_seen, leads, members)
+        forecasts = batches.geometry.unfold(folded.numpy()).swapaxes(0, 1)
+        frames, mask = (pixels[:, known:] for pixels in batches.pixels(batch))
+        for forecast, truth, measured in zip(forecasts, frames, mask, strict=True):
+            means.add(forecast.mean(axis=0), truth, measured)
+            sums += ensemble.sums(np.clip(forecast, 0, 1), truth, measured)
+    by_lead = ensemble.crps(ensemble.Sums(*sums.T), value_width=float(batches.geometry.pixels))
+    return {**means.overall(), "crps": float(by_lead.mean())}
 
 
 class Training:
@@ -244,24 +244,25 @@ class Training:
             generator=self.generator,
         )
         forecast = self.network(frames, fed.to(self.device), self.dtype)
-        loss = masked_mse if self.params.loss == "mse" else masked_mae
-        return loss(forecast, frames[:, 1:], mask[:, 1:])
+        return self._pixel_loss(forecast, frames[:, 1:], mask[:, 1:])
 
     def _loss_of_members(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of the members of a free forecast."""
         known, p = self.batches.context_frames, self.batches.geometry.patch_size
-        truth, measured = to_pixels(frames[:, known:], p), to_pixels(mask[:, known:], p)
-        white = draw_noise(self.params.members, truth.shape, self.generator).to(self.device)
-        if self.params.members == 1:
-            white = torch.zeros_like(white)
-        members = self.network.ensemble(frames[:, :known], mask[:, :known], white, self.dtype)
-        match self.params.loss:
-            case "mse":
-                return masked_mse(members[0], truth, measured)
-            case "mae":
-                return masked_mae(members[0], truth, measured)
-            case "crps":
-                return masked_crps(members, truth, measured)
+        count = self.params.members
+        truth, measured = unfold(frames[:, known:], p), unfold(mask[:, known:], p)
+        batch, leads, _, rows, cols = truth.shape
+        white = draw_noise(count, (batch, leads, rows, cols), self.generator, together=count)
+        (members,) = self.network.ensemble(
+            frames[:, :known], mask[:, :known], leads, white, self.dtype
+        )
+        if self.params.loss == "crps":
+            return masked_crps(members, truth, measured)
+        return self._pixel_loss(members[0], truth, measured)
+
+    def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        loss = masked_mse if self.params.loss == "mse" else masked_mae
+        return loss(forecast, truth, mask)
 
     def _average(self, average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
         """Return the running mean of a weight, which in the first steps forgets faster."""

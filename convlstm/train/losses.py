@@ -17,16 +17,21 @@ def masked_mse(
     forecast: Float[Tensor, "*shape"], truth: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
 ) -> Float[Tensor, ""]:
     """Return the mean squared error over the pixels in the mask; 0 if there are none."""
-    weights = mask.to(forecast.dtype)  # once, because the backward pass multiplies by it too
-    return ((forecast - truth) ** 2 * weights).sum() / mask.sum().clamp(min=1)
+    return _masked_mean((forecast - truth) ** 2, mask)
 
 
 def masked_mae(
     forecast: Float[Tensor, "*shape"], truth: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
 ) -> Float[Tensor, ""]:
     """Return the mean absolute error over the pixels in the mask; 0 if there are none."""
-    weights = mask.to(forecast.dtype)
-    return ((forecast - truth).abs() * weights).sum() / mask.sum().clamp(min=1)
+    return _masked_mean((forecast - truth).abs(), mask)
+
+
+def _masked_mean(
+    errors: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
+) -> Float[Tensor, ""]:
+    weights = mask.to(errors.dtype)  # once, because the backward pass multiplies by it too
+    return (errors * weights).sum() / mask.sum().clamp(min=1)
 
 
 def crps(

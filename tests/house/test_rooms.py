@@ -35,8 +35,8 @@ DOORS = {
     "pydantic_core": {"params.loading"},
     "ruamel": {"params.loading"},
     "safetensors": {"model.model_file"},
-    "scipy": {"evaluate.baselines", "evaluate.tables", "scores.frame", "demo.rain"},
-    "skimage": {"evaluate.baselines", "scores.frame"},
+    "scipy": {"evaluate.tables", "scores.frame", "demo.rain"},
+    "skimage": {"scores.frame"},
 }
 """The modules by which each heavy library enters; torch enters by two rooms as a whole."""
 TORCH_ROOMS = {"model", "train", "forecast"}

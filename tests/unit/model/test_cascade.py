@@ -7,16 +7,9 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from convlstm.model import motion
-from convlstm.model.cascade import (
-    Cascade,
-    Clip,
-    blur,
-    draw_noise,
-    to_patches,
-    to_pixels,
-)
+from convlstm.model.cascade import Cascade, Clip, blur, draw_noise
 from convlstm.model.network import Architecture, Network
-from convlstm.patch import folding
+from convlstm.patch.folding import fold, unfold
 
 SCALES = (1.0, 3.0)
 KNOWN, LEADS, PATCH = 4, 3, 2
@@ -46,12 +39,18 @@ def window(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 def white(members: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
     generator = torch.Generator().manual_seed(2)
-    return draw_noise(members, (2, LEADS, 2, 24, 20), generator).to(dtype)
+    (sky,) = draw_noise(members, (2, LEADS, 24, 20), generator, together=members)
+    return sky.to(dtype)
+
+
+def forecast_of(network: Network, frames: Tensor, mask: Tensor, sky: Tensor) -> Tensor:
+    (members,) = network.ensemble(frames, mask, sky.shape[2], [sky])
+    return members
 
 
 def carried_last_frame(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The last frame, 0 where missing, along its path, and the paths; by `motion`."""
-    pixels, seen = to_pixels(frames, PATCH), to_pixels(mask, PATCH).all(dim=2)
+    pixels, seen = unfold(frames, PATCH), unfold(mask, PATCH).all(dim=2)
     ways = motion.paths(motion.motion(pixels.mean(dim=2), seen), LEADS)
     last = pixels[:, -1] * seen[:, -1, None]
     return torch.stack([motion.carried(last, way) for way in ways.unbind(1)], dim=1), ways
@@ -59,9 +58,9 @@ def carried_last_frame(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_folding_on_a_device_is_the_folding_of_the_patch_stage() -> None:
     folded = torch.rand(3, 2, 18, 4, 5)
-    pixels = to_pixels(folded, 3)
-    np.testing.assert_array_equal(pixels, folding.unfold(folded.numpy(), 3))
-    assert torch.equal(to_patches(pixels, 3), folded)
+    pixels = unfold(folded, 3)
+    np.testing.assert_array_equal(pixels, unfold(folded.numpy(), 3))
+    assert torch.equal(fold(pixels, 3), folded)
 
 
 @pytest.mark.parametrize("scale", [0.8, 3.0])
@@ -103,7 +102,7 @@ def test_noise_moves_with_the_rain_and_comes_back_at_the_other_edge() -> None:
 def test_the_untrained_motion_readout_carries_the_last_frame_on(cell: str) -> None:
     frames, mask = window()
     expected, _ = carried_last_frame(frames, mask)
-    forecast = network_of("motion", cell).ensemble(frames, mask, white(1) * 0)
+    forecast = forecast_of(network_of("motion", cell), frames, mask, white(1))
     # It forgets within a million frames.
     torch.testing.assert_close(forecast[0], expected, atol=1e-5, rtol=0)
 
@@ -112,14 +111,14 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
     frames, mask = window()
     cascade = network_of("cascade").cascade
     assert cascade is not None
-    pixels, seen = to_pixels(frames, PATCH), to_pixels(mask, PATCH)
+    pixels, seen = unfold(frames, PATCH), unfold(mask, PATCH)
     last, sky = pixels[:, -1] * seen[:, -1], white()
     _, ways = carried_last_frame(frames, mask)
     noise = cascade.noise(sky, ways)
     smooth = [last, *(blur(last, scale) for scale in SCALES)]
     bands = [smooth[0] - smooth[1], smooth[1] - smooth[2], smooth[2]]
     inside = seen[:, -1, :1].float()
-    forecast = network_of("cascade").ensemble(frames, mask, sky)
+    forecast = forecast_of(network_of("cascade"), frames, mask, sky)
     for lead, way in enumerate(ways.unbind(1)):
         total = torch.zeros(2, 2, 2, 24, 20)
         flown_in = 1 - motion.carried(inside, way)
@@ -133,13 +132,16 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
 
 @pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
 @pytest.mark.parametrize("readout", ["motion", "cascade"])
-def test_the_fast_path_forecasts_as_the_plain_one_does(readout: str, cell: str) -> None:
+def test_the_fast_path_forecasts_as_the_plain_one_does(
+    monkeypatch: pytest.MonkeyPatch, readout: str, cell: str
+) -> None:
     network = network_of(readout, cell, trained=True).double()
     frames, mask = window(torch.float64)
-    noise = white(dtype=torch.float64) * (readout == "cascade")
+    sky, fast = white(dtype=torch.float64), network.forward
     gradients = []
-    for plain in (True, False):
-        forecast = network.ensemble(frames, mask, noise, plain=plain)
+    for path in (lambda inputs, fed, _: network.plain(inputs, fed), fast):
+        monkeypatch.setattr(network, "forward", path)
+        forecast = forecast_of(network, frames, mask, sky)
         network.zero_grad()
         forecast.square().sum().backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         gradients.append([forecast, *(weight.grad for weight in network.parameters())])
@@ -150,7 +152,7 @@ def test_the_fast_path_forecasts_as_the_plain_one_does(readout: str, cell: str) 
 @pytest.mark.parametrize("readout", ["motion", "cascade"])
 def test_every_weight_of_a_trained_readout_gets_a_gradient(readout: str) -> None:
     network, (frames, mask) = network_of(readout, trained=True), window()
-    network.ensemble(frames, mask, white(2) * (readout == "cascade")).square().sum().backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+    forecast_of(network, frames, mask, white()).square().sum().backward()  # type: ignore[no-untyped-call] # torch ships no type for it
     for name, weight in network.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
@@ -161,12 +163,11 @@ def test_the_readouts_gradient_is_that_of_finite_differences() -> None:
     cascade = network.cascade
     assert cascade is not None
     frames = frames * 0.2 + 0.4  # nothing is clipped, where the gradient is not that of the value
-    basis = cascade.basis(
-        to_pixels(frames, PATCH), to_pixels(mask, PATCH), LEADS, white(dtype=torch.float64) * 0.1
-    )
+    basis = cascade.basis(unfold(frames, PATCH), unfold(mask, PATCH), LEADS)
+    noise = cascade.noise(white(dtype=torch.float64) * 0.1, basis.ways)
     maps = torch.randn(4, LEADS, 14, 12, 10, dtype=torch.float64) * 0.1
     assert torch.autograd.gradcheck(
-        lambda own: cascade(own, basis)[..., 8:, 8:], maps.requires_grad_(), fast_mode=True
+        lambda own: cascade(own, basis, noise)[..., 8:, 8:], maps.requires_grad_(), fast_mode=True
     )
 
 
@@ -176,22 +177,19 @@ def test_no_rain_comes_out_of_missing_pixels(readout: str) -> None:
     # A missing pixel is 0 in a batch; whatever stands there does not reach the readout.
     basis = [
         network.cascade.basis(
-            to_pixels(torch.where(mask, frames, fill), PATCH),
-            to_pixels(mask, PATCH),
-            LEADS,
-            white(),
+            unfold(torch.where(mask, frames, fill), PATCH), unfold(mask, PATCH), LEADS
         )
         for fill in (torch.zeros(()), torch.ones(()))
         if network.cascade is not None
     ]
-    assert torch.equal(basis[0].bands, basis[1].bands)
-    assert torch.equal(basis[0].strength, basis[1].strength)
+    for zeros, ones in zip(*(vars(one).values() for one in basis), strict=True):
+        assert zeros is ones is None or torch.equal(zeros, ones)
 
 
 def test_a_forecast_of_another_size_has_that_size() -> None:
     frames, mask = torch.rand(1, KNOWN, 8, 7, 9), torch.ones(1, KNOWN, 8, 7, 9, dtype=torch.bool)
     sky = torch.randn(3, 1, 5, 14, 18)
-    assert network_of("cascade").ensemble(frames, mask, sky).shape == (3, 1, 5, 2, 14, 18)
+    assert forecast_of(network_of("cascade"), frames, mask, sky).shape == (3, 1, 5, 2, 14, 18)
 
 
 def test_clipping_lets_back_in_and_not_farther_out() -> None:
@@ -205,11 +203,20 @@ def test_clipping_lets_back_in_and_not_farther_out() -> None:
 
 
 def test_a_seed_decides_every_member_and_their_number_does_not() -> None:
-    shape = (2, 3, 1, 6, 5)
     few, many, other = (
-        draw_noise(members, shape, torch.Generator().manual_seed(seed))
+        torch.cat([*draw_noise(members, (2, 3, 6, 5), torch.Generator().manual_seed(seed), 2)])
         for members, seed in ((2, 7), (5, 7), (2, 8))
     )
+    assert many.shape == (5, 2, 3, 6, 5)
     assert torch.equal(few, many[:2])
     assert not torch.equal(few, other)
     assert not torch.equal(many[0], many[1])
+    assert many[4].any()  # the fifth comes alone, and has noise all the same
+
+
+def test_one_member_has_no_noise_but_takes_its_numbers() -> None:
+    first, second = (torch.Generator().manual_seed(7) for _ in range(2))
+    (silent,) = draw_noise(1, (2, 3, 6, 5), first, 4)
+    assert not silent.any()
+    torch.randn(2, 3, 6, 5, generator=second)
+    assert torch.equal(first.get_state(), second.get_state())

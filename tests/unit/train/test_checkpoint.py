@@ -67,6 +67,8 @@ def halted(folder: Path, batches: Batches, at: int, **changes: object) -> Checkp
         (3, {"sampling": "reverse", "lr_schedule": "step", "cell": "peephole"}),
         (4, {"sampling": "exponential", "lr_schedule": "cosine", "cell": "lstm"}),
         (9, {"sampling": "linear", "lr_schedule": "exponential", "cell": "peephole"}),
+        (4, {"readout": "motion", "loss": "mae", "average_decay": 0.9}),
+        (5, {"readout": "cascade", "loss": "crps", "members": 2, "average_decay": 0.9}),
     ],
 )
 def test_a_halted_run_ends_with_the_weights_and_rows_of_one_that_was_not(
