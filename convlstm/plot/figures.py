@@ -96,8 +96,16 @@ def _curve(table: pd.DataFrame, column: str, label: str, score: Score) -> Figure
 
 
 def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
-    """Draw a panel per score: its value against lead time, one line for each forecaster."""
-    drawn = [score for score in families.BY_LEAD if score.better is not None]
+    """Draw a panel per score: its value against lead time, one line for each forecaster.
+
+    A score that no forecaster has, as the spread where there is no ensemble, gets none.
+    """
+    everyone = pd.concat([by_lead, baselines])
+    drawn = [
+        score
+        for score in families.BY_LEAD
+        if score.better is not None and everyone[score.key].notna().any()
+    ]
     rows = -(-len(drawn) // COLUMNS)
     figure = Figure(figsize=(14, 3.3 * rows), layout="constrained")
     panels = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)

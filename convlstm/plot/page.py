@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isnan
 from typing import Any
 
 from convlstm.scores.families import ALL, BY_LEAD
@@ -82,16 +83,19 @@ def _shown(value: object) -> str:
 
 
 def _table(means: Mapping[str, Row]) -> str:
+    columns = [
+        score for score in COLUMNS if not all(isnan(row[score.key]) for row in means.values())
+    ]
     head = "".join(
-        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in COLUMNS
+        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in columns
     )
     rows = ""
-    best = {score.key: _best(score, means) for score in COLUMNS}
+    best = {score.key: _best(score, means) for score in columns}
     for name, row in means.items():
         cells = "".join(
             f'<td data-column="{score.key}" data-value="{row[score.key]:.8g}"'
             f"{' class=best' if name in best[score.key] else ''}>{_number(row[score.key])}</td>"
-            for score in COLUMNS
+            for score in columns
         )
         rows += f"<tr><td>{escape(name)}</td>{cells}</tr>"
     return (

@@ -19,7 +19,8 @@ class Sums(NamedTuple):
     """Sums over measured pixels by lead time.
 
     n counts them; crps is fair; variance is that of the members about their mean, without bias and
-    with the share of the mean's own error, (M + 1) / M; error is the square of the mean's.
+    with the share of the mean's own error, (M + 1) / M, and NaN for one member; error is the square
+    of the mean's.
     """
 
     n: ByLead
@@ -37,7 +38,7 @@ def sums(
     count = len(members)
     mean = members.mean(axis=0, dtype=np.float64)
     if count == 1:
-        variance = np.zeros_like(mean)
+        variance = np.full_like(mean, np.nan)
     else:
         variance = members.var(axis=0, ddof=1, dtype=np.float64) * (count + 1) / count
     parts = (np.ones_like(mean), fair_crps(members, truth), variance, (mean - truth) ** 2)
@@ -68,7 +69,7 @@ def crps(s: Sums, value_width: float) -> ByLead:
 
 
 def spread_skill(s: Sums, _value_width: float) -> ByLead:
-    """Return the spread of the members over the RMSE of their mean."""
+    """Return the spread of the members over the RMSE of their mean; NaN for one member."""
     return np.asarray(np.sqrt(ratio(s.variance, s.error)))
 
 
@@ -89,8 +90,8 @@ SCORES = (
         "spread / skill",
         "",
         "near 1",
-        "spread of the members over the RMSE of their mean; below 1 the ensemble is too sure, and "
-        "one forecast has 0",
+        "spread of the members over the RMSE of their mean; below 1 the ensemble is too sure; one "
+        "forecast has none",
         "Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1",
         spread_skill,
     ),

@@ -95,6 +95,15 @@ def test_every_score_that_can_be_better_or_worse_has_a_panel() -> None:
     assert all(axes.axison == bool(axes.lines) for axes in lead_times().axes)
 
 
+def test_a_score_that_no_forecaster_has_gets_no_panel() -> None:
+    model, others = (
+        table.assign(spread_skill=float("nan")) for table in (FORECASTERS["model"], BASELINES)
+    )
+    labels = [axes.get_ylabel() for axes in figures.lead_times(model, others).axes if axes.lines]
+    assert "spread / skill" not in labels
+    assert len(labels) == len(DRAWN) - 1
+
+
 @pytest.mark.parametrize("key", [score.key for score in DRAWN])
 def test_lead_time_shows_the_model_beside_what_it_must_beat(key: str) -> None:
     lines = {str(line.get_label()): line for line in panel_of(key).lines}
