@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import isnan
 from typing import Any
 
 from convlstm.scores.families import ALL, BY_LEAD
@@ -83,19 +82,16 @@ def _shown(value: object) -> str:
 
 
 def _table(means: Mapping[str, Row]) -> str:
-    columns = [
-        score for score in COLUMNS if not all(isnan(row[score.key]) for row in means.values())
-    ]
     head = "".join(
-        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in columns
+        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in COLUMNS
     )
     rows = ""
-    best = {score.key: _best(score, means) for score in columns}
+    best = {score.key: _best(score, means) for score in COLUMNS}
     for name, row in means.items():
         cells = "".join(
             f'<td data-column="{score.key}" data-value="{row[score.key]:.8g}"'
             f"{' class=best' if name in best[score.key] else ''}>{_number(row[score.key])}</td>"
-            for score in columns
+            for score in COLUMNS
         )
         rows += f"<tr><td>{escape(name)}</td>{cells}</tr>"
     return (

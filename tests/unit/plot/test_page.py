@@ -46,15 +46,6 @@ def winners(means: dict[str, dict[str, float]], column: str) -> set[str]:
     }
 
 
-def test_a_score_that_no_forecaster_has_gets_no_column() -> None:
-    nobody, somebody = row(spread_skill=float("nan")), row()
-    without = page.page(RUN, {"model": nobody, "zeros": nobody}, [])
-    assert 'data-column="spread_skill"' not in without
-    assert 'data-column="crps"' in without
-    one = page.page(RUN, {"model": somebody, "zeros": nobody}, [])
-    assert one.count('data-column="spread_skill"') == 2
-
-
 @pytest.mark.parametrize(
     ("column", "values", "best"),
     [
