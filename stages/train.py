@@ -42,9 +42,9 @@ def main(params: Train) -> None:
             done, total = training.iteration, training.iterations
             with tqdm(desc=name, initial=done, total=total, unit=" batches") as bar:
 
-                def show(mse: float) -> None:
+                def show(loss: float) -> None:
                     number = len(training.finished) + 1
-                    bar.set_postfix(epoch=number, mse=f"{mse:.4g}", refresh=False)
+                    bar.set_postfix(epoch=number, loss=f"{loss:.4g}", refresh=False)
                     bar.update()
 
                 for _ in checkpoints.epochs(training, stop, show):

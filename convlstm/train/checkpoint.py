@@ -93,7 +93,7 @@ class Checkpoints:
         Args:
             training: the run.
             stop: checked after each iteration.
-            on_step: called after each iteration with its training MSE.
+            on_step: called after each iteration with its loss.
 
         Yields:
             Each epoch when it is done.
@@ -102,8 +102,8 @@ class Checkpoints:
             Stopped: the process was asked to stop; the checkpoint is saved.
         """
 
-        def after_step(mse: float) -> None:
-            on_step(mse)
+        def after_step(loss: float) -> None:
+            on_step(loss)
             if self.due() or stop.pending:
                 self.save(training.iteration, training.state())
             stop.check()
