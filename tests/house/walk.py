@@ -3,7 +3,7 @@
 It runs the pipeline on a small demo and notes, stage by stage, the modules of the package whose
 functions are given or return a frame (an array of at least three axes), in the order in which the
 frame first enters them, and how many modules the stage loads. A branch of the way leads to the
-tables: the scores and the baselines.
+tables: the scores and the baselines, with what they alone call.
 """
 
 import json
@@ -43,9 +43,18 @@ def module_of(code: CodeType) -> str | None:
     return ".".join(path.relative_to(ROOT / "convlstm").with_suffix("").parts)
 
 
+def on_the_branch(frame: FrameType | None) -> bool:
+    """Whether some code stands in a module of `TO_TABLES`, or was called from one."""
+    while frame is not None:
+        if (module_of(frame.f_code) or "").startswith(TO_TABLES):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def walk_stage(stage: str) -> None:
     """Run a stage in this interpreter and print the modules that a frame enters, as JSON."""
-    entered: dict[str, None] = {}
+    entered: dict[str, bool] = {}  # whether on the branch only, so far
     names: dict[CodeType, str | None] = {}  # most calls are of others' code: look at a path once
 
     def profile(frame: FrameType, event: str, argument: Any) -> None:
@@ -53,10 +62,12 @@ def walk_stage(stage: str) -> None:
         if code not in names:
             names[code] = module_of(code)
         name = names[code]
-        if name is None or name in entered or event not in ("call", "return"):
+        if name is None or not entered.get(name, True) or event not in ("call", "return"):
             return
         if any(map(holds_a_frame, (*frame.f_locals.values(), argument))):
-            entered.setdefault(name)
+            branch = on_the_branch(frame)
+            if name not in entered or not branch:
+                entered[name] = branch
 
     threading.setprofile(profile)
     sys.setprofile(profile)
@@ -65,7 +76,8 @@ def walk_stage(stage: str) -> None:
     finally:
         sys.setprofile(None)
     loaded = [name for name in sys.modules if name.startswith("convlstm.") and name.count(".") == 2]
-    print(json.dumps({"entered": list(entered), "loaded": len(loaded)}))
+    branch = [name for name, alone in entered.items() if alone]
+    print(json.dumps({"entered": list(entered), "branch": branch, "loaded": len(loaded)}))
 
 
 def walk(folder: Path) -> dict[str, dict[str, Any]]:
@@ -88,7 +100,7 @@ def table(ways: dict[str, dict[str, Any]]) -> str:
     lines = ["| stage | loads | a frame passes | and, to the tables |", "|---|---|---|---|"]
     seen: set[str] = set()
     for stage, way in ways.items():
-        branch = [name for name in way["entered"] if name.startswith(TO_TABLES)]
+        branch = way["branch"]
         main = [name for name in way["entered"] if name not in branch]
         seen |= set(main)
         lines.append(
