@@ -65,10 +65,8 @@ class Axes:
 class New:
     """A NetCDF file that is being written."""
 
-    def __init__(self, raw: hdf5.New, axes: Axes, about: Mapping[str, str | int]) -> None:
-        self._raw = raw
-        self._file = h5netcdf.File(raw, "w")
-        self._file.attrs.update({"Conventions": CONVENTIONS, **about})
+    def __init__(self, raw: hdf5.New, file: h5netcdf.File, axes: Axes) -> None:
+        self._raw, self._file = raw, file
         self._several = axes.shape[1] > 1
         self._define_axes(axes)
         if axes.members == 1:
@@ -92,10 +90,6 @@ class New:
         """Return what was written of all members at one lead time."""
         values = self._file.variables["members"][:, lead]
         return np.asarray(values if self._several else values[:, None])
-
-    def close(self) -> None:
-        """Write what is missing for other programs; the HDF5 file stays open."""
-        self._file.close()
 
     def _define_axes(self, axes: Axes) -> None:
         leads, channels, rows, cols = axes.shape
@@ -178,7 +172,7 @@ def create(path: Path, axes: Axes, about: Mapping[str, str | int]) -> Iterator[N
         replacing(path) as temporary,
         signals.deferred() as stop,
         hdf5.New(temporary, stop, track_order=True) as raw,
+        h5netcdf.File(raw, "w") as file,
     ):
-        file = New(raw, axes, about)
-        yield file
-        file.close()
+        file.attrs.update({"Conventions": CONVENTIONS, **about})
+        yield New(raw, file, axes)

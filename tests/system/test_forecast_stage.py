@@ -1,6 +1,7 @@
 """`python -m stages.forecast FRAMES OUT`, as a user calls it."""
 
 import contextlib
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import xarray
 from PIL import Image
 
 from convlstm.forecast import command
 from convlstm.model import model_file
+from convlstm.model.network import Network
 from convlstm.runtime import signals
 from stages.forecast import MODEL
 from tests.builders import SmallRun, run_stage
@@ -42,6 +45,103 @@ def test_a_folder_of_frames_is_continued(place: Path) -> None:
     for name in ("001.png", "002.png"):
         with Image.open(place / "out" / name) as image:
             assert (image.mode, image.size) == ("L", (22, 22))
+
+
+@pytest.fixture
+def rainy(place: Path) -> Path:
+    """The same folder, but with an untrained cascade, which has noise, and with times in names."""
+    made = model_file.load(place / MODEL, torch.device("cpu"))
+    torch.manual_seed(0)
+    a = replace(made.network.architecture, readout="cascade", scales=(1.0, 2.0), patch_size=4)
+    model_file.save(place / MODEL, replace(made, network=Network(a)))
+    for time in range(5):
+        (place / f"in/{time:02d}.png").rename(place / f"in/R2026010100{5 * time:02d}.png")
+    return place
+
+
+ENSEMBLE = ("--members", "6", "--seed", "3", "-S", "time_format=R%Y%m%d%H%M")
+STATISTICS = ("--thresholds", "25,64", "--quantiles", "0.1,0.5,0.9")
+
+
+def test_an_ensemble_is_written_as_one_netcdf_file(rainy: Path) -> None:
+    words = ("in", "out.nc", *ENSEMBLE, *STATISTICS)
+    done = run_stage(rainy, "-m", "stages.forecast", *words)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "out.nc: 6 members of 2 frames after R202601010020.png\n",
+    ), done.stderr
+    with xarray.open_dataset(rainy / "out.nc", engine="h5netcdf") as file:
+        assert dict(file.sizes) == {
+            "realization": 6,
+            "threshold": 2,
+            "quantile": 3,
+            "lead": 2,
+            "y": 22,
+            "x": 22,
+        }
+        assert str(file["time"].values[0]).startswith("2026-01-01T00:25")
+        assert file.attrs["seed"] == 3
+        assert file.attrs["history"] == f"python -m stages.forecast {shlex.join(words)}"
+        members = file["members"].values
+        assert np.ptp(members, axis=0).max() > 1
+        shares = np.stack([(members >= 25).mean(axis=0), (members >= 64).mean(axis=0)])
+        np.testing.assert_allclose(file["probability_of_exceedance"], shares, rtol=1e-6)
+        expected = np.quantile(members, (0.1, 0.5, 0.9), axis=0)
+        np.testing.assert_allclose(file["quantiles"], expected, rtol=1e-6)
+
+
+def test_an_ensemble_in_a_folder_has_the_mean_and_each_member(rainy: Path) -> None:
+    forecast(rainy, "in", "out", *ENSEMBLE)
+    forecast(rainy, "in", "again.nc", *ENSEMBLE)
+    frames = {"R202601010025.png", "R202601010030.png"}
+    assert {path.name for path in (rainy / "out").iterdir()} == {
+        *frames,
+        "forecast.gif",
+        "forecast.h5",
+        "forecast.nc",
+        "members",
+    }
+    with (
+        xarray.open_dataset(rainy / "out/forecast.nc", engine="h5netcdf") as file,
+        xarray.open_dataset(rainy / "again.nc", engine="h5netcdf") as again,
+        h5py.File(rainy / "out/forecast.h5") as mean,
+    ):
+        assert file.identical(again.assign_attrs(history=file.attrs["history"]))
+        assert set(file.data_vars) == {"members", "mean"}
+        members = file["members"].values
+        np.testing.assert_allclose(mean["frames"][:, 0], members.mean(axis=0), rtol=1e-5)
+    for number, member in enumerate(members, start=1):
+        folder = rainy / f"out/members/{number:02d}"
+        assert {path.name for path in folder.iterdir()} == frames
+        with Image.open(folder / "R202601010030.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), np.rint(member[1]))
+
+
+def test_each_of_several_sequences_has_an_ensemble_in_its_own_folder(rainy: Path) -> None:
+    shutil.copytree(rainy / "in", rainy / "both/may")
+    shutil.copytree(rainy / "in", rainy / "both/june")
+    forecast(rainy, "both", "out", *ENSEMBLE)
+    assert (rainy / "out/may/forecast.nc").is_file()
+    assert (rainy / "out/june/members/06/R202601010025.png").is_file()
+
+
+def test_one_forecast_is_written_as_netcdf(place: Path) -> None:
+    forecast(place, "in", "out")
+    forecast(place, "in", "out.nc")
+    with (
+        h5py.File(place / "out/forecast.h5") as mean,
+        xarray.open_dataset(place / "out.nc", engine="h5netcdf") as file,
+    ):
+        np.testing.assert_array_equal(file["forecast"], mean["frames"][:, 0])
+        assert "seed" not in file.attrs
+
+
+def test_a_model_without_noise_gives_no_ensemble(place: Path) -> None:
+    done = run_stage(place, "-m", "stages.forecast", "in", "out.nc", "--members", "24")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: members = 24: this model has the readout frame, which has no")
+    assert not (place / "out.nc").exists()
 
 
 @pytest.mark.parametrize(
@@ -116,6 +216,14 @@ def test_an_array_of_another_size_and_range_is_read_as_the_options_say(place: Pa
         (("few", "out"), "few: 2 frames, but the model starts from 3"),
         (("colours", "out", "-S", "pixel_values=rgb"), "3 channels, but the model has 1"),
         (("in", "out", "-S", "time_format=%Y"), "time_format = '%Y' does not fit"),
+        (("in", "in/out.nc"), "in/out.nc: lies in in"),
+        (("in", "params.yaml"), "params.yaml: is there already"),
+        (("both", "out.nc"), "out.nc: holds one sequence, and both 2; give a new folder"),
+        (("in", "out", "--members", "x"), "members = 'x': should be a valid integer"),
+        (("in", "out", "--seed", "-1"), "seed = -1: should be greater than or equal to 0"),
+        (("in", "out", "--thresholds", "25"), "thresholds = [25]: is of an ensemble"),
+        (("in", "out", "--quantiles", "0.5"), "quantiles = [0.5]: is of an ensemble"),
+        (("in", "out", "--members", "2", "--thresholds", "9,300"), "thresholds: 300 lies outside"),
     ],
 )
 def test_what_cannot_be_forecast_is_said_and_nothing_is_written(
@@ -127,6 +235,9 @@ def test_what_cannot_be_forecast_is_said_and_nothing_is_written(
         if time < 2:
             shutil.copy(place / f"in/{time:02d}.png", place / "few")
         Image.new("RGB", (22, 22)).save(place / f"colours/{time}.png")
+    (place / "params.yaml").touch()
+    for month in ("may", "june"):
+        shutil.copytree(place / "in", place / "both" / month)
     before = sorted(place.rglob("*"))
     with pytest.raises(SystemExit) as ended:
         forecast(place, *arguments)
