@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from convlstm.model.batches import Batch, Batches
-from convlstm.model.cascade import draw_noise
 from convlstm.model.device import (
     explain_out_of_memory,
     training_dtype,
@@ -22,6 +21,7 @@ from convlstm.model.device import (
 )
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
+from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
 from convlstm.scores import ensemble
