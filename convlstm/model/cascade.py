@@ -3,18 +3,22 @@
 Untrained it is close to the nowcasting system STEPS (Bowler, Pierce and Seed 2006,
 doi:10.1256/qj.04.100). The last frame is split into bands of wavelength. Each is carried along the
 motion of the context and forgotten with a lifetime of its own; noise of the same wavelengths, as
-strong as the band is nearby, takes the place of what is forgotten. At lead time k, with B the
-carried bands, N noise of variance 1 that changes with the band's lifetime, S the strength of the
-band nearby, and Z the dry part nearby, where a value may lie below what can be seen:
+strong as the band is nearby, takes the place of what is forgotten. At lead time k, with B a carried
+band, N noise of variance 1 that changes with the band's lifetime, S the strength of the band
+nearby, and Z the dry part nearby, where a value may lie below what can be seen, the bands are added
+from the coarsest, and x is the sum of those before:
 
-    frame(k) = sum over bands of a B + sqrt(1 - a^2) s (S + floor) N, minus e depth Z, plus d
-    a = exp(-k / lifetime exp(GAIN r)), s = exp(GAIN q), e = exp(GAIN z), all clipped to [0, 1]
+    x(k) = d - e depth Z at first, then + a B + sqrt(1 - a^2) s (S + floor + share max(x, 0)) N
+    a = exp(-k / lifetime exp(GAIN r)), s = exp(GAIN q), e = exp(GAIN z)
 
-The network gives r, q, z and d as coarse maps, which are zero before training and move with the
-rain. It learns where rain grows and decays and how far it may be trusted, cannot paint patches, and
-runs once for all members. Without `scales` nothing fades of itself, and there is no noise: the
-readout `motion`.
+The frame is x after the finest band, clipped to [0, 1]. The share gives rain that a member invents
+details of its own. The network gives r, q, z and d as coarse maps, which are zero before training
+and move with the rain. It learns where rain grows and decays and how far it may be trusted, cannot
+paint patches, and runs once for all members. Without `scales` nothing fades of itself, and there is
+no noise: the readout `motion`.
 """
+
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -31,6 +35,20 @@ GLOBAL_GAIN = 10.0  # of what is learnt of a band as a whole, of which Adam move
 CHANGE_GAIN = 0.25  # of the network's map of change
 ENDLESS_LIFETIME = 1e6  # of the bands of the readout `motion`
 FIRST_FLOOR, FIRST_DEPTH = 0.03, 0.1  # of the value range, before training
+FIRST_SHARE = 0.05
+
+
+class Decided(NamedTuple):
+    """What the network decides of each band, at the place of the rain at each lead time.
+
+    `kept` is a and `loud` is sqrt(1 - a^2) s in the equation; `offset` is e depth. A forecast
+    without noise has only the first two.
+    """
+
+    kept: Float[Tensor, "batch lead band channel row col"]
+    change: Float[Tensor, "batch lead channel row col"]
+    offset: Float[Tensor, "batch lead channel row col"] | None
+    loud: Float[Tensor, "batch lead band channel row col"] | None
 
 
 class Cascade(nn.Module):
@@ -50,6 +68,7 @@ class Cascade(nn.Module):
         if self.noisy:
             self.log_floor = nn.Parameter(torch.zeros(self.bands))
             self.log_depth = nn.Parameter(torch.zeros(()))
+            self.log_share = nn.Parameter(torch.zeros(self.bands))
 
     @property
     def bands(self) -> int:
@@ -87,25 +106,62 @@ class Cascade(nn.Module):
             basis: of the same batch.
             white: noise of each member.
         """
-        d, r, *noisy = self._at_lead(maps, basis).split_with_sizes(self._parts(), dim=2)
+        decided = self._decided(maps, basis)
         p, fine = self.scales.patch_size, self.scales.fine_bands
-        lead = torch.arange(1, basis.leads + 1, device=maps.device)[:, None, None, None, None]
-        kept = torch.exp(-lead / self.lifetimes()[:, None, None, None] * torch.exp(GAIN * r))
-        coarse = (kept[:, :, fine:] * basis.coarse).sum(dim=2) + CHANGE_GAIN * d[:, :, 0]
-        details = (enlarge(kept[:, :, :fine], p) * basis.fine).sum(dim=2)
-        if basis.strength is None or basis.dry is None:
-            forecast = (enlarge(coarse, p) + details).expand(len(white), *[-1] * 5)
+        known = decided.kept[:, :, fine:] * basis.coarse
+        details = (enlarge(decided.kept[:, :, :fine], p) * basis.fine).sum(dim=2)
+        if self.noisy:
+            frames = self._with_noise(known, details, decided, basis, self.noise(white, basis))
         else:
-            depth = FIRST_DEPTH * torch.exp(GLOBAL_GAIN * self.log_depth + GAIN * noisy[0][:, :, 0])
-            floor = FIRST_FLOOR * torch.exp(GLOBAL_GAIN * self.log_floor)[:, None, None, None]
+            only = enlarge(known.sum(dim=2) + decided.change, p) + details
+            frames = only.expand(len(white), *only.shape)
+        return Clip.apply(frames)  # type: ignore[no-untyped-call,no-any-return]
+
+    def _decided(self, maps: Float[Tensor, "batch lead map row col"], basis: Basis) -> Decided:
+        """Return what the maps of the network decide."""
+        change, fading, *noisy = self._at_lead(maps, basis).split_with_sizes(self._parts(), dim=2)
+        lead = torch.arange(1, basis.leads + 1, device=maps.device)[:, None, None, None, None]
+        age = lead / self.lifetimes()[:, None, None, None]
+        kept = torch.exp(-age * torch.exp(GAIN * fading))
+        offset = loud = None
+        if self.noisy:
+            depth = GLOBAL_GAIN * self.log_depth + GAIN * noisy[0][:, :, 0]
+            offset = FIRST_DEPTH * torch.exp(depth)
             # The least keeps the gradient of the square root finite.
             lost = (1 - kept**2).clamp(min=1e-6).sqrt()
-            loud = lost * torch.exp(GAIN * noisy[1]) * (basis.strength + floor)
-            noise = self.noise(white, basis)
-            rough = (enlarge(loud[:, :, :fine], p) * noise.fine[:, :, :, :, None]).sum(dim=3)
-            smooth = (loud[:, :, fine:] * noise.coarse[:, :, :, :, None]).sum(dim=3)
-            forecast = enlarge(coarse - depth * basis.dry + smooth, p) + details + rough
-        return Clip.apply(forecast)  # type: ignore[no-untyped-call,no-any-return]
+            loud = lost * torch.exp(GAIN * noisy[1])
+        return Decided(kept, CHANGE_GAIN * change[:, :, 0], offset, loud)
+
+    def _with_noise(
+        self,
+        known: Float[Tensor, "batch lead coarseband channel row col"],
+        details: Float[Tensor, "batch lead channel pixelrow pixelcol"],
+        decided: Decided,
+        basis: Basis,
+        noise: Noise,
+    ) -> Float[Tensor, "member batch lead channel pixelrow pixelcol"]:
+        """Add up the bands, the coarsest first, each with its noise."""
+        assert basis.strength is not None
+        assert basis.dry is not None
+        assert decided.offset is not None
+        assert decided.loud is not None
+        p, fine, loud = self.scales.patch_size, self.scales.fine_bands, decided.loud
+        floor = FIRST_FLOOR * torch.exp(GLOBAL_GAIN * self.log_floor)
+        share = FIRST_SHARE * torch.exp(GLOBAL_GAIN * self.log_share)
+        strength = basis.strength + floor[:, None, None, None]
+        start = decided.change - decided.offset * basis.dry
+        total = start.expand(len(noise.fine), *start.shape)
+
+        def amplitude(band: int) -> Tensor:
+            return loud[:, :, band] * (strength[:, :, band] + share[band] * total.relu())
+
+        for band in reversed(range(fine, self.bands)):
+            own = noise.coarse[:, :, :, band - fine, None]
+            total = total + known[:, :, band - fine] + amplitude(band) * own
+        frames = enlarge(total, p) + details
+        for band in range(fine):
+            frames = frames + enlarge(amplitude(band), p) * noise.fine[:, :, :, band, None]
+        return frames
 
     def _parts(self) -> list[int]:
         """Return the numbers of maps of d, r, z and q."""

@@ -12,6 +12,7 @@ ALPHA = 0.95  # of the almost fair CRPS: 1 is fair, and with two members lets th
 BLOCKS_PIXELS = (1, 4, 16)
 """Sides of the squares whose means are scored, and what a mean leaves out of the next finer ones:
 members that are right at single pixels only are neither smooth nor scattered as rain is."""
+CHANGE_WEIGHT = 0.5  # of changes in time, relative to the values
 
 
 def masked_mse(
@@ -67,15 +68,17 @@ def masked_crps(
 ) -> Float[Tensor, ""]:
     """Return the almost fair CRPS of the means of blocks and of the details between them.
 
-    It is the sum of both over `BLOCKS_PIXELS`, divided by their number. A detail is the mean of a
-    block less that of the next larger one around it, which has a CRPS of its own because an error
-    of large scale would hide it.
+    It is the sum over `BLOCKS_PIXELS`, divided by their number. A detail is the mean of a block
+    less that of the next larger one around it, and has a CRPS of its own because an error of large
+    scale would hide it. So has, with half the weight, a change from one frame to the next, which an
+    ensemble that stands still would not have.
     """
     finest = Blocks(members, truth, mask.to(truth.dtype), BLOCKS_PIXELS[0])
     total = finest.crps()
     for side in BLOCKS_PIXELS[1:]:
         larger = finest.larger(side)
         total = total + larger.crps() + finest.details(larger).crps()
+        total = total + CHANGE_WEIGHT * finest.changes().crps()
         finest = larger
     return total / len(BLOCKS_PIXELS)
 
@@ -111,6 +114,14 @@ class Blocks(NamedTuple):
         return self._replace(
             members=self.members - _repeated(larger.members, ratio, self.members.shape),
             truth=self.truth - _repeated(larger.truth, ratio, self.truth.shape),
+        )
+
+    def changes(self) -> "Blocks":
+        """Return the changes from each frame to the next, where both are measured."""
+        return self._replace(
+            members=self.members.diff(dim=2),
+            truth=self.truth.diff(dim=1),
+            weights=self.weights[:, 1:] * self.weights[:, :-1],
         )
 
 

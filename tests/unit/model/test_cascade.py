@@ -72,22 +72,21 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
     assert basis.strength is not None
     assert basis.dry is not None
     forecast = forecast_of(network, frames, mask, sky)
-    lifetimes = [1.5 * 2.1**band for band in range(4)]  # as the constants say
     for lead in range(LEADS):
-        kept = np.exp([-(lead + 1) / lifetime for lifetime in lifetimes]).tolist()
-        loud = [np.sqrt(1 - own**2) for own in kept]
-        total = -0.1 * enlarge(basis.dry[:, lead], PATCH)
-        for band in range(4):
-            strength = (basis.strength[:, lead, band] + 0.03) * loud[band]
-            if band < 2:  # below 0.5 pixels, and from there to half a patch
-                drawn = noise.fine[:, :, lead, band, None]
-                total = total + kept[band] * basis.fine[:, lead, band]
-                total = total + enlarge(strength, PATCH) * drawn
-            else:
-                drawn = noise.coarse[:, :, lead, band - 2, None]
-                coarse = kept[band] * basis.coarse[:, lead, band - 2] + strength * drawn
-                total = total + enlarge(coarse, PATCH)
-        torch.testing.assert_close(forecast[:, :, lead], total.clamp(0, 1), atol=2e-5, rtol=0)
+        # the constants are those of the module: lifetimes 1.5 and 2.1 times as much in each band
+        kept = [np.exp(-(lead + 1) / (1.5 * 2.1**band)).item() for band in range(4)]
+        loud = [np.sqrt(1 - own**2).item() for own in kept]
+        total = (-0.1 * basis.dry[:, lead]).expand(2, -1, -1, -1, -1)
+        for band in (3, 2):
+            spread = loud[band] * (basis.strength[:, lead, band] + 0.03 + 0.05 * total.relu())
+            total = total + kept[band] * basis.coarse[:, lead, band - 2]
+            total = total + spread * noise.coarse[:, :, lead, band - 2, None]
+        frames = enlarge(total, PATCH)
+        for band in (0, 1):  # below 0.5 pixels, and from there to half a patch
+            spread = loud[band] * (basis.strength[:, lead, band] + 0.03 + 0.05 * total.relu())
+            frames = frames + kept[band] * basis.fine[:, lead, band]
+            frames = frames + enlarge(spread, PATCH) * noise.fine[:, :, lead, band, None]
+        torch.testing.assert_close(forecast[:, :, lead], frames.clamp(0, 1), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])

@@ -75,20 +75,23 @@ def test_the_crps_of_one_member_is_its_absolute_error() -> None:
     assert crps(torch.tensor([[2.0]]), torch.tensor([-1.0]), 0.95).item() == 3
 
 
-def test_the_loss_of_an_ensemble_is_that_of_blocks_and_of_the_details_between_them() -> None:
-    members, truth = torch.rand(2, 1, 1, 1, 32, 16), torch.rand(1, 1, 1, 32, 16)
+def test_the_loss_of_an_ensemble_is_that_of_blocks_details_and_changes() -> None:
+    members, truth = torch.rand(2, 1, 3, 1, 32, 16), torch.rand(1, 3, 1, 32, 16)
     mask = torch.ones_like(truth, dtype=torch.bool)
 
     def means(frames: Tensor, side: int) -> Tensor:
         """Block means at each pixel by reshaping, an independent way."""
-        blocks = frames.reshape(-1, 32 // side, side, 16 // side, side).mean(dim=(2, 4))
-        return blocks.repeat_interleave(side, 1).repeat_interleave(side, 2)
+        blocks = frames.reshape(1, 3, 32 // side, side, 16 // side, side).mean(dim=(3, 5))
+        return blocks.repeat_interleave(side, 2).repeat_interleave(side, 3)
 
     fields = [means(frames, side) for side in (1, 4, 16) for frames in (*members, truth)]
     one, four, sixteen = (torch.cat(fields[start : start + 3]) for start in (0, 3, 6))
     parts = (one, four, sixteen, one - four, four - sixteen)
-    expected = sum(crps(part[:2], part[2], ALPHA).mean() for part in parts) / 3
-    torch.testing.assert_close(masked_crps(members, truth, mask), expected)
+    scores = [crps(part[:2], part[2], ALPHA).mean() for part in parts]
+    for part in (one, four):
+        changes = part[:, 1:] - part[:, :-1]
+        scores.append(crps(changes[:2], changes[2], ALPHA).mean() / 2)
+    torch.testing.assert_close(masked_crps(members, truth, mask), sum(scores) / 3)
 
 
 def test_a_member_without_details_costs_more_than_one_with_them() -> None:
