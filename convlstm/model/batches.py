@@ -93,8 +93,8 @@ class Batches:
         p, (_, rows, cols) = self.geometry.patch_size, self.geometry.folded_shape
         row, col = window.row // p, window.col // p
         own = self._counts[window.sequence][window.start : window.start + self.window_frames]
-        counted: Any = own[..., row : row + rows, col : col + cols].sum(axis=(2, 3), dtype=np.int64)
-        return counted
+        area = own[..., row : row + rows, col : col + cols]
+        return np.asarray(area.sum(axis=(2, 3), dtype=np.int64))
 
     def _folded(self, window: Window, turn: int) -> Num[np.ndarray, "time row col channel"]:
         """Cut and turn a window, then fold it."""

@@ -50,8 +50,8 @@ class Tile(NamedTuple):
     measured: Int[np.ndarray, " time"]
     wet: Int[np.ndarray, " time"]
 
-    def count(self, block: Block, geometry: Geometry) -> None:
-        """Count the pixels of a block."""
+    def add(self, block: Block, geometry: Geometry) -> None:
+        """Count the pixels of a block in this tile."""
         times = slice(block.start, block.start + len(block.frames))
         rows = slice(self.row, self.row + geometry.rows)
         cols = slice(self.col, self.col + geometry.cols)
@@ -90,7 +90,7 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[s
         for block in _blocks(sequence, dtype, params, faults):
             writer.append(number, block.frames, _counts(block, params.patch_size))
             for tile in tiles:
-                tile.count(block, geometry)
+                tile.add(block, geometry)
         for tile, span in product(tiles, spans[name]):
             least_wet = params.min_wet_fraction if span.split == "train" else 0.0
             windows[span.split] += [

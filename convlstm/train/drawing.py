@@ -33,7 +33,7 @@ class Places(NamedTuple):
     cols: int
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """The number of windows."""
         return self.starts * self.rows * self.cols
 
@@ -81,7 +81,7 @@ class Drawing:
                 f"set augment to flips, or tile_size to the side of a square"
             )
         self._places = [self._places_of(span) for span in batches.spans]
-        self._ends = list(accumulate(places.count for places in self._places))
+        self._ends = list(accumulate(places.size for places in self._places))
         self._preference = params.wet_preference
         self._least_wet: float = batches.params["min_wet_fraction"]
 
@@ -120,7 +120,7 @@ class Drawing:
             number = int(generator.integers(self._ends[-1]))
             span = bisect_right(self._ends, number)
             places = self._places[span]
-            first = self._ends[span] - places.count
+            first = self._ends[span] - places.size
             window = places.window(number - first, self.batches.geometry.patch_size)
             share = self._wet_share(window)
             if share is not None and share >= self._least_wet:

@@ -234,9 +234,7 @@ class Training:
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
         self.iteration += 1
-        self.budget.count_time()
-        while self.scheduler.last_epoch < self.budget.spent(self.iteration):
-            self.scheduler.step()
+        self._go_on()
         return loss.item() * self.batches.geometry.pixels if finite else float("nan")
 
     def _loss_of_frames(self, frames: Tensor, mask: Tensor, probability: Probability) -> Tensor:
@@ -300,8 +298,14 @@ class Training:
             self._best_score, self._best = score, self._weights()
         self.finished.append(epoch)
         self._losses = []
-        self.budget.count_time()
+        self._go_on()
         return epoch
+
+    def _go_on(self) -> None:
+        """Let the learning rate follow the budget, of which a step or a validation took its part."""
+        self.budget.count_time()
+        while self.scheduler.last_epoch < self.budget.spent(self.iteration):
+            self.scheduler.step()
 
     @property
     def _score_key(self) -> str:
