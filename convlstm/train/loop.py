@@ -302,7 +302,7 @@ class Training:
         return epoch
 
     def _go_on(self) -> None:
-        """Let the learning rate follow the budget, of which a step or a validation took its part."""
+        """Let the learning rate follow the budget, after a step or a validation."""
         self.budget.count_time()
         while self.scheduler.last_epoch < self.budget.spent(self.iteration):
             self.scheduler.step()

@@ -119,7 +119,7 @@ def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Batches]:
 def test_a_window_and_its_mask_are_cut_and_turned_alike(large: Batches, turn: int) -> None:
     frames, mask = large.pixels(large.cut([Window(4, 0, 13, 20)], [turn]))
     raw = whole(15, 26, 30)[4:9, :, 13:23, 20:30].astype(np.float64)
-    flipped = np.flip(raw, [axis for axis, bit in ((-2, 1), (-1, 2)) if turn & bit])
+    flipped = np.flip(raw, tuple(axis for axis, bit in ((-2, 1), (-1, 2)) if turn & bit))
     expected = np.moveaxis(flipped, -1, -2) if turn & 4 else flipped
     np.testing.assert_array_equal(mask[0], expected != 60_000)
     known = (expected + 10) / 20_010

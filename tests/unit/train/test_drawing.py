@@ -46,6 +46,7 @@ def cut_by(
 
 
 def opened(folder: Path, frames: dict[str, np.ndarray], **changes: Any) -> Iterator[Batches]:
+    """Yield batches that are kept in memory, so that they last longer than the open file."""
     usual: dict[str, Any] = {"context_frames": 2, "forecast_frames": 1, "tile_size": 8}
     with hdf5.open_complete(patches_of(folder, frames, **usual | changes)) as file:
         yield Batches(file, repeated=True)
@@ -128,6 +129,17 @@ def test_a_random_window_lies_in_the_training_frames_and_crosses_no_gap(
         assert row % 4 == col % 4 == 0
         assert 0 <= row <= rows - 8
         assert 0 <= col <= cols - 8
+
+
+def test_a_random_window_has_no_frame_of_those_that_validate_or_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = {"only": np.ones((30, 1, 8, 8), np.uint8)}
+    (batches,) = opened(tmp_path, frames, split_by="time", split=(0.5, 0.25, 0.25), stride=1)
+    windows, _ = cut_by(drawing(batches, **RANDOM), monkeypatch, epochs=30)
+    assert {window.start for window in windows} == set(range(13))  # so the last ends at frame 14
+    held_out = [*batches.index["valid"]["start"], *batches.index["test"]["start"]]
+    assert min(held_out) == 15
 
 
 def test_every_place_and_time_is_as_likely_as_the_others(
