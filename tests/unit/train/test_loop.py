@@ -42,6 +42,18 @@ class Spoilt:
         return loss * float("nan") if self.calls in self.at else loss
 
 
+class Ticking:
+    """A clock that is a second later each time that it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+        self.now += 1
+        return float(self.now)
+
+
 def weights(learner: Training) -> list[float]:
     return [w for weight in learner.model.network.parameters() for w in weight.flatten().tolist()]
 
@@ -66,6 +78,9 @@ def test_each_cell_and_readout_trains_to_the_same_weights_twice(
 
 
 STEP = {"lr_schedule": "step"}
+NO_LIMIT: dict[str, Any] = {"epochs": None, "steps": None, "minutes": None}
+RANDOM: dict[str, Any] = {"random_windows": True}
+WORSE: dict[str, Any] = {"lr": 0.3, "lr_schedule": "constant", "epochs": 8}
 REVERSE = {"sampling": "reverse"}
 KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "readout": ({}, "motion"),
@@ -84,7 +99,13 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "gradient_clip": ({}, 0.001),
     "max_skipped_steps": ({}, 1),
     "batch_size": ({}, 3),
+    "random_windows": ({}, True),
+    "wet_preference": (RANDOM, 9.0),
+    "augment": ({}, "flips"),
     "epochs": ({}, 3),
+    "steps": (NO_LIMIT | {"steps": 4}, 5),
+    "minutes": (NO_LIMIT | {"minutes": 0.1}, 0.2),
+    "patience": (WORSE, 1),
     "sampling": ({}, "reverse"),
     "sampling_step_percent": ({"sampling": "step"}, 80.0),
     "sampling_linear_percent": ({"sampling": "linear"}, 20.0),
@@ -112,6 +133,7 @@ def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key:
 
     def outcome(**changes: Any) -> object:
         """The weights after each step, the choice of algorithms, or how the training has ended."""
+        monkeypatch.setattr("convlstm.train.budget.time", Ticking())
         if key == "max_skipped_steps":
             monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(2))
         learner = Training(batches, params_of(Train, **SMALL | {"epochs": 2} | changes), CPU)
@@ -132,6 +154,71 @@ def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
     assert validate(training.model, batches, members=1)["mse"] == pytest.approx(
         min(errors), rel=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps"),
+    [  # of 3 per epoch; the clock is read after each step and each validation
+        ({"epochs": 2}, [3, 6]),
+        ({"steps": 4}, [3, 4]),
+        ({"steps": 6}, [3, 6]),
+        ({"steps": 1}, [1]),
+        ({"minutes": 6 / 60}, [3, 5]),  # 3 steps, a validation, 2 steps
+        ({"minutes": 4 / 60}, [3]),  # spent with the validation
+        ({"minutes": 0.001}, [1]),
+    ],
+)
+def test_a_run_ends_with_its_budget_and_validates_what_it_has_learnt(
+    batches: Batches,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, float],
+    steps: list[int],
+) -> None:
+    monkeypatch.setattr("convlstm.train.budget.time", Ticking())
+    learner = Training(batches, params_of(Train, **SMALL | NO_LIMIT | limit), CPU)
+    seen = [(epoch.number, learner.iteration) for epoch in learner.epochs(lambda _: None)]
+    assert seen == list(enumerate(steps, start=1))
+
+
+@pytest.mark.parametrize("limit", [{"epochs": 4}, {"steps": 12}, {"minutes": 15 / 60}])
+def test_the_schedules_reach_their_end_with_any_budget(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch, limit: dict[str, float]
+) -> None:
+    monkeypatch.setattr("convlstm.train.budget.time", Ticking())
+    schedules = {"sampling": "linear", "sampling_linear_percent": 100, "lr_schedule": "cosine"}
+    learner = Training(batches, params_of(Train, **SMALL | NO_LIMIT | schedules | limit), CPU)
+    rates, chances = [], []
+
+    def on_step(_: float) -> None:
+        rates.append(learner._last[0] / learner.params.lr)
+        chances.append(learner._last[1])
+
+    list(learner.epochs(on_step))
+    # in a quarter of a minute 12 steps and 3 validations, each a second
+    spent = [step + step // 3 for step in range(12)] if "minutes" in limit else range(12)
+    parts = [done / (15 if "minutes" in limit else 12) for done in spent]
+    assert chances == pytest.approx([1 - part for part in parts], abs=1e-3)
+    low = learner.params.lr_final_factor
+    cosine = [low + (1 - low) * (1 + math.cos(math.pi * part)) / 2 for part in parts]
+    assert rates == pytest.approx(cosine, abs=1e-3)
+
+
+def test_training_ends_when_its_patience_does(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([3.0, 2.0, 4.0, 1.0, 5.0, 1.0, 0.5])
+    usual = validate(Training(batches, params_of(Train), CPU).model, batches, 1)
+    monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: usual | {"mse": next(scores)})
+    _, epochs = trained(batches, epochs=7, patience=2)
+    assert [epoch.validation["mse"] for epoch in epochs] == [3, 2, 4, 1, 5, 1]
+
+
+@pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
+def test_each_cell_learns_from_random_windows_that_are_turned(batches: Batches, cell: str) -> None:
+    _, epochs = trained(
+        batches, cell=cell, epochs=12, lr=0.01, random_windows=True, augment="turns"
+    )
+    assert epochs[-1].train_loss < 0.8 * epochs[0].train_loss
 
 
 def test_gradients_are_clipped_to_their_norm(batches: Batches) -> None:
