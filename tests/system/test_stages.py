@@ -10,7 +10,8 @@ from PIL import Image
 from tests.builders import CHECKED, ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
 
 COLUMNS = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness", "rmse", "bias"]
-COLUMNS += ["correlation", "crps", "spread_skill"]
+COLUMNS += ["correlation", "crps", "spread_skill", "rank_deviation", "variogram"]
+COLUMNS += ["temporal_change"]
 COLUMNS += [f"spectral_ratio_{band}" for band in ("large", "medium", "small")]
 COLUMNS += ["dot_grid"]
 
@@ -69,6 +70,7 @@ def test_the_plots_are_the_reports_and_more(small_run: SmallRun) -> None:
         "pd05.png",
         "lead_time.png",
         "performance.png",
+        "reliability.png",
         "report.html",
         "scale_skill.png",
         "sharpness_by_truth.png",

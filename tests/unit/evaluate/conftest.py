@@ -33,6 +33,20 @@ def evaluation(model: Model, batches: Batches, config: ScoreConfig) -> Evaluatio
 
 
 @pytest.fixture
+def ensemble_model(batches: Batches) -> Model:
+    """A small cascade as it is before training: STEPS."""
+    params = params_of(Train, hidden_channels=(3,), readout="cascade", members=2, loss="crps")
+    return Training(batches, params, torch.device("cpu")).model
+
+
+@pytest.fixture
+def of_ensemble(ensemble_model: Model, batches: Batches, config: ScoreConfig) -> Evaluation:
+    """All test windows scored, of a model that forecasts members."""
+    (*_, last) = evaluate(ensemble_model, batches, config, keep=range(batches.count("test")))
+    return last
+
+
+@pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, int]]:
     """Context and lead times of each forecast that a model is asked for, in order."""
     noted, rollout = [], Model.rollout

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from convlstm.demo import rain
 from convlstm.evaluate import baselines, scoring
+from convlstm.evaluate.matching import probability_matched_mean
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.scoring import (
     Evaluation,
@@ -43,6 +44,54 @@ def test_every_forecaster_is_scored_on_every_window(
         # each of 2 leads has counted each of 18 x 18 pixels
         assert scores.totals.moments[:, 0].tolist() == [batches.count("test") * 18 * 18] * 2
         assert len(scores.by_sequence) == 3  # a quarter of 12 sequences
+
+
+def test_an_ensemble_is_scored_with_its_matched_mean_and_a_member_beside_it(
+    of_ensemble: Evaluation, config: ScoreConfig, batches: Batches
+) -> None:
+    assert list(of_ensemble.scores) == ["model", "pm_mean", "member", *BASELINES]
+    totals = {name: scores.totals for name, scores in of_ensemble.scores.items()}
+    for name, own in totals.items():
+        assert own is not None
+        members = config.members if name == "model" else 1
+        assert own.ranks.shape == (2, members + 1)
+        assert own.probability.shape == (2, 3, 2, members + 1)
+        forecasts = own.probability[:, :, 0].sum(axis=-1)
+        np.testing.assert_array_equal(forecasts, batches.count("test") * 18 * 18)
+
+
+def test_the_pictures_of_an_ensemble_are_scored_as_forecasts_of_their_own(
+    of_ensemble: Evaluation, ensemble_model: Model, batches: Batches, config: ScoreConfig
+) -> None:
+    every = batches.take("test", list(range(batches.count("test"))))
+    seen, mask_seen = every.frames[:, :3], every.mask[:, :3]
+    folded = ensemble_model.rollout(seen, mask_seen, 2, config.members)
+    members = batches.geometry.unfold(folded.numpy())
+    truth = batches.geometry.unfold(every.frames.numpy())[:, 3:]
+    pictures = {
+        "model": members.mean(axis=0),
+        "member": members[0],
+        "pm_mean": np.stack(
+            [probability_matched_mean(members[:, number]) for number in range(len(truth))]
+        ),
+    }
+    for name, picture in pictures.items():
+        expected = ((np.clip(picture, 0, 1) - truth) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
+        means = of_ensemble.scores[name].means.by_lead()
+        np.testing.assert_allclose(means[:, KEYS.index("mse")], expected, rtol=1e-4)
+
+
+def test_the_change_at_the_first_lead_time_is_that_from_the_last_context_frame(
+    evaluation: Evaluation, batches: Batches
+) -> None:
+    frames = batches.take("test", list(range(batches.count("test")))).frames
+    pixels = batches.geometry.unfold(frames.numpy())
+    expected = np.abs(np.diff(pixels[:, 2:], axis=1)).sum(axis=(0, 2, 3, 4))
+    for name, first in {"persistence": 0.0, "zeros": pixels[:, 2].sum()}.items():
+        totals = evaluation.scores[name].totals
+        assert totals is not None
+        np.testing.assert_allclose(totals.temporal[:, 0], [first, 0], rtol=1e-5)
+        np.testing.assert_allclose(totals.temporal[:, 1], expected, rtol=1e-5)
 
 
 def test_without_thresholds_they_are_parts_of_the_value_range(
