@@ -17,11 +17,19 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "model": {"color": "#0072B2", "linewidth": 2.5},
     "persistence": {"color": "#D55E00", "linestyle": "--"},
     "advection": {"color": "#009E73", "linestyle": "-."},
+    "smoothed": {"color": "#E69F00", "linestyle": (0, (8, 2))},
     "climatology": {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "zeros": {"color": "0.5", "linestyle": ":"},
     "truth": {"color": "black", "linewidth": 1},
 }
-MARKERS = {"model": "o", "persistence": "s", "advection": "^", "climatology": "D", "zeros": "x"}
+MARKERS = {
+    "model": "o",
+    "persistence": "s",
+    "advection": "^",
+    "smoothed": "v",
+    "climatology": "D",
+    "zeros": "x",
+}
 DPI = 100
 COLUMNS = 4  # of panels in the chart of all scores
 

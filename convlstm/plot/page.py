@@ -136,6 +136,7 @@ def _definitions() -> str:
     )
     return (
         f"<dl>{entries}</dl><p>zeros: 0 everywhere. persistence: the last frame stays. advection: "
-        "the last frame is carried on by the motion of the input. climatology: the mean frame of "
-        "training.</p>"
+        "the last frame is carried on by the motion of the input. smoothed: the same, blurred and "
+        "shrunk with lead time by least squares on training windows. climatology: the mean frame "
+        "of training.</p>"
     )
