@@ -68,8 +68,7 @@ class Nowcast:
     """
 
     def __init__(self, method: str, members: int, units: Units) -> None:
-        from pysteps import motion, nowcasts
-
+        motion, nowcasts = _pysteps()
         options = {**OPTIONS[method]}
         if method in ENSEMBLES:
             options |= {"n_ens_members": members, "seed": SEED}
@@ -123,3 +122,13 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 """What differs from the defaults of pysteps, by method."""
 ENSEMBLES = ("steps", "linda")
+
+
+def _pysteps() -> tuple[Any, Any]:
+    """Import what is needed of pysteps, which prints where its configuration lies."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            from pysteps import motion, nowcasts
+        except ModuleNotFoundError:
+            raise SystemExit("pysteps is not installed: pip install '.[rivals]'") from None
+    return motion, nowcasts

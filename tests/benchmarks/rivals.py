@@ -137,7 +137,7 @@ def ours(model: Model, members: int) -> Forecaster:
     """Return a network as a forecaster; without noise it has one member."""
 
     def forecast(context: Context) -> Members:
-        count = members if model.params["members"] > 1 else 1
+        count = members if model.params.get("members", 1) > 1 else 1
         folded = model.rollout(*context.folded, context.leads, count)
         return model.geometry.unfold(folded[:, 0].numpy())
 
@@ -276,11 +276,15 @@ def main() -> None:
     rivals = {name: Nowcast(name, asked.members, units) for name in asked.rivals.split(",")}
     with hdf5.open_complete(asked.patches) as file:
         batches = Batches(file, repeated=False)
+        if batches.geometry.channels > 1:
+            parser.error(f"{asked.patches}: pysteps takes frames of one channel")
         model = untrained(batches) if asked.untrained else model_file.load(asked.model, CPU)
         config = ScoreConfig.of(batches, load(PARAMS, Evaluate))
         found = forecasters(batches, model, rivals, asked)
         tests = windows(batches, asked.least_wet)
         results = score(found, tests, config.pooling().thresholds)
+    if not results.windows:
+        parser.error(f"--least-wet {asked.least_wet}: no test window is as wet; lower it")
     print(*report(results, config, asked.from_lead), sep="\n")
     for name, rival in rivals.items():
         for reason, times in Counter(rival.failures).items():
