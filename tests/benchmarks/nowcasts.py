@@ -32,14 +32,12 @@ class Units:
     """What pysteps must know of the frames.
 
     `km` and `minutes` are the size of a pixel and the time from frame to frame, by which motion is
-    perturbed. `dbz` are the reflectivities of 0 and 1. `dry_gap` is how far below the weakest rain
-    S-PROG and STEPS find dry pixels, a part of the range.
+    perturbed. `dbz` are the reflectivities of 0 and 1, which LINDA alone needs.
     """
 
     km: float
     minutes: float
     dbz: tuple[float, float]
-    dry_gap: float
 
     def rain_rate(self, seen: Context) -> Context:
         """Return mm/h, by Marshall and Palmer 1948: Z = 200 R^1.6."""
@@ -109,7 +107,6 @@ class Nowcast:
                 rates = self._nowcast(self.units.rain_rate(last), velocity, leads)
                 return self.units.unit(rates)
             case _:
-                last = np.where(last < RAIN, RAIN - self.units.dry_gap, last)
                 return self._nowcast(last, velocity, leads)
 
 

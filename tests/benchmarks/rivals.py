@@ -35,7 +35,7 @@ from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 
-from .nowcasts import OPTIONS, RAIN, Members, Nowcast, Units
+from .nowcasts import OPTIONS, Members, Nowcast, Units
 
 PARAMS = Path("params.yaml")
 CPU = torch.device("cpu")
@@ -270,9 +270,8 @@ def main() -> None:
     parser.add_argument("--km", type=float, default=1.0, help="of a pixel")
     parser.add_argument("--minutes", type=float, default=5.0, help="of a frame")
     parser.add_argument("--dbz", type=float, nargs=2, default=(0.0, 50.0), help="of 0 and 1")
-    parser.add_argument("--dry-gap", type=float, default=RAIN, help="of dry pixels below rain")
     asked = parser.parse_args()
-    units = Units(asked.km, asked.minutes, tuple(asked.dbz), asked.dry_gap)
+    units = Units(asked.km, asked.minutes, tuple(asked.dbz))
     rivals = {name: Nowcast(name, asked.members, units) for name in asked.rivals.split(",")}
     with hdf5.open_complete(asked.patches) as file:
         batches = Batches(file, repeated=False)
