@@ -178,11 +178,12 @@ def members_of(model: Model, config: ScoreConfig) -> int:
 
 
 def baselines_of(batches: Batches) -> dict[str, Baseline]:
-    """Return the forecasts that need no training, in the order of the tables."""
+    """Return the forecasts that need no network, in the order of the tables."""
     return {
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
+        "smoothed": partial(baselines.smoothed, baselines.fit_smoothing(batches)),
         "climatology": partial(baselines.climatology, mean_frame(batches)),
     }
 

@@ -30,6 +30,7 @@ FORECASTERS = {
     "zeros": "0 everywhere",
     "persistence": "the last frame stays",
     "advection": "the last frame is carried on by the motion of the input",
+    "smoothed": "the same, blurred and shrunk with lead time by least squares on training windows",
     "climatology": "the mean frame of training",
 }
 """The names of forecasters in the tables, and what each of them forecasts."""

@@ -46,7 +46,7 @@ def test_the_test_tables_have_a_row_per_lead_time(small_run: SmallRun) -> None:
     assert list(baselines[0]) == ["forecaster", "lead", *COLUMNS]
     assert {(row["forecaster"], row["lead"]) for row in baselines} == {
         (name, lead)
-        for name in ("zeros", "persistence", "advection", "climatology")
+        for name in ("zeros", "persistence", "advection", "smoothed", "climatology")
         for lead in "12"
     }
 
