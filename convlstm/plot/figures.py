@@ -17,7 +17,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "model": {"color": "#0072B2", "linewidth": 2.5},
     "persistence": {"color": "#D55E00", "linestyle": "--"},
     "advection": {"color": "#009E73", "linestyle": "-."},
-    "smoothed": {"color": "#E69F00", "linestyle": (0, (8, 2))},
+    "smoothed": {"color": "#009E73", "linestyle": (0, (8, 2))},  # the twin of advection
     "climatology": {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "zeros": {"color": "0.5", "linestyle": ":"},
     "truth": {"color": "black", "linewidth": 1},
@@ -26,7 +26,7 @@ MARKERS = {
     "model": "o",
     "persistence": "s",
     "advection": "^",
-    "smoothed": "v",
+    "smoothed": "<",
     "climatology": "D",
     "zeros": "x",
 }
