@@ -19,7 +19,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "member": {"color": "#E69F00", "linestyle": (0, (3, 1))},
     "persistence": {"color": "#D55E00", "linestyle": "--"},
     "advection": {"color": "#009E73", "linestyle": "-."},
-    "smoothed": {"color": "#8C564B", "linestyle": (0, (8, 2))},
+    "smoothed": {"color": "#009E73", "linestyle": (0, (8, 2))},  # the twin of advection
     "climatology": {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "zeros": {"color": "0.5", "linestyle": ":"},
     "truth": {"color": "black", "linewidth": 1},
