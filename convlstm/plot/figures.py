@@ -35,6 +35,7 @@ MARKERS = {
     "zeros": "x",
 }
 DPI = 100
+LEGEND_INCHES = 1.45  # of the width of a figure, for each of its lines
 COLUMNS = 4  # of panels in the chart of all scores
 NEAR_1_TOP = 2.5  # of their axes; what is further off would press the others together
 
@@ -327,4 +328,5 @@ def _one_legend(figure: Figure, panels: Iterable[Axes]) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, handle)
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=len(lines))
+    columns = max(1, int(figure.get_figwidth() / LEGEND_INCHES))
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=columns)

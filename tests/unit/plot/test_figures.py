@@ -287,6 +287,17 @@ def test_means_of_events_leave_out_what_is_undefined_and_add_up_the_events() -> 
     }
 
 
+def test_a_legend_is_no_wider_than_its_figure() -> None:
+    everyone = [RELIABILITY.assign(forecaster=name) for name in figures.MARKERS]
+    table = pd.concat(everyone)
+    for shown in (table, table[table["threshold"] == 1]):  # two panels, one panel
+        figure = figures.reliability(shown)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+
+
 def test_where_1_is_right_no_baseline_presses_the_others_together() -> None:
     tops = {score.key: panel_of(score.key).get_ylim()[1] for score in DRAWN}
     near_1 = {score.key for score in DRAWN if score.better == "near 1"}
