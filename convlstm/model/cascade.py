@@ -34,12 +34,13 @@ GAIN = 3.0  # of the network's maps in exponents, so that the first steps of tra
 GLOBAL_GAIN = 10.0  # of what is learnt of a band as a whole, of which Adam moves each number slowly
 CHANGE_GAIN = 0.25  # of the network's map of change
 ENDLESS_LIFETIME = 1e6  # of the bands of the readout `motion`
-FIRST_FLOOR, FIRST_DEPTH = 0.03, 0.1  # of the value range, before training
+FIRST_FLOOR, FLOOR_GROWTH = 0.004, 2.0  # of the value range, and per band; before training
+FIRST_DEPTH = 0.1  # of the value range
 FIRST_SHARE = 0.05
 
 
 class Decided(NamedTuple):
-    """What the network decides of each band, at the place of the rain at each lead time.
+    """The decisions of the network on each band, at the place of the rain at each lead time.
 
     `kept` is a and `loud` is sqrt(1 - a^2) s in the equation; `offset` is e depth. A forecast
     without noise has only the first two.
@@ -146,7 +147,8 @@ class Cascade(nn.Module):
         assert decided.offset is not None
         assert decided.loud is not None
         p, fine, loud = self.scales.patch_size, self.scales.fine_bands, decided.loud
-        floor = FIRST_FLOOR * torch.exp(GLOBAL_GAIN * self.log_floor)
+        growth = FLOOR_GROWTH ** torch.arange(self.bands, device=known.device)
+        floor = FIRST_FLOOR * growth * torch.exp(GLOBAL_GAIN * self.log_floor)
         share = FIRST_SHARE * torch.exp(GLOBAL_GAIN * self.log_share)
         strength = basis.strength + floor[:, None, None, None]
         start = decided.change - decided.offset * basis.dry

@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from convlstm.evaluate import baselines
+from convlstm.evaluate.matching import probability_matched_mean
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.scoring import ScoreConfig
 from convlstm.model import model_file
@@ -102,23 +103,9 @@ def forms(members: Members) -> dict[str, list[Members]]:
         return {"": [members]}
     return {
         "mean": [members],
-        "matched mean": [matched_mean(members)[None]],
+        "matched mean": [probability_matched_mean(members)[None]],
         "a member": [member[None] for member in members],
     }
-
-
-def matched_mean(members: Members) -> Frames:
-    """Return the probability-matched mean, Ebert 2001 (Monthly Weather Review 129, 2461).
-
-    The pixels of the mean, by rank, get the values of all members together, of which every M-th is
-    taken.
-    """
-    count, leads = members.shape[:2]
-    ranks = members.mean(axis=0).reshape(leads, -1).argsort(axis=1, kind="stable")
-    values = np.sort(members.swapaxes(0, 1).reshape(leads, -1), axis=1)[:, count // 2 :: count]
-    matched = np.empty_like(values)
-    np.put_along_axis(matched, ranks, values, axis=1)
-    return matched.reshape(members.shape[1:])
 
 
 def windows(batches: Batches, least_wet: float) -> Iterator[tuple[Context, Frames, Mask]]:

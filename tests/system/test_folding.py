@@ -12,7 +12,7 @@ from convlstm.patch import folding
 from convlstm.patch.folding import Geometry
 from convlstm.train.loop import Training, validate
 from convlstm.train.params import Train
-from tests.builders import model_of, params_of
+from tests.builders import REPORT, model_of, params_of
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def folded(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int,
 
 @pytest.fixture
 def training(batches: Batches) -> Training:
-    return Training(batches, params_of(Train, hidden_channels=(2,), epochs=1), torch.device("cpu"))
+    params = params_of(Train, **REPORT, hidden_channels=(2,), epochs=1)
+    return Training(batches, params, torch.device("cpu"))
 
 
 def test_training_and_validation_fold_each_window_once(
@@ -49,8 +50,8 @@ def test_the_evaluation_folds_each_window_once(
     config = scoring.ScoreConfig.of(batches, params_of(Evaluate))
     *_, last = scoring.evaluate(training.model, batches, config, keep={0})
     assert last.windows == batches.count("test") > 0
-    climatology = batches.count("train")
-    assert folded == [(5, 1, 20, 20)] * (climatology + last.windows)
+    climatology = smoothing = batches.count("train")
+    assert folded == [(5, 1, 20, 20)] * (climatology + smoothing + last.windows)
 
 
 def test_a_forecast_folds_its_input_and_its_mask_once(folded: list[tuple[int, ...]]) -> None:

@@ -10,13 +10,14 @@ from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.builders import REPORT, params_of
 
 
 @pytest.fixture
 def model(batches: Batches) -> Model:
     """A small network as it is before training."""
-    return Training(batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")).model
+    params = params_of(Train, **REPORT, hidden_channels=(3,))
+    return Training(batches, params, torch.device("cpu")).model
 
 
 @pytest.fixture

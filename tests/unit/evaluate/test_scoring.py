@@ -29,7 +29,7 @@ from convlstm.scores.frame import KEYS
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of, patches_of
+from tests.builders import REPORT, params_of, patches_of
 
 BASELINES = ["zeros", "persistence", "advection", "smoothed", "climatology"]
 
@@ -243,7 +243,7 @@ def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
         with hdf5.open_complete(path) as file:
             batches = Batches(file, repeated=False)
             untrained = Training(
-                batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")
+                batches, params_of(Train, **REPORT, hidden_channels=(3,)), torch.device("cpu")
             )
             config = ScoreConfig.of(batches, params_of(Evaluate))
             tracemalloc.start()

@@ -76,14 +76,19 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
         # the constants are those of the module: lifetimes 1.5 and 2.1 times as much in each band
         kept = [np.exp(-(lead + 1) / (1.5 * 2.1**band)).item() for band in range(4)]
         loud = [np.sqrt(1 - own**2).item() for own in kept]
+        floor = (0.004, 0.008, 0.016, 0.032)
         total = (-0.1 * basis.dry[:, lead]).expand(2, -1, -1, -1, -1)
         for band in (3, 2):
-            spread = loud[band] * (basis.strength[:, lead, band] + 0.03 + 0.05 * total.relu())
+            spread = loud[band] * (
+                basis.strength[:, lead, band] + floor[band] + 0.05 * total.relu()
+            )
             total = total + kept[band] * basis.coarse[:, lead, band - 2]
             total = total + spread * noise.coarse[:, :, lead, band - 2, None]
         frames = enlarge(total, PATCH)
         for band in (0, 1):  # below 0.5 pixels, and from there to half a patch
-            spread = loud[band] * (basis.strength[:, lead, band] + 0.03 + 0.05 * total.relu())
+            spread = loud[band] * (
+                basis.strength[:, lead, band] + floor[band] + 0.05 * total.relu()
+            )
             frames = frames + kept[band] * basis.fine[:, lead, band]
             frames = frames + enlarge(spread, PATCH) * noise.fine[:, :, lead, band, None]
         torch.testing.assert_close(forecast[:, :, lead], frames.clamp(0, 1), atol=2e-5, rtol=0)

@@ -10,10 +10,10 @@ from convlstm.model.batches import Batches
 from convlstm.train.checkpoint import KEPT, Checkpoints, key_of
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.builders import REPORT, params_of
 
 CPU = torch.device("cpu")
-CHANGES: dict[str, Any] = {"hidden_channels": (3,), "epochs": 3, "batch_size": 5}
+CHANGES: dict[str, Any] = REPORT | {"hidden_channels": (3,), "epochs": 3, "batch_size": 5}
 STEPS: dict[str, Any] = {"epochs": None, "steps": 8}
 MINUTES: dict[str, Any] = {"epochs": None, "minutes": 10.5 / 60}
 RANDOM: dict[str, Any] = {"random_windows": True, "augment": "turns"}

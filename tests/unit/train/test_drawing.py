@@ -15,14 +15,14 @@ from convlstm.storage import hdf5
 from convlstm.storage.patches import Window
 from convlstm.train.drawing import MOST_TRIES, Drawing, kept_probability
 from convlstm.train.params import Train
-from tests.builders import MINUTE, params_of, patches_of
+from tests.builders import MINUTE, REPORT, params_of, patches_of
 
 RANDOM: dict[str, Any] = {"random_windows": True, "wet_preference": 0.0}
 GAP = 7  # the first frame after the gap in the sequence `gap`
 
 
 def drawing(batches: Batches, **changes: Any) -> Drawing:
-    return Drawing(batches, params_of(Train, **{"batch_size": 5} | changes))
+    return Drawing(batches, params_of(Train, **REPORT | {"batch_size": 5} | changes))
 
 
 def cut_by(

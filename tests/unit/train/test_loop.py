@@ -13,12 +13,12 @@ from convlstm.runtime.errors import NonFinite, NoRoom
 from convlstm.train.loop import Epoch, Training, validate
 from convlstm.train.losses import masked_mse
 from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.builders import REPORT, params_of
 
 CPU = torch.device("cpu")
 
 
-SMALL: dict[str, Any] = {"hidden_channels": (6,), "epochs": 6, "batch_size": 5}
+SMALL: dict[str, Any] = REPORT | {"hidden_channels": (6,), "epochs": 6, "batch_size": 5}
 
 
 CASCADE = {"readout": "cascade", "members": 2, "loss": "crps"}
@@ -129,7 +129,7 @@ def test_the_knobs_are_all_keys_of_train() -> None:
 def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     choices, value = KNOBS[key]
-    assert getattr(params_of(Train, **choices), key) != value
+    assert getattr(params_of(Train, **SMALL | choices), key) != value
 
     def outcome(**changes: Any) -> object:
         """The weights after each step, the choice of algorithms, or how the training has ended."""
@@ -207,7 +207,7 @@ def test_training_ends_when_its_patience_does(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([3.0, 2.0, 4.0, 1.0, 5.0, 1.0, 0.5])
-    usual = validate(Training(batches, params_of(Train), CPU).model, batches, 1)
+    usual = validate(Training(batches, params_of(Train, **REPORT), CPU).model, batches, 1)
     monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: usual | {"mse": next(scores)})
     _, epochs = trained(batches, epochs=7, patience=2)
     assert [epoch.validation["mse"] for epoch in epochs] == [3, 2, 4, 1, 5, 1]
@@ -266,7 +266,9 @@ def test_a_row_of_training_csv_has_the_columns_in_their_order() -> None:
 
 
 def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches) -> None:
-    training = Training(batches, params_of(Train, hidden_channels=(2,), batch_size=100), CPU)
+    training = Training(
+        batches, params_of(Train, **REPORT, hidden_channels=(2,), batch_size=100), CPU
+    )
     for weight in training.network.parameters():
         torch.nn.init.zeros_(weight)  # it forecasts zeros, so the error is the truth's own square
     batch = batches.take("train", list(range(batches.count("train"))))
@@ -277,7 +279,7 @@ def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches
 def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=3), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=3), CPU)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(5))
     seen = []
     with pytest.raises(NonFinite) as raised:
@@ -293,7 +295,7 @@ def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
 
 
 def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> None:
-    learner = Training(batches, params_of(Train, epochs=1), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
     weight = next(learner.network.parameters())
     weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call] # torch ships no type for it
     with pytest.raises(NonFinite, match="epoch 1, batch 1: loss 0"):
@@ -303,7 +305,7 @@ def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> No
 def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = params_of(Train, epochs=2, max_skipped_steps=2)
+    params = params_of(Train, **REPORT, epochs=2, max_skipped_steps=2)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 5))
     learner = Training(batches, params, CPU)
     first = weights(learner)
@@ -321,7 +323,7 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
 def test_a_validation_that_is_no_number_is_never_the_best(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=2), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=2), CPU)
     monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: {"mse": float("nan")})
     with pytest.raises(NonFinite, match="epoch 1: the validation MSE is nan"):
         list(learner.epochs(lambda _: None))
@@ -340,7 +342,7 @@ def test_a_validation_that_is_no_number_is_never_the_best(
 def test_a_full_memory_names_what_to_lower(
     batches: Batches, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=1), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
 
     def full(*_: object) -> None:
         raise error
@@ -359,7 +361,7 @@ def test_another_error_is_not_taken_for_a_full_memory(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("convlstm.train.loop.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3))
-    learner = Training(batches, params_of(Train, epochs=1), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
     with pytest.raises(RuntimeError, match="inconsistent tensor size"):
         list(learner.epochs(lambda _: None))
 
@@ -368,7 +370,7 @@ def test_another_error_is_not_taken_for_a_full_memory(
 def test_deterministic_algorithms_are_asked_for_as_the_param_says(
     batches: Batches, wanted: bool
 ) -> None:
-    Training(batches, params_of(Train, deterministic=wanted), CPU)
+    Training(batches, params_of(Train, **REPORT, deterministic=wanted), CPU)
     assert torch.are_deterministic_algorithms_enabled() == wanted
 
 
@@ -377,7 +379,7 @@ def test_deterministic_algorithms_are_asked_for_as_the_param_says(
 def test_a_gpu_gives_the_same_bits_twice_if_deterministic(batches: Batches) -> None:
     found = []
     for _ in range(2):
-        learner = Training(batches, params_of(Train, epochs=2), torch.device("cuda"))
+        learner = Training(batches, params_of(Train, **REPORT, epochs=2), torch.device("cuda"))
         list(learner.epochs(lambda _: None))
         found.append(weights(learner))
     assert found[0] == found[1]

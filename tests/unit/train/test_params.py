@@ -63,7 +63,7 @@ def test_choices_that_do_not_go_together_are_refused(changes: dict[str, object],
 @pytest.mark.parametrize(
     ("changes", "shown"),
     [
-        ({"steps": 1000}, "epochs = 48, steps = 1000, minutes = null"),
+        ({"steps": 1000}, "epochs = 36, steps = 1000, minutes = null"),
         ({"epochs": None}, "epochs = null, steps = null, minutes = null"),
         ({"epochs": None, "steps": 9, "minutes": 1.5}, "epochs = null, steps = 9, minutes = 1.5"),
     ],
