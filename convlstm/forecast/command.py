@@ -1,19 +1,28 @@
 """The command that forecasts from frames on the disk."""
 
 import argparse
+import shlex
 import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convlstm.forecast.params import Forecast
+from convlstm.forecast.params import Ensemble, Forecast
 from convlstm.ingest import decoding, sources
 from convlstm.params import loading
 from convlstm.runtime import exits, files
-from convlstm.runtime.errors import Faults
+from convlstm.runtime.errors import BadInput, Faults
+from convlstm.version import VERSION
+
+if TYPE_CHECKING:
+    from convlstm.forecast.forecaster import Forecaster
+    from convlstm.forecast.members import Known
+
+NO_ENSEMBLE = {"members": 1, "seed": 0, "thresholds": [], "quantiles": []}
 
 
 def main() -> None:
@@ -30,31 +39,93 @@ def run(arguments: Sequence[str], *, prog: str, default_model: str | None = None
         default_model: the model file, if the command line does not begin with one.
     """
     parsed = _parser(prog, default_model).parse_args(arguments)
+    parsed.history = f"{prog} {shlex.join(arguments)}"
     exits.run(lambda: forecast_all(parsed))
 
 
 def forecast_all(arguments: argparse.Namespace) -> None:
     """Forecast each sequence of FRAMES; if there are several, each into a folder of its own."""
-    # Imported here, because they take seconds and a typo should not wait for them.
-    from convlstm.forecast import writers
-    from convlstm.forecast.forecaster import load
-
     raw, out = Path(arguments.frames), Path(arguments.out)
     files.check_new_folder(out, beside=raw)
+    wanted = _ensemble(arguments)
+    # Imported here, because they take seconds and a typo should not wait for them.
+    from convlstm.forecast.forecaster import load
+    from convlstm.forecast.members import Known
+
     forecaster = load(arguments.model)
-    known = {**forecaster.model.reading, **asdict(forecaster.scaling)}
-    params = loading.change(known, arguments.changes, Forecast, where=arguments.model)
+    trained = {**forecaster.model.reading, **asdict(forecaster.scaling)}
+    params = loading.change(trained, arguments.changes, Forecast, where=arguments.model)
+    wanted.check_range(params.value_range)
     forecaster, faults = replace(forecaster, scaling=params.scaling()), Faults()
     found = sources.find(raw, params, faults)
     found = [source.last(forecaster.context_frames) for source in found]
+    if _is_netcdf(out) and len(found) > 1:
+        raise BadInput(f"{out}: holds one sequence, and {raw} {len(found)}; give a new folder")
     for source, sequence in decoding.read(found, params, faults):
         context = deque(sequence, maxlen=forecaster.context_frames)
         faults.check()
-        seen = np.stack(context)
-        future = forecaster.predict(seen, arguments.steps, where=source.name)
-        folder = out / source.name if len(found) > 1 else out
-        writers.write(folder, source, seen, future, params)
-        print(f"{folder}: {len(future)} frames after {source.files[-1].name}")
+        target = out / source.name if len(found) > 1 else out
+        known = Known(source, np.stack(context), params)
+        leads = _forecast(target, known, forecaster=forecaster, wanted=wanted, arguments=arguments)
+        many = f"{wanted.members} members of " if wanted.members > 1 else ""
+        print(f"{target}: {many}{leads} frames after {source.files[-1].name}")
+
+
+def _forecast(
+    target: Path,
+    known: "Known",
+    *,
+    forecaster: "Forecaster",
+    wanted: Ensemble,
+    arguments: argparse.Namespace,
+) -> int:
+    """Forecast one sequence into a NetCDF file, or a folder; returns the number of frames."""
+    from convlstm.forecast import members, writers
+
+    source, context, params = known
+    some = forecaster.ensemble(
+        context, arguments.steps, members=wanted.members, seed=wanted.seed, where=source.name
+    )
+    about = _about(forecaster, wanted, arguments.history)
+    if _is_netcdf(target):
+        return len(members.write(target, known, some, wanted, about))
+    if wanted.members == 1:
+        (forecast,) = next(some)
+    else:
+        own = target / "members"
+        path = target / "forecast.nc"
+        forecast = members.write(path, known, some, wanted, about, folder=own)
+    writers.write(target, source, context, forecast, params)
+    return len(forecast)
+
+
+def _ensemble(arguments: argparse.Namespace) -> Ensemble:
+    """Return the options about members, checked."""
+    texts = {key: getattr(arguments, key) for key in NO_ENSEMBLE}
+    given = [
+        f"{key}=[{text}]" if isinstance(NO_ENSEMBLE[key], list) else f"{key}={text}"
+        for key, text in texts.items()
+        if text is not None
+    ]
+    return loading.change(NO_ENSEMBLE, given, Ensemble, where="command line")
+
+
+def _is_netcdf(out: Path) -> bool:
+    return out.suffix == ".nc" and not out.is_dir()
+
+
+def _about(forecaster: "Forecaster", wanted: Ensemble, history: str) -> dict[str, str | int]:
+    """Return the global attributes of a NetCDF file, without a date: equal runs, equal bytes."""
+    a = forecaster.model.network.architecture
+    layers = ", ".join(map(str, a.hidden_channels))
+    about: dict[str, str | int] = {
+        "title": "Forecast of frames whose future is unknown",
+        "source": f"convlstm {VERSION}: {a.cell} of {layers} hidden channels, readout {a.readout}",
+        "history": history.encode(errors="replace").decode(),
+        "comment": "Numbers are in the units of the input, and rows and columns are its own. "
+        "Missing are the pixels that no frame of the input has measured.",
+    }
+    return about | ({"seed": wanted.seed} if wanted.members > 1 else {})
 
 
 def _parser(prog: str, default_model: str | None) -> argparse.ArgumentParser:
@@ -66,10 +137,17 @@ def _parser(prog: str, default_model: str | None) -> argparse.ArgumentParser:
     else:
         parser.add_argument("--model", default=default_model, help="default: %(default)s")
     parser.add_argument("frames", help="a folder of frames, a folder of such, or a file")
-    parser.add_argument("out", help="a new folder")
+    parser.add_argument("out", help="a new folder, or a new NetCDF file that ends in .nc")
     parser.add_argument(
         "--steps", type=int, help="frames to forecast; as in training, if not given"
     )
+    for key, words in {
+        "members": "equally likely futures, of a model with noise; one forecast, if not given",
+        "seed": "of the noise; 0, if not given",
+        "thresholds": "values, such as 25,64: the probability that each is reached",
+        "quantiles": "shares of the members that lie below a value, such as 0.1,0.5,0.9",
+    }.items():
+        parser.add_argument(f"--{key}", help=words)
     parser.add_argument(
         "-S",
         dest="changes",

@@ -4,11 +4,15 @@
 
     forecaster = convlstm.load("data/model.safetensors")
     forecast = forecaster.predict(frames, steps=12)
+    ensemble = forecaster.predict(frames, steps=12, members=24, seed=0)
 
 `frames` is a NumPy array (time, channel, row, col) in data units, at least `context_frames` long,
-or a batch of such; `forecast` is the same with `steps` frames.
+or a batch of such; `forecast` is the same with `steps` frames, and `ensemble` has a first axis of
+members before.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -19,13 +23,15 @@ import torch
 from jaxtyping import Bool, Float, Num
 
 from convlstm.model import model_file
-from convlstm.model.device import default_device
+from convlstm.model.cascade import draw_noise
+from convlstm.model.device import default_device, explain_out_of_memory, forecast_dtype
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import tile_corners
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
 
 OVERLAP_PART = 0.25  # of a tile that its neighbour covers too, so that no seam is seen
+SEEDS = 2**63  # a seed is smaller, so that an attribute of a file can hold it
 
 Frames = Num[np.ndarray, "*batch time channel row col"]
 UnitContext = Float[np.ndarray, "batch time channel row col"]
@@ -53,68 +59,75 @@ class Forecaster:
         return self.model.context_frames
 
     def predict(
-        self, frames: Frames, steps: int | None = None, *, where: str = "frames"
-    ) -> Float[np.ndarray, "*batch lead _ _ _"]:
-        """Forecast the frames that follow, without noise.
+        self,
+        frames: Frames,
+        steps: int | None = None,
+        *,
+        members: int = 1,
+        seed: int = 0,
+        where: str = "frames",
+    ) -> Float[np.ndarray, "... lead _ _ _"]:
+        """Forecast the frames that follow: once without noise, or an ensemble of likely futures.
+
+        The mean of an ensemble, its quantiles and the share of members above a threshold, which is
+        its probability, are those of NumPy along the first axis.
 
         Args:
             frames: (time, channel, row, col) or (batch, time, channel, row, col), in data units and
                 any size, at least `context_frames` of them. Missing values are marked as in
                 training.
             steps: the number of frames to forecast; as many as in training, if None.
+            members: 1 is the forecast without noise; of more, all are equally likely.
+            seed: of the noise; the same frames and seed give the same members, however many.
             where: the origin of the frames, for messages.
 
         Returns:
-            float32 in data units, inside value_range, with the size and channels of the input.
+            float32 in data units, inside value_range, with the size and channels of the input. If
+            there are several members, they are the first axis.
 
         Raises:
             BadInput: there are too few frames, they have another number of channels or values out
-                of range, or are smaller than the size that a peephole or lstm model is tied to.
+                of range, or are smaller than the size that a peephole or lstm model is tied to; or
+                members are asked of a model without noise.
         """
-        forecast: Frames = self._forecast(frames, steps, Noise(1, 0), where)[0]
-        return forecast
+        some = self.ensemble(frames, steps, members=members, seed=seed, where=where)
+        forecast: Float[np.ndarray, "member ..."] = np.concatenate(list(some))
+        return forecast[0] if members == 1 else forecast
 
-    def predict_ensemble(
-        self, frames: Frames, steps: int | None = None, *, members: int = 24, seed: int = 0
-    ) -> Float[np.ndarray, "{members} *batch lead _ _ _"]:
-        """Forecast an ensemble of equally likely futures.
-
-        Their mean, their quantiles and the share of members above a threshold, which is its
-        probability, are those of NumPy along the first axis.
+    def ensemble(
+        self,
+        frames: Frames,
+        steps: int | None = None,
+        *,
+        members: int,
+        seed: int = 0,
+        where: str = "frames",
+    ) -> Iterator[Float[np.ndarray, "member *batch lead _ _ _"]]:
+        """Return the members of `predict`, some at a time, for want of memory for all of them.
 
         Args:
-            frames: as for `predict`.
-            steps: as for `predict`.
-            members: their number; 2 or more.
-            seed: of the noise; the same frames and seed give the same members.
+            frames: as for `predict`, like all others.
+            steps: the number of frames to forecast.
+            members: their number in all.
+            seed: of the noise.
+            where: the origin of the frames, for messages.
 
         Raises:
-            BadInput: as `predict`, or the model has no noise.
+            BadInput: as `predict`, and before the first members are asked for.
         """
-        if members < 2:
-            raise BadInput(f"members = {members}: must be at least 2; `predict` forecasts one")
-        if not self.model.network.architecture.scales:
-            raise BadInput(
-                f"members = {members}: this model has the readout "
-                f"{self.model.network.architecture.readout}, which has no noise; train one with "
-                f"readout = cascade"
-            )
-        return self._forecast(frames, steps, Noise(members, seed), "frames")
-
-    def _forecast(
-        self, frames: Frames, steps: int | None, noise: Noise, where: str
-    ) -> Float[np.ndarray, "member *batch lead _ _ _"]:
         steps = self.model.forecast_frames if steps is None else steps
         self._check(frames, steps, where)
+        self._check_noise(members, seed)
         checked = self.scaling.check(frames[..., -self.context_frames :, :, :, :], where=where)
         context, mask = self.scaling.to_unit(checked)
-        shape = (-1, *context.shape[-4:])
+        *batch, time, channels, rows, cols = context.shape
+        shape = (-1, time, channels, rows, cols)
         a = self.model.network.architecture
-        same = context.shape[-2:] == (self.model.geometry.rows, self.model.geometry.cols)
-        rollout = self._rollout if a.takes_any_size or same else self._blended
-        unit = rollout(context.reshape(shape), mask.reshape(shape), steps, noise)
-        unit = np.clip(unit, 0, 1).reshape(len(unit), *context.shape[:-4], *unit.shape[2:])
-        return self.scaling.from_unit(unit)
+        same = (rows, cols) == (self.model.geometry.rows, self.model.geometry.cols)
+        draw = self._drawn if a.takes_any_size or same else self._blended
+        units = draw(context.reshape(shape), mask.reshape(shape), steps, Noise(members, seed))
+        clipped = (np.clip(unit, 0, 1).reshape(-1, *batch, *unit.shape[2:]) for unit in units)
+        return map(self.scaling.from_unit, clipped)
 
     def _check(self, frames: Frames, steps: int, where: str) -> None:
         time, channels, rows, cols = frames.shape[-4:]
@@ -133,30 +146,62 @@ class Forecaster:
                 f"{geometry.rows} x {geometry.cols} and cannot forecast less"
             )
 
-    def _rollout(self, context: UnitContext, mask: Mask, leads: int, noise: Noise) -> UnitForecast:
-        """Forecast frames of any size that the model takes."""
-        rows, cols = context.shape[-2:]
-        geometry = replace(self.model.geometry, rows=rows, cols=cols)
-        folded = self.model.rollout(
-            torch.from_numpy(geometry.fold(context)),
-            torch.from_numpy(geometry.fold(mask)),
-            leads,
-            *noise,
-        )
-        return geometry.unfold(folded.numpy())
+    def _check_noise(self, members: int, seed: int) -> None:
+        a = self.model.network.architecture
+        if members < 1:
+            raise BadInput(f"members = {members}: must be at least 1")
+        if members > 1 and not a.scales:
+            raise BadInput(
+                f"members = {members}: this model has the readout {a.readout}, which has no noise; "
+                f"train one with readout = cascade"
+            )
+        if not 0 <= seed < SEEDS:
+            raise BadInput(f"seed = {seed}: must be at least 0 and less than 2^63")
 
-    def _blended(self, context: UnitContext, mask: Mask, leads: int, noise: Noise) -> UnitForecast:
-        """Forecast overlapping tiles of the training size, faded into each other."""
+    def _drawn(
+        self, context: UnitContext, mask: Mask, leads: int, noise: Noise
+    ) -> Iterator[UnitForecast]:
+        """Yield forecasts of frames of any size that the model takes, some members at a time."""
+        (batch, *_, rows, cols), model = context.shape, self.model
+        geometry = replace(model.geometry, rows=rows, cols=cols)
+        seen, measured = (torch.from_numpy(geometry.fold(part)) for part in (context, mask))
+        if noise.members == 1:
+            yield geometry.unfold(model.rollout(seen, measured, leads).numpy())
+            return
+        device = next(model.network.parameters()).device
+        dtype = forecast_dtype(model.params.get("precision"), device)
+        shape = (batch, leads, *(geometry.patch_size * size for size in geometry.folded_shape[1:]))
+        together = max(1, model_file.PIXELS_TOGETHER // math.prod(shape))
+        generator = torch.Generator().manual_seed(noise.seed)
+        white = draw_noise(noise.members, shape, generator, together)
+        size = f"{batch} windows of {rows} x {cols} pixels"
+        drawn = model.network.ensemble(seen.to(device), measured.to(device), leads, white, dtype)
+        for _ in range(0, noise.members, together):
+            # Not around the loop, because what stands around a `yield` holds for the caller too.
+            with torch.no_grad(), explain_out_of_memory(device, size, lower="tile_size"):
+                some = next(drawn).cpu().numpy()
+            yield some[..., :rows, :cols]
+
+    def _blended(
+        self, context: UnitContext, mask: Mask, leads: int, noise: Noise
+    ) -> Iterator[UnitForecast]:
+        """Yield forecasts of overlapping tiles of the training size, faded into each other."""
         geometry = self.model.geometry
         batch, _, channels, height, width = context.shape
-        total = np.zeros((noise.members, batch, leads, channels, height, width), np.float32)
-        weights = np.zeros((height, width), np.float32)
+        corners = product(_corners(height, geometry.rows), _corners(width, geometry.cols))
+        areas = [
+            np.s_[..., row : row + geometry.rows, col : col + geometry.cols] for row, col in corners
+        ]
         fade = np.outer(_ramp(geometry.rows), _ramp(geometry.cols))
-        for row, col in product(_corners(height, geometry.rows), _corners(width, geometry.cols)):
-            area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
-            total[area] += fade * self._rollout(context[area], mask[area], leads, noise)
+        weights = np.zeros((height, width), np.float32)
+        for area in areas:
             weights[area] += fade
-        return total / weights
+        tiles = [self._drawn(context[area], mask[area], leads, noise) for area in areas]
+        for some in zip(*tiles, strict=True):  # as many members of each tile
+            total = np.zeros((len(some[0]), batch, leads, channels, height, width), np.float32)
+            for area, tile in zip(areas, some, strict=True):
+                total[area] += fade * tile
+            yield total / weights
 
 
 def load(path: str | Path) -> Forecaster:

@@ -40,17 +40,7 @@ def write(
     following = times.following(source.times, len(forecast))
     with hdf5.create(folder / "forecast.h5") as file:
         forecasts.write_future(file, forecast, following)
-    rounded = as_type(forecast, context.dtype)
-    if readers.is_array(source.files[0]):
-        with replacing(folder / "forecast.npy") as path:
-            write_array(path, rounded, params.raw_axes)
-    else:
-        names = [f"{lead:03d}" for lead in range(1, len(rounded) + 1)]
-        if following is not None and params.time_format is not None:
-            names = [times.name(time, params.time_format) for time in following]
-        for name, frame in zip(names, rounded, strict=True):
-            with replacing(folder / f"{name}{suffix_for(frame.dtype)}") as path:
-                write_image(path, frame, like=source.files[-1])
+    write_frames(folder, source, forecast, context.dtype, params)
     missing = params.scaling().is_missing(context)
     with replacing(folder / "forecast.gif") as path:
         pictures.save_forecast(
@@ -60,6 +50,28 @@ def write(
             value_range=params.value_range,
             frames_per_second=FILM_FRAMES_PER_SECOND,
         )
+
+
+def write_frames(
+    folder: Path,
+    source: Source,
+    forecast: Float[np.ndarray, "lead channel row col"],
+    dtype: np.dtype[Any],
+    params: Forecast,
+) -> None:
+    """Write `forecast` as numbers of type `dtype`: an array for an array, images for all else."""
+    rounded = as_type(forecast, dtype)
+    if readers.is_array(source.files[0]):
+        with replacing(folder / "forecast.npy") as path:
+            write_array(path, rounded, params.raw_axes)
+        return
+    following = times.following(source.times, len(forecast))
+    names = [f"{lead:03d}" for lead in range(1, len(rounded) + 1)]
+    if following is not None and params.time_format is not None:
+        names = [times.name(time, params.time_format) for time in following]
+    for name, frame in zip(names, rounded, strict=True):
+        with replacing(folder / f"{name}{suffix_for(frame.dtype)}") as path:
+            write_image(path, frame, like=source.files[-1])
 
 
 def as_type(values: Float[np.ndarray, "*shape"], dtype: np.dtype[Any]) -> Num[np.ndarray, "*shape"]:

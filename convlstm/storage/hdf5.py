@@ -56,11 +56,17 @@ class _Target(FileIO):
 
 
 class New(h5py.File):  # type: ignore[misc] # h5py ships no types
-    """A file that is being written."""
+    """A file that is being written.
 
-    def __init__(self, path: Path, stop: signals.StopRequest) -> None:
+    Args:
+        path: of the file.
+        stop: what `signals.deferred` yields.
+        track_order: whether it notes in which order things are added, as NetCDF wants it.
+    """
+
+    def __init__(self, path: Path, stop: signals.StopRequest, *, track_order: bool = False) -> None:
         self.folder, self._target, self._stop = path.parent, _Target(path, "w+"), stop
-        super().__init__(self._target, "w", libver=("v110", "v110"))
+        super().__init__(self._target, "w", libver=("v110", "v110"), track_order=track_order)
 
     def check(self) -> None:
         """Raise a write error or a stop request that came up so far; call it after each block.

@@ -23,6 +23,7 @@ MOST_PARAMETERS = 6
 DOORS = {
     "PIL": {"forecast.writers", "ingest.images", "ingest.video", "stages.demo"},
     "av": {"ingest.video"},
+    "h5netcdf": {"storage.netcdf"},
     "h5py": {"ingest.arrays", "storage.hdf5"},
     "matplotlib": {"plot.figures", "plot.pictures"},
     "pandas": {"plot.figures", "stages.plot"},
@@ -30,7 +31,7 @@ DOORS = {
         "params.loading",
         "params.group",
         "patch.scaling",
-        *(f"{room}.params" for room in ("demo", "evaluate", "patch", "plot", "train")),
+        *(f"{room}.params" for room in ("demo", "evaluate", "forecast", "patch", "plot", "train")),
     },
     "pydantic_core": {"params.loading"},
     "ruamel": {"params.loading"},

@@ -132,9 +132,9 @@ def test_a_value_outside_the_range_of_training_is_refused() -> None:
         forecaster().predict(frames)
 
 
-def ensemble_forecaster() -> Forecaster:
+def ensemble_forecaster(cell: Literal["convlstm", "peephole", "lstm"] = "convlstm") -> Forecaster:
     """An untrained cascade, which is an extrapolation whose scales give way to noise."""
-    made = model_of("convlstm", GEOMETRY)
+    made = model_of(cell, GEOMETRY)
     torch.manual_seed(0)
     a = replace(made.network.architecture, readout="cascade", scales=(1.0, 2.0), patch_size=4)
     return Forecaster(replace(made, network=Network(a)), made.scaling)
@@ -142,8 +142,8 @@ def ensemble_forecaster() -> Forecaster:
 
 def test_an_ensemble_has_members_that_differ_and_that_its_seed_decides() -> None:
     frames = frames_of(3, 2, 12, 16)
-    first, again = (ensemble_forecaster().predict_ensemble(frames, members=5) for _ in range(2))
-    other = ensemble_forecaster().predict_ensemble(frames, members=5, seed=1)
+    first, again = (ensemble_forecaster().predict(frames, members=5) for _ in range(2))
+    other = ensemble_forecaster().predict(frames, members=5, seed=1)
     assert first.shape == (5, 2, 2, 12, 16)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
@@ -156,9 +156,9 @@ def test_more_members_begin_with_the_same_ones_however_many_are_forecast_at_a_ti
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = frames_of(3, 2, 12, 16)
-    few = ensemble_forecaster().predict_ensemble(frames, members=2)
+    few = ensemble_forecaster().predict(frames, members=2)
     monkeypatch.setattr(model_file, "PIXELS_TOGETHER", 1)
-    many = ensemble_forecaster().predict_ensemble(frames, members=3)
+    many = ensemble_forecaster().predict(frames, members=3)
     np.testing.assert_allclose(many[:2], few, atol=1e-4)
 
 
@@ -166,25 +166,53 @@ def test_one_forecast_of_a_cascade_is_without_noise() -> None:
     frames = frames_of(3, 2, 12, 16)
     first, again = (ensemble_forecaster().predict(frames) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    spread = ensemble_forecaster().predict_ensemble(frames, members=40).mean(axis=0)
+    spread = ensemble_forecaster().predict(frames, members=40).mean(axis=0)
     assert np.abs(first - spread).mean() < 6  # of 96, though clipping shifts the mean
 
 
 def test_a_cascade_forecasts_frames_of_any_size() -> None:
     frames = frames_of(3, 2, 13, 22)
-    assert ensemble_forecaster().predict_ensemble(frames, 4, members=2).shape == (2, 4, 2, 13, 22)
+    assert ensemble_forecaster().predict(frames, 4, members=2).shape == (2, 4, 2, 13, 22)
+
+
+@pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
+def test_a_member_is_the_same_in_ensembles_of_two_and_of_eight_and_drawn_one_at_a_time(
+    cell: Literal["convlstm", "peephole", "lstm"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames wider than in training, which tied cells forecast in tiles."""
+    frames, made = frames_of(2, 3, 2, 12, 28), ensemble_forecaster(cell)
+    two, eight = (made.predict(frames, 4, members=count, seed=7) for count in (2, 8))
+    assert eight.shape == (8, 2, 4, 2, 12, 28)
+    np.testing.assert_allclose(eight[:2], two, atol=1e-4)
+    monkeypatch.setattr(model_file, "PIXELS_TOGETHER", 1)
+    parts = list(made.ensemble(frames, 4, members=8, seed=7))
+    assert [len(part) for part in parts] == [1] * 8
+    np.testing.assert_allclose(np.concatenate(parts), eight, atol=1e-4)
+
+
+def test_members_drawn_here_are_those_of_the_model() -> None:
+    """Reference: `Model.rollout`, by which the pipeline scores an ensemble."""
+    frames, made = frames_of(3, 2, 12, 16), ensemble_forecaster()
+    seen, mask = (
+        torch.from_numpy(GEOMETRY.fold(part)) for part in made.scaling.to_unit(frames[None])
+    )
+    unit = GEOMETRY.unfold(made.model.rollout(seen, mask, 5, members=3, seed=2).numpy())[:, 0]
+    members = made.predict(frames, 5, members=3, seed=2)
+    np.testing.assert_allclose(members, unit * 96 - 32, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("made", "members", "line"),
+    ("made", "members", "seed", "line"),
     [
-        (forecaster, 24, "members = 24: this model has the readout frame, which has no noise"),
-        (ensemble_forecaster, 1, "members = 1: must be at least 2; `predict` forecasts one"),
+        (forecaster, 24, 0, "members = 24: this model has the readout frame, which has no noise"),
+        (ensemble_forecaster, 0, 0, "members = 0: must be at least 1"),
+        (ensemble_forecaster, 2, -1, "seed = -1: must be at least 0 and less than 2^63"),
+        (ensemble_forecaster, 2, 2**63, "seed = 9223372036854775808: must be at least 0"),
     ],
 )
-def test_members_that_the_model_cannot_give_are_refused(
-    made: Callable[[], Forecaster], members: int, line: str
+def test_members_that_the_model_cannot_give_are_refused_before_any_is_drawn(
+    made: Callable[[], Forecaster], members: int, seed: int, line: str
 ) -> None:
     with pytest.raises(BadInput) as raised:
-        made().predict_ensemble(frames_of(3, 2, 12, 16), members=members)
+        made().ensemble(frames_of(3, 2, 12, 16), members=members, seed=seed)
     assert str(raised.value).startswith(line)
