@@ -16,6 +16,9 @@ from torch.nn.functional import grid_sample, pad
 
 from convlstm.model.grids import shrink
 
+MIDDLE_PATCHES = 0.75
+"""Between the noise of both grids, as a Gaussian in patches: finer noise of the coarse grid would
+show its places when it is interpolated."""
 MARGIN = 2  # coarse pixels that go on at the opposite edge, as far as a cubic interpolation sees
 
 
@@ -29,8 +32,7 @@ class Noise(NamedTuple):
 class Scales(NamedTuple):
     """The standard deviations of the Gaussians between the bands, in pixels, ascending.
 
-    Means of patches, interpolated, are about as smooth as a Gaussian of half a patch, which parts
-    the fine bands from the coarse ones.
+    Between the fine and the coarse ones lies `middle`, which parts the two grids.
     """
 
     fine: tuple[float, ...]
@@ -40,9 +42,14 @@ class Scales(NamedTuple):
     @classmethod
     def of(cls, scales: tuple[float, ...], patch_size: int) -> "Scales":
         """Tell the scales on the grid of pixels from those on the coarse grid."""
-        middle = patch_size / 2
-        fine = tuple(scale for scale in scales if scale < middle and patch_size > 1)
-        return cls(fine, scales[len(fine) :], patch_size)
+        middle = cls((), (), patch_size).middle
+        fine = tuple(scale for scale in scales if scale < middle)
+        return cls(fine, tuple(scale for scale in scales if scale > middle), patch_size)
+
+    @property
+    def middle(self) -> float:
+        """The scale that parts the grids; without patches there is one grid."""
+        return MIDDLE_PATCHES * self.patch_size if self.patch_size > 1 else 0.0
 
     @property
     def fine_bands(self) -> int:
@@ -57,7 +64,7 @@ class Scales(NamedTuple):
     @property
     def tops(self) -> tuple[float, ...]:
         """The largest scale of each band, in pixels; the last band has none and takes its least."""
-        middle = (self.patch_size / 2,) if self.patch_size > 1 else ()
+        middle = (self.middle,) if self.patch_size > 1 else ()
         edges = (*self.fine, *middle, *self.coarse)
         return (*edges, edges[-1]) if edges else (1.0,)
 
@@ -98,12 +105,12 @@ def bands_of(
         lifetimes: of the bands, in frames.
     """
     p, bands = scales.patch_size, scales.fine_bands
-    middle = (p / 2,) if p > 1 else ()
+    middle = scales.middle / p
     memory = torch.exp(-1 / lifetimes)[:, None, None]
     patches = shrink(white, p) * p  # means of patches have a variance of 1 / p^2
     coarse_ways = shrink(ways, p) / p
-    fine_edges = (0.0, *scales.fine, *middle) if bands else (0.0,)
-    coarse_edges = (0.0, *(scale / p for scale in scales.coarse), float("inf"))
+    fine_edges = (0.0, *scales.fine, scales.middle) if bands else (0.0,)
+    coarse_edges = (middle, *(scale / p for scale in scales.coarse), float("inf"))
     return Noise(
         _lasting(white, fine_edges, memory[:bands], ways, whole=True),
         _lasting(patches, coarse_edges, memory[bands:], coarse_ways, whole=False),

@@ -85,7 +85,7 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
             total = total + kept[band] * basis.coarse[:, lead, band - 2]
             total = total + spread * noise.coarse[:, :, lead, band - 2, None]
         frames = enlarge(total, PATCH)
-        for band in (0, 1):  # below 0.5 pixels, and from there to half a patch
+        for band in (0, 1):  # below 0.5 pixels, and from there to 1.5
             spread = loud[band] * (
                 basis.strength[:, lead, band] + floor[band] + 0.05 * total.relu()
             )

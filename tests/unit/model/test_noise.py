@@ -10,9 +10,10 @@ SCALES = Scales.of((1.0, 4.0), 4)
 LIFETIMES = torch.tensor([1.5, 3.0, 6.0, 12.0])
 
 
-def test_scales_below_half_a_patch_are_of_the_grid_of_pixels() -> None:
+def test_scales_below_three_quarters_of_a_patch_are_of_the_grid_of_pixels() -> None:
     assert Scales((1.0,), (4.0,), 4) == SCALES
-    assert (SCALES.fine_bands, SCALES.coarse_bands, SCALES.tops) == (2, 2, (1.0, 2.0, 4.0, 4.0))
+    assert (SCALES.fine_bands, SCALES.coarse_bands, SCALES.tops) == (2, 2, (1.0, 3.0, 4.0, 4.0))
+    assert Scales.of((1.0, 3.0, 4.0), 4) == SCALES  # 3 is there anyway
     whole = Scales.of((1.0, 4.0), 1)  # a patch of one pixel has nothing finer
     assert (whole.fine, whole.fine_bands, whole.coarse_bands) == ((), 0, 3)
 
