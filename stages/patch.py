@@ -1,7 +1,7 @@
-"""data/frames.h5 -> data/patches.h5: frames checked, cut, folded, and split into windows.
+"""data/frames.h5 -> data/patches.h5: frames checked, counted, and split into windows.
 
 It reads and writes at the speed of the disk with 32 MB in memory, and needs as much disk as
-frames.h5; it runs as `python -m stages.patch`.
+frames.h5 and two counts per patch; it runs as `python -m stages.patch`.
 """
 
 from pathlib import Path

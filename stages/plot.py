@@ -12,7 +12,10 @@ from stages.launch import start
 
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 PLOTS = Path("data/plots")
-TABLES = ("training", "by_lead", "baselines", "by_threshold", "by_scale", "spectrum")
+TABLES = (
+    *("training", "by_lead", "baselines", "by_threshold", "by_scale"),
+    *("spectrum", "reliability", "ranks"),
+)
 
 
 def main(params: Plot) -> None:
@@ -42,7 +45,8 @@ def main(params: Plot) -> None:
         )
         contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
         means = figures.means(tables["by_lead"], tables["baselines"])
-        (plots / "report.html").write_text(page(run, means, contents), encoding="utf-8")
+        events = figures.means_of_events(tables["by_threshold"])
+        (plots / "report.html").write_text(page(run, means, contents, events), encoding="utf-8")
 
 
 if __name__ == "__main__":

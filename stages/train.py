@@ -39,7 +39,7 @@ def main(params: Train) -> None:
             for note in checkpoints.resume(training):
                 print(f"train: {note}", flush=True)
             name = f"train on {training.device} in {training.precision}"
-            done, total = training.iteration, training.iterations
+            done, total = training.iteration, training.budget.steps
             with tqdm(desc=name, initial=done, total=total, unit=" batches") as bar:
 
                 def show(loss: float) -> None:

@@ -45,6 +45,15 @@ SMALL: dict[str, object] = {
     "sample_windows": 2,
 }
 """A demo that takes a second per stage."""
+REPORT: dict[str, Any] = {
+    "readout": "frame",
+    "members": 1,
+    "loss": "mse",
+    "average_decay": 0.0,
+    "augment": "none",
+    "lr": 0.003,
+}
+"""The network of the report, which paints each next frame, as params of train."""
 MINUTE = 60_000_000
 """A minute in microseconds, in which the files count time."""
 

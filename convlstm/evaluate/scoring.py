@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from convlstm.evaluate import baselines
+from convlstm.evaluate.matching import PICTURES
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.totals import Pooling, Totals
 from convlstm.model.batches import Batches
@@ -74,10 +75,14 @@ class SequenceSums:
     mse: float
     frames: float
     events: Float[np.ndarray, "lead threshold count"]
+    ensemble: Float[np.ndarray, "lead part"]
 
     def __add__(self, other: "SequenceSums") -> "SequenceSums":
         return SequenceSums(
-            self.mse + other.mse, self.frames + other.frames, self.events + other.events
+            self.mse + other.mse,
+            self.frames + other.frames,
+            self.events + other.events,
+            self.ensemble + other.ensemble,
         )
 
 
@@ -97,7 +102,7 @@ class Scores:
         column = frame.KEYS.index("mse")
         mse, frames = means.sums[:, column].sum(), means.counts[:, column].sum()
         self.window_mse.append(float(mse / frames))
-        sums = SequenceSums(float(mse), float(frames), totals.events)
+        sums = SequenceSums(float(mse), float(frames), totals.events, totals.ensemble)
         known = self.by_sequence.get(sequence)
         self.by_sequence[sequence] = sums if known is None else known + sums
 
@@ -173,11 +178,12 @@ def members_of(model: Model, config: ScoreConfig) -> int:
 
 
 def baselines_of(batches: Batches) -> dict[str, Baseline]:
-    """Return the forecasts that need no training, in the order of the tables."""
+    """Return the forecasts that need no network, in the order of the tables."""
     return {
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
+        "smoothed": partial(baselines.smoothed, baselines.fit_smoothing(batches)),
         "climatology": partial(baselines.climatology, mean_frame(batches)),
     }
 
@@ -197,6 +203,8 @@ def evaluate(
 ) -> Iterator[Evaluation]:
     """Score the test windows on all cores.
 
+    Beside an ensemble, whose single picture is its mean, its `PICTURES` are scored.
+
     Args:
         model: to be scored; it gets the folded context, as in training.
         batches: the windows.
@@ -206,14 +214,15 @@ def evaluate(
     Yields:
         The one evaluation, with the windows so far, after each batch.
     """
-    others = baselines_of(batches)
-    evaluation = Evaluation({name: Scores() for name in ("model", *others)})
+    others, count = baselines_of(batches), members_of(model, config)
+    pictures = PICTURES if count > 1 else {}
+    evaluation = Evaluation({name: Scores() for name in ("model", *pictures, *others)})
     known, leads = batches.context_frames, batches.forecast_frames
     measure = partial(_measure, config.pooling())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
             seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
-            folded = model.rollout(seen, mask_seen, leads, members_of(model, config))
+            folded = model.rollout(seen, mask_seen, leads, count)
             members = batches.geometry.unfold(folded.numpy())
             frames, mask = batches.pixels(batch)
             forecasts = [
@@ -221,7 +230,8 @@ def evaluate(
                 *(forecast(frames[:, :known], leads) for forecast in others.values()),
             ]
             by_window = list(zip(*forecasts, strict=True))
-            windows = by_window, members.swapaxes(0, 1), frames[:, known:], mask[:, known:]
+            last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
+            windows = by_window, members.swapaxes(0, 1), frames[:, known:], mask[:, known:], last
             for own, results in zip(by_window, pool.map(measure, *windows), strict=True):
                 evaluation.add(own[0], results, batches, keep)
             yield evaluation
@@ -233,12 +243,17 @@ def _measure(
     members: Float[np.ndarray, "member time channel row col"],
     truth: WindowFrames,
     mask: Bool[np.ndarray, "time channel row col"],
+    last: Float[np.ndarray, "channel row col"],
 ) -> list[tuple[LeadMeans, Totals]]:
     """Return the means and totals of one window for each of its forecasts.
 
-    The first one is the mean of `members`.
+    The first one is the mean of `members`, and their `PICTURES` follow it. `last` is the frame
+    before the first true one, NaN where it is missing.
     """
-    means = [LeadMeans() for _ in forecasts]
-    for own, leads in zip(means, forecasts, strict=True):
+    mean, *others = forecasts
+    pictures = [draw(members) for draw in PICTURES.values()] if len(members) > 1 else []
+    every = [mean, *pictures, *others]
+    means = [LeadMeans() for _ in every]
+    for own, leads in zip(means, every, strict=True):
         own.add(leads, truth, mask)
-    return list(zip(means, pooling.totals(forecasts, truth, mask, members), strict=True))
+    return list(zip(means, pooling.totals(every, truth, mask, members, last), strict=True))

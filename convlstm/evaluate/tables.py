@@ -7,13 +7,30 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import bootstrap
 
+from convlstm.evaluate.matching import PICTURES
 from convlstm.evaluate.scoring import ScoreConfig, Scores, SequenceSums
 from convlstm.evaluate.totals import Totals
-from convlstm.scores import categorical, continuous, ensemble, families, frame, spatial, spectral
+from convlstm.scores import (
+    categorical,
+    continuous,
+    ensemble,
+    families,
+    frame,
+    probability,
+    ranks,
+    spatial,
+    spectral,
+    temporal,
+    variogram,
+)
+from convlstm.scores.categorical import Counts
+from convlstm.scores.probability import Frequencies
 from convlstm.scores.spectral import Spectra
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+RESAMPLED = ("mse", "csi", "crps")
+"""Scores whose differences from a reference get an interval."""
 
 Row = dict[str, Any]
 
@@ -31,6 +48,8 @@ def all_of(results: dict[str, Scores], config: ScoreConfig) -> dict[str, list[Ro
         "baselines": [{"forecaster": name, **row} for name, table in rows.items() for row in table],
         "by_threshold": list(by_threshold(results, config)),
         "by_scale": list(by_scale(results, config)),
+        "reliability": list(reliability(results, config)),
+        "ranks": list(rank_counts(results)),
         "spectrum": list(spectrum(results, config)),
     }
 
@@ -43,6 +62,9 @@ def by_lead(scores: Scores, config: ScoreConfig) -> list[Row]:
     totals = _totals(scores)
     columns |= continuous.scores(totals.moments, config.value_width)
     columns |= ensemble.scores(totals.ensemble, config.value_width)
+    columns |= ranks.scores(totals.ranks)
+    columns |= variogram.scores(totals.variogram, config.value_width)
+    columns |= temporal.scores(totals.temporal)
     columns |= spectral.scores(Spectra(totals.power, totals.lattice, _wavelengths(config)))
     return [
         {"lead": lead + 1} | {name: float(column[lead]) for name, column in columns.items()}
@@ -51,30 +73,71 @@ def by_lead(scores: Scores, config: ScoreConfig) -> list[Row]:
 
 
 def by_threshold(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
-    """Yield a row per forecaster, threshold and lead time: the 2 x 2 table and its scores."""
+    """Yield a row per forecaster, threshold and lead time: the 2 x 2 table and its scores.
+
+    `events` are the pixels with a true event, on which the scores rest.
+    """
     for name, scores in results.items():
-        events = _totals(scores).events
-        table = categorical.scores(events)
-        for number, threshold in enumerate(config.thresholds):
-            for lead, counts in enumerate(events[:, number]):
-                yield (
-                    {"forecaster": name, "threshold": threshold, "lead": lead + 1}
-                    | dict(zip(categorical.COUNTS, counts.astype(int).tolist(), strict=True))
-                    | {key: float(value[lead, number]) for key, value in table.items()}
-                )
+        counts = Counts(*np.moveaxis(_totals(scores).events, -1, 0))
+        table = _of_events(_totals(scores))
+        for number, lead in np.ndindex(counts.hits.T.shape):
+            yield {
+                "forecaster": name,
+                "threshold": config.thresholds[number],
+                "lead": lead + 1,
+                "events": int(counts.events[lead, number]),
+                **{key: int(count[lead, number]) for key, count in counts._asdict().items()},
+                **{key: float(value[lead, number]) for key, value in table.items()},
+            }
 
 
 def by_scale(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
     """Yield a row per forecaster, threshold, scale and lead time: the scores of squares."""
     for name, scores in results.items():
         table = spatial.scores(_totals(scores).fractions)
+        events = Counts(*np.moveaxis(_totals(scores).events, -1, 0)).events
         for lead, number, scale in np.ndindex(table["fss"].shape):
             yield {
                 "forecaster": name,
                 "threshold": config.thresholds[number],
                 "scale": config.scales[scale],
                 "lead": lead + 1,
+                "events": int(events[lead, number]),
                 **{key: float(values[lead, number, scale]) for key, values in table.items()},
+            }
+
+
+def reliability(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
+    """Yield a row per forecaster, threshold, lead time and probability that it can forecast.
+
+    The row holds how many pixels had this forecast, and how many of them the event.
+    """
+    for name, scores in results.items():
+        tables = Frequencies(*np.moveaxis(_totals(scores).probability, 2, 0))
+        for lead, number, share in np.ndindex(tables.events.shape):
+            yield {
+                "forecaster": name,
+                "threshold": config.thresholds[number],
+                "lead": lead + 1,
+                "probability": float(tables.probabilities[share]),
+                "forecasts": int(tables.forecasts[lead, number, share]),
+                "events": int(tables.events[lead, number, share]),
+            }
+
+
+def rank_counts(results: dict[str, Scores]) -> Iterator[Row]:
+    """Yield a row per forecaster, lead time and rank: the number of pixels whose truth has it.
+
+    One forecast has two ranks, below and above it.
+    """
+    for name, scores in results.items():
+        counts = _totals(scores).ranks
+        for lead, rank in np.ndindex(counts.shape):
+            yield {
+                "forecaster": name,
+                "lead": lead + 1,
+                "rank": rank,
+                "pixels": float(counts[lead, rank]),
             }
 
 
@@ -105,6 +168,11 @@ def _drawn_leads(count: int) -> list[int]:
     return sorted({0, (count - 1) // 2, count - 1})
 
 
+def _of_events(totals: Totals) -> dict[str, Float[np.ndarray, "lead threshold"]]:
+    """Return the scores of events by key, of yes and no and of probabilities."""
+    return categorical.scores(totals.events) | probability.scores(totals.probability)
+
+
 def _totals(scores: Scores) -> Totals:
     assert scores.totals is not None  # a patches.h5 has at least one test window
     return scores.totals
@@ -117,6 +185,9 @@ def _wavelengths(config: ScoreConfig) -> Float[np.ndarray, " wavenumber"]:
 def summary(results: dict[str, Scores], config: ScoreConfig) -> dict[str, dict[str, object]]:
     """Return means over lead times, the model's skill against each baseline, and its certainty.
 
+    The single pictures of an ensemble are no baselines; `events` are summed over lead times and
+    thresholds.
+
     Skill is (score - reference) / (perfect - reference): 1 is perfect, 0 is no better than the
     reference. A difference is the model's score minus the reference's, with its 95 % interval.
     """
@@ -124,13 +195,14 @@ def summary(results: dict[str, Scores], config: ScoreConfig) -> dict[str, dict[s
     means = {name: _means(scores, config) for name, scores in results.items()}
     content: dict[str, dict[str, object]] = {name: {**mean} for name, mean in means.items()}
     for name in results:
-        if name != "model":
+        if name not in ("model", *PICTURES):
             content[f"skill_against_{name}"] = {
                 key: (means["model"][key] - means[name][key]) / (best - means[name][key])
                 for key, best in perfect.items()
                 if means[name][key] != best
             }
-            content[f"difference_from_{name}"] = {**_differences(results["model"], results[name])}
+            pair = results["model"], results[name]
+            content[f"difference_from_{name}"] = {**_differences(*pair, config)}
     return content
 
 
@@ -138,30 +210,34 @@ def _means(scores: Scores, config: ScoreConfig) -> dict[str, float]:
     rows = by_lead(scores, config)
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "lead"}
     totals = _totals(scores)
-    pooled = categorical.scores(totals.events) | spatial.scores(totals.fractions)
-    return means | {
-        score.key: _mean_of_defined(pooled[score.key])
-        for score in (*families.BY_THRESHOLD, *families.BY_SCALE)
-        if score.perfect is not None
-    }
+    pooled = _of_events(totals) | spatial.scores(totals.fractions)
+    events = Counts(*np.moveaxis(totals.events, -1, 0)).events
+    return (
+        means
+        | {"events": int(events.sum())}
+        | {
+            score.key: _mean_of_defined(pooled[score.key])
+            for score in (*families.BY_THRESHOLD, *families.BY_SCALE)
+            if score.perfect is not None
+        }
+    )
 
 
-def _differences(model: Scores, reference: Scores) -> dict[str, dict[str, float]]:
-    """Return differences of MSE and CSI, with intervals from resampled test sequences.
-
-    CSI is the mean over lead times and thresholds.
-    """
+def _differences(
+    model: Scores, reference: Scores, config: ScoreConfig
+) -> dict[str, dict[str, float]]:
+    """Return differences of `RESAMPLED`, with intervals from resampled test sequences."""
     pairs = [(sums, reference.by_sequence[key]) for key, sums in model.by_sequence.items()]
 
-    def differences(picked: Int[np.ndarray, " sequence"]) -> tuple[float, float]:
+    def differences(picked: Int[np.ndarray, " sequence"]) -> tuple[float, ...]:
         mine, theirs = (
-            _mse_and_csi([pairs[number][which] for number in picked]) for which in (0, 1)
+            _resampled([pairs[number][which] for number in picked], config) for which in (0, 1)
         )
-        return mine[0] - theirs[0], mine[1] - theirs[1]
+        return tuple(np.subtract(mine, theirs).tolist())
 
     everything = np.arange(len(pairs))
     values = differences(everything)
-    low = high = (float("nan"), float("nan"))
+    low = high = tuple(float("nan") for _ in RESAMPLED)
     if len(pairs) > 1:
         interval = bootstrap(
             (everything,),
@@ -175,14 +251,17 @@ def _differences(model: Scores, reference: Scores) -> dict[str, dict[str, float]
         low, high = interval.low, interval.high
     return {
         key: {"value": float(values[n]), "low": float(low[n]), "high": float(high[n])}
-        for n, key in enumerate(("mse", "csi"))
+        for n, key in enumerate(RESAMPLED)
     }
 
 
-def _mse_and_csi(sums: list[SequenceSums]) -> tuple[float, float]:
-    events = np.sum([part.events for part in sums], axis=0)
+def _resampled(sums: list[SequenceSums], config: ScoreConfig) -> tuple[float, ...]:
+    """Return the `RESAMPLED` scores; CSI is the mean over lead times and thresholds."""
     mse = sum(part.mse for part in sums) / sum(part.frames for part in sums)
-    return mse, _mean_of_defined(categorical.scores(events)["csi"])
+    events = np.sum([part.events for part in sums], axis=0)
+    members = ensemble.Sums(*np.sum([part.ensemble for part in sums], axis=0).T)
+    crps = float(ensemble.crps(members, config.value_width).mean())
+    return mse, _mean_of_defined(categorical.scores(events)["csi"]), crps
 
 
 def _mean_of_defined(values: Float[np.ndarray, "*cell"]) -> float:

@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Bool, Float, Num
 
 from convlstm.model import model_file
-from convlstm.model.cascade import draw_noise
 from convlstm.model.device import default_device, explain_out_of_memory, forecast_dtype
 from convlstm.model.model_file import Model
+from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import tile_corners
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput

@@ -1,6 +1,6 @@
-"""Windows of patches.h5 as batches of tensors, shuffled by epoch and read ahead of their use."""
+"""Windows of the frames of patches.h5 as batches of tensors, read ahead of their use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,10 +12,12 @@ from torch import Tensor
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
 from convlstm.storage import hdf5, patches
+from convlstm.storage.patches import Window
 from convlstm.storage.prefetch import prefetch
 
 KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
-FRAMES_PER_READ = 256  # of those, so that a second copy of all need not fit beside the first
+TURNS = 8
+"""Ways to turn and flip a square: each axis backwards or not, then rows as columns or not."""
 
 
 class Batch(NamedTuple):
@@ -49,40 +51,64 @@ class Batches:
         self.context_frames: int = about["context_frames"]
         self.forecast_frames: int = about["forecast_frames"]
         self.index, self.sequences = stored.windows, stored.sequences
-        fits = stored.frames.nbytes <= KEPT_IN_MEMORY_BYTES
-        self._frames = _in_memory(stored.frames) if repeated and fits else stored.frames
+        self.spans, self.sizes = stored.spans, [frames.shape[-2:] for frames in stored.frames]
+        size = sum(dataset.nbytes for dataset in (*stored.frames, *stored.counts))
+        if repeated and size <= KEPT_IN_MEMORY_BYTES:
+            stored = stored._replace(frames=_read(stored.frames), counts=_read(stored.counts))
+        self._frames, self._counts = stored.frames, stored.counts
         self._padding_mask = _channels_last(self.geometry.padding_mask())
 
+    @property
+    def window_frames(self) -> int:
+        """The number of frames in a window."""
+        return self.context_frames + self.forecast_frames
+
     def count(self, split: str) -> int:
-        """Return the number of windows in `split`."""
+        """Return the number of windows of the grid in `split`."""
         return len(self.index[split])
 
     def take(self, split: str, numbers: Sequence[int] | Int[np.ndarray, " batch"]) -> Batch:
-        """Return the windows of `split` with these numbers, on the CPU."""
-        starts = self.index[split]["start"][numbers].tolist()
-        unit, measured = self.scaling.to_unit(
-            np.stack([self._window(start) for start in starts], axis=1)
-        )
+        """Return the windows of the grid in `split` with these numbers, on the CPU."""
+        rows = self.index[split][numbers].tolist()
+        return self.cut([Window(*row) for row in rows], [0] * len(rows))
+
+    def cut(self, windows: Sequence[Window], turns: Sequence[int]) -> Batch:
+        """Return windows anywhere in the frames, on the CPU.
+
+        Args:
+            windows: that lie within the frames of their sequences.
+            turns: one of `TURNS` for each window; from the fourth on it must be square.
+        """
+        folded = [self._folded(*pair) for pair in zip(windows, turns, strict=True)]
+        unit, measured = self.scaling.to_unit(np.stack(folded, axis=1))
+        unit[..., ~self._padding_mask] = 0  # which is the low end of the range, whatever zero is
         frames, mask = torch.from_numpy(unit), torch.from_numpy(measured & self._padding_mask)
         return Batch(frames.permute(1, 0, 4, 2, 3), mask.permute(1, 0, 4, 2, 3))
 
-    def _window(self, start: int) -> Num[np.ndarray, "time row col channel"]:
-        length = self.context_frames + self.forecast_frames
-        return np.ascontiguousarray(_channels_last(self._frames[start : start + length]))
+    def counts(self, window: Window) -> Int[np.ndarray, "time kind"]:
+        """Return how many pixels are measured, and wet, in each frame of a window.
+
+        Its corner must lie on the grid of patches; those that it only touches count as a whole.
+        """
+        p, (_, rows, cols) = self.geometry.patch_size, self.geometry.folded_shape
+        row, col = window.row // p, window.col // p
+        own = self._counts[window.sequence][window.start : window.start + self.window_frames]
+        area = own[..., row : row + rows, col : col + cols]
+        return np.asarray(area.sum(axis=(2, 3), dtype=np.int64))
+
+    def _folded(self, window: Window, turn: int) -> Num[np.ndarray, "time row col channel"]:
+        """Cut and turn a window, then fold it."""
+        times = slice(window.start, window.start + self.window_frames)
+        rows = slice(window.row, window.row + self.geometry.rows)
+        cols = slice(window.col, window.col + self.geometry.cols)
+        pixels = turned(self._frames[window.sequence][times, :, rows, cols], turn)
+        return np.ascontiguousarray(_channels_last(self.geometry.fold(pixels)))
 
     def in_order(self, split: str, batch_size: int) -> Iterator[Batch]:
         """Yield all windows of `split` in the order of the index; the last batch may be smaller."""
-        yield from self._batches(split, np.arange(self.count(split)), batch_size)
-
-    def shuffled(
-        self, split: str, batch_size: int, *, seed: int, epoch: int, done: int = 0
-    ) -> Iterator[Batch]:
-        """Yield all windows of `split` in an order that (seed, epoch) alone decides.
-
-        The first `done` batches are left out, because a resumed run has seen them.
-        """
-        order = np.random.default_rng([seed, epoch]).permutation(self.count(split))
-        yield from self._batches(split, order[done * batch_size :], batch_size)
+        numbers = np.arange(self.count(split))
+        parts = (numbers[at : at + batch_size] for at in range(0, len(numbers), batch_size))
+        yield from read_ahead(partial(self.take, split, part) for part in parts)
 
     def pixels(
         self, batch: Batch
@@ -93,13 +119,22 @@ class Batches:
         """Return the unfolded frames and mask of a batch."""
         return self.geometry.unfold(batch.frames.numpy()), self.geometry.unfold(batch.mask.numpy())
 
-    def _batches(
-        self, split: str, order: Int[np.ndarray, " window"], batch_size: int
-    ) -> Iterator[Batch]:
-        """Yield batches, the next of which is read while the last one is in use."""
-        parts = (order[at : at + batch_size] for at in range(0, len(order), batch_size))
-        calls = (partial(self.take, split, numbers) for numbers in parts)
-        yield from prefetch(calls, threads=1, depth=1)
+
+def read_ahead(calls: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+    """Yield batches, the next of which is read while the last one is in use."""
+    yield from prefetch(calls, threads=1, depth=1)
+
+
+def turned(
+    frames: Shaped[np.ndarray, "*lead row col"], turn: int
+) -> Shaped[np.ndarray, "*lead _ _"]:
+    """Return a view of frames that are turned or flipped in one of the ways of `TURNS`.
+
+    0 leaves them as they are; bit 0 flips the rows, bit 1 the columns, and bit 2 then exchanges
+    the axes.
+    """
+    flipped = frames[..., :: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
+    return flipped.swapaxes(-2, -1) if turn & 4 else flipped
 
 
 def _channels_last(
@@ -109,11 +144,6 @@ def _channels_last(
     return np.moveaxis(frames, -3, -1)
 
 
-def _in_memory(frames: hdf5.Dataset) -> Num[np.ndarray, "frame channel row col"]:
-    """Read all frames, and lay them out so that `_channels_last` finds them contiguous."""
-    count, channels, rows, cols = frames.shape
-    kept = np.empty((count, rows, cols, channels), frames.dtype)
-    for start in range(0, count, FRAMES_PER_READ):
-        block = slice(start, start + FRAMES_PER_READ)
-        kept[block] = _channels_last(frames[block])
-    return np.moveaxis(kept, -1, -3)
+def _read(datasets: Iterable[hdf5.Dataset]) -> list[np.ndarray]:
+    """Read datasets into memory, each of them at once."""
+    return [dataset[:] for dataset in datasets]

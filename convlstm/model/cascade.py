@@ -1,55 +1,55 @@
 """The readout `cascade`: the last frame, carried on, loses its scales one after the other to noise.
 
-Untrained it is the nowcasting system STEPS (Bowler, Pierce and Seed 2006, doi:10.1256/qj.04.100).
-The last frame is split into bands of wavelength. Each is carried along the motion of the context
-and forgotten with a lifetime of its own; noise of the same wavelengths, as strong as the band is
-nearby, takes the place of what is forgotten. At lead time k, with C the carried bands, N noise of
-variance 1 that changes with the band's lifetime, and S the strength of the band nearby:
+Untrained it is close to the nowcasting system STEPS (Bowler, Pierce and Seed 2006,
+doi:10.1256/qj.04.100). The last frame is split into bands of wavelength. Each is carried along the
+motion of the context and forgotten with a lifetime of its own; noise of the same wavelengths, as
+strong as the band is nearby, takes the place of what is forgotten. At lead time k, with B a carried
+band, N noise of variance 1 that changes with the band's lifetime, S the strength of the band
+nearby, and Z the dry part nearby, where a value may lie below what can be seen, the bands are added
+from the coarsest, and x is the sum of those before:
 
-    frame(k) = sum over bands of a C + s sqrt(1 - a^2) S N, plus d, all clipped to [0, 1]
-    a = exp(-k / lifetime exp(GAIN r)), s = exp(GAIN q)
+    x(k) = d - e depth Z at first, then + a B + sqrt(1 - a^2) s (S + floor + share max(x, 0)) N
+    a = exp(-k / lifetime exp(GAIN r)), s = exp(GAIN q), e = exp(GAIN z)
 
-The network gives r, q and d as coarse maps, which are zero before training. It learns where rain
-grows and decays, and how far it may be trusted, and cannot paint patches. Without `scales` there is
-one band that never fades of itself, and no noise: the readout `motion`.
+The frame is x after the finest band, clipped to [0, 1]. The share gives rain that a member invents
+details of its own. The network gives r, q, z and d as coarse maps, which are zero before training
+and move with the rain. It learns where rain grows and decays and how far it may be trusted, cannot
+paint patches, and runs once for all members. Without `scales` nothing fades of itself, and there is
+no noise: the readout `motion`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from convlstm.model import motion
-from convlstm.patch.folding import fold
+from convlstm.model.basis import Basis
+from convlstm.model.grids import enlarge
+from convlstm.model.noise import Noise, Scales, bands_of
 
-FIRST_LIFETIME, LIFETIME_GROWTH = 1.5, 2.5  # frames, and per band; as radar has them at 5 minutes
+FIRST_LIFETIME, LIFETIME_GROWTH = 1.5, 2.1  # frames, and per band; as radar has them at 5 minutes
 GAIN = 3.0  # of the network's maps in exponents, so that the first steps of training are felt
+GLOBAL_GAIN = 10.0  # of what is learnt of a band as a whole, of which Adam moves each number slowly
 CHANGE_GAIN = 0.25  # of the network's map of change
-ENDLESS_LIFETIME = 1e6  # of the one band of the readout `motion`
-OUTSIDE_STRENGTH = 0.03  # of noise in what flows in from outside, before training
+ENDLESS_LIFETIME = 1e6  # of the bands of the readout `motion`
+FIRST_FLOOR, FLOOR_GROWTH = 0.004, 2.0  # of the value range, and per band; before training
+FIRST_DEPTH = 0.1  # of the value range
+FIRST_SHARE = 0.05
 
-Noise = Float[Tensor, "member batch lead band pixelrow pixelcol"]
-"""Noise has no channels: they change together."""
 
+class Decided(NamedTuple):
+    """The decisions of the network on each band, at the place of the rain at each lead time.
 
-@dataclass(frozen=True)
-class Basis:
-    """The parts that every member of a forecast has, beside what the network decides.
-
-    `bands` are carried to each lead time, along `ways`; `inside` is 1 where the air comes from a
-    measured pixel. `strength` is that of the noise in each band, as carried; without noise there is
-    none.
+    `kept` is a and `loud` is sqrt(1 - a^2) s in the equation; `offset` is e depth. A forecast
+    without noise has only the first two.
     """
 
-    bands: Float[Tensor, "batch lead band channel row col"]
-    strength: Float[Tensor, "batch lead band channel row col"] | None
-    inside: Float[Tensor, "batch lead 1 row col"]
-    flow: Float[Tensor, "batch 2 row col"]
-    ways: Float[Tensor, "batch lead 2 row col"]
+    kept: Float[Tensor, "batch lead band channel row col"]
+    change: Float[Tensor, "batch lead channel row col"]
+    offset: Float[Tensor, "batch lead channel row col"] | None
+    loud: Float[Tensor, "batch lead band channel row col"] | None
 
 
 class Cascade(nn.Module):
@@ -57,181 +57,131 @@ class Cascade(nn.Module):
 
     Args:
         scales: standard deviations of the Gaussians between the bands, in pixels, ascending.
+        patch_size: the side of a patch, in pixels.
     """
 
-    def __init__(self, scales: tuple[float, ...]) -> None:
+    def __init__(self, scales: tuple[float, ...], patch_size: int) -> None:
         super().__init__()
-        self.scales = scales
-        count = len(scales) + 1
-        growth = LIFETIME_GROWTH ** torch.arange(count)
-        first = FIRST_LIFETIME if scales else ENDLESS_LIFETIME
-        self.log_lifetime = nn.Parameter((first * growth).log())
-        if scales:
-            self.log_outside = nn.Parameter(torch.full((count,), OUTSIDE_STRENGTH).log())
+        self.scales = Scales.of(scales, patch_size)
+        self.noisy = bool(scales)
+        self.log_lifetime = nn.Parameter(torch.zeros(self.bands))
+        self.outside = nn.Parameter(torch.zeros(2, self.maps_per_channel))
+        if self.noisy:
+            self.log_floor = nn.Parameter(torch.zeros(self.bands))
+            self.log_depth = nn.Parameter(torch.zeros(()))
+            self.log_share = nn.Parameter(torch.zeros(self.bands))
 
     @property
     def bands(self) -> int:
         """The number of bands."""
-        return len(self.scales) + 1
+        return self.scales.fine_bands + self.scales.coarse_bands
 
     @property
     def maps_per_channel(self) -> int:
-        """The number of maps for each channel of a frame: r and d, and with noise q."""
-        return 2 * self.bands + 1 if self.scales else self.bands + 1
+        """The number of maps for each channel of a frame: d and r, and with noise z and q."""
+        return 2 * self.bands + 2 if self.noisy else self.bands + 1
 
-    @property
-    def inputs(self) -> int:
-        """The number of channels that enter beside a frame: those that `entering` joins."""
-        measured, lead, flow = 1, 1, 2
-        return measured + lead + flow + (self.bands if self.scales else 0)
+    def lifetimes(self) -> Float[Tensor, " band"]:
+        """Return the lifetime of each band, in frames."""
+        growth = LIFETIME_GROWTH ** torch.arange(self.bands, device=self.log_lifetime.device)
+        first = FIRST_LIFETIME if self.noisy else ENDLESS_LIFETIME
+        return first * growth * torch.exp(GLOBAL_GAIN * self.log_lifetime)
 
-    @torch.no_grad()
-    def basis(
-        self,
-        context: Float[Tensor, "batch known channel row col"],
-        mask: Bool[Tensor, "batch known channel row col"],
-        leads: int,
-    ) -> Basis:
-        """Return the basis of the forecasts of a batch.
-
-        Args:
-            context: frames in pixels, in [0, 1].
-            mask: of measured pixels.
-            leads: the number of lead times.
-        """
-        seen = mask.all(dim=2)
-        flow = motion.motion(context.mean(dim=2), seen)
-        ways = motion.paths(flow, leads)
-        bands = self.split(context[:, -1] * mask[:, -1])
-        strength = self._strength(bands) if self.scales else None
-
-        def carried(maps: Tensor) -> Tensor:
-            moved = motion.extrapolated(maps.flatten(1, -3), ways)
-            return moved.reshape(*moved.shape[:2], *maps.shape[1:])
-
-        return Basis(
-            carried(bands),
-            None if strength is None else carried(strength),
-            carried(seen[:, -1, None].to(context.dtype)),
-            flow,
-            ways,
-        )
-
-    def _strength(
-        self, bands: Float[Tensor, "batch band channel row col"]
-    ) -> Float[Tensor, "batch band channel row col"]:
-        """Return the deviation of each band within twice the largest scale of each pixel."""
-        power = blur(bands.square().flatten(1, 2), 2 * self.scales[-1])
-        return power.sqrt().reshape(bands.shape)
-
-    @torch.no_grad()
-    def entering(
-        self,
-        context: Float[Tensor, "batch known channel row col"],
-        mask: Bool[Tensor, "batch known channel row col"],
-        basis: Basis,
-        noise: Noise,
-    ) -> Float[Tensor, "memberbatch time entering row col"]:
-        """Return the input of each step: of the context, then of each lead time.
-
-        After the frame of the context, or the last frame carried on, come the measured part of each
-        patch, the lead time, the motion and the noise.
-        """
-        (batch, known), grid = context.shape[:2], context.shape[-2:]
-        patch_size, (members, _, leads) = basis.bands.shape[-2] // grid[0], noise.shape[:3]
-        carried = fold(basis.bands.sum(dim=2), patch_size)
-        measured = mask.to(context.dtype).mean(dim=2, keepdim=True)
-        lead = (torch.arange(known + leads, device=context.device) - known + 1).clamp(min=0) / 10
-        flow = shrink(basis.flow, patch_size)[:, None] / 8
-        parts = [
-            torch.cat((context, carried), dim=1),
-            torch.cat((measured, shrink(basis.inside, patch_size)), dim=1),
-            lead[:, None, None, None].expand(batch, -1, 1, *grid),
-            flow.expand(batch, known + leads, 2, *grid),
-        ]
-        common = torch.cat(parts, dim=2).expand(members, *[-1] * 5)
-        later = pad(shrink(noise, patch_size), (0, 0, 0, 0, 0, 0, known, 0))
-        return torch.cat((common, later), dim=3).flatten(0, 1)
-
-    def split(
-        self, frames: Float[Tensor, "batch channel row col"]
-    ) -> Float[Tensor, "batch band channel row col"]:
-        """Split frames into bands, the finest first; they add up to the frame."""
-        smooth = [frames, *(blur(frames, scale) for scale in self.scales)]
-        fine = [above - below for above, below in pairwise(smooth)]
-        return torch.stack([*fine, smooth[-1]], dim=1)
-
-    @torch.no_grad()
     def noise(
-        self,
-        white: Float[Tensor, "member batch lead row col"],
-        ways: Float[Tensor, "batch lead 2 row col"],
+        self, white: Float[Tensor, "member batch lead pixelrow pixelcol"], basis: Basis
     ) -> Noise:
-        """Split white noise into bands of variance 1 that move along and live as long as rain.
-
-        The readout `motion` has no band of noise.
-        """
-        if not self.scales:
-            return white[:, :, :, None][:, :, :, :0]
-        rows, cols = white.shape[-2:]
-        filters = self._filters(rows, cols, white.device)
-        waves = torch.fft.rfft2(white)
-        memory = torch.exp(-torch.exp(-self.log_lifetime))[:, None, None]
-        fresh = (1 - memory**2).sqrt()
-        state, carried = None, []
-        for lead in range(white.shape[2]):
-            new = torch.fft.irfft2(waves[:, :, lead, None] * filters, s=(rows, cols))
-            state = new if state is None else memory * state + fresh * new
-            carried.append(_around(state, ways[:, lead]))
-        return torch.stack(carried, dim=2)
-
-    def _filters(self, rows: int, cols: int, device: torch.device) -> Float[Tensor, "band row _"]:
-        """Return the factor of each wave in each band, for a variance of 1 in a band."""
-        down = torch.fft.fftfreq(rows, device=device)[:, None]
-        right = torch.fft.rfftfreq(cols, device=device)
-        square = 2 * torch.pi**2 * (down**2 + right**2)
-        passed = [torch.exp(-square * scale**2) for scale in (0.0, *self.scales)]
-        fine = [above - below for above, below in pairwise(passed)]
-        filters = torch.stack([*fine, passed[-1]])
-        weight = torch.full((len(right),), 2.0, device=device)  # of a wave and its mirror image
-        weight[0] = 1
-        if cols % 2 == 0:
-            weight[-1] = 1
-        variance = (filters.square() * weight).sum(dim=(1, 2), keepdim=True) / (rows * cols)
-        return filters / variance.sqrt()
+        """Return the noise of each band that white noise holds."""
+        return bands_of(white, basis.ways, self.scales, self.lifetimes())
 
     def forward(
         self,
-        maps: Float[Tensor, "memberbatch lead map coarserow coarsecol"],
+        maps: Float[Tensor, "batch lead map row col"],
         basis: Basis,
-        noise: Noise,
-    ) -> Float[Tensor, "member batch lead channel row col"]:
+        white: Float[Tensor, "member batch lead pixelrow pixelcol"],
+    ) -> Float[Tensor, "member batch lead channel pixelrow pixelcol"]:
         """Return the members of the forecast, in pixels and clipped.
 
         Args:
-            maps: of the network, for each channel r of all bands, q of all bands and d.
+            maps: of the network, for each channel d, r of all bands, and with noise z and q of all
+                bands; at the place of the last frame.
             basis: of the same batch.
-            noise: of each member.
+            white: noise of each member.
         """
-        (members, batch, leads), count = noise.shape[:3], self.bands
-        channels, (rows, cols) = basis.bands.shape[3], basis.bands.shape[-2:]
-        parts = maps.reshape(-1, channels, self.maps_per_channel, *maps.shape[-2:])
-        lead = torch.arange(1, leads + 1, device=maps.device).repeat(members * batch)
-        age = lead[:, None, None, None, None] / self.log_lifetime.exp()[:, None, None]
-        kept = torch.exp(-age * torch.exp(GAIN * parts[:, :, :count]))
-        weights = [kept, CHANGE_GAIN * parts[:, :, -1:]]
-        if basis.strength is not None:
-            # The least keeps the gradient of the square root finite.
-            gain = torch.exp(GAIN * parts[:, :, count:-1])
-            weights.append((1 - kept**2).clamp(min=1e-6).sqrt() * gain)
-        fine = enlarge(torch.cat(weights, dim=2).flatten(1, 2), (rows, cols))
-        fine = fine.reshape(members, batch, leads, channels, -1, rows, cols).transpose(3, 4)
-        frames = (fine[:, :, :, :count] * basis.bands).sum(dim=3) + fine[:, :, :, count]
-        if basis.strength is not None:
-            outside = (1 - basis.inside[:, :, None]) * self.log_outside.exp()[:, None, None, None]
-            noisy = noise[:, :, :, :, None] * (basis.strength + outside)
-            frames = frames + (fine[:, :, :, count + 1 :] * noisy).sum(dim=3)
+        decided = self._decided(maps, basis)
+        p, fine = self.scales.patch_size, self.scales.fine_bands
+        known = decided.kept[:, :, fine:] * basis.coarse
+        details = (enlarge(decided.kept[:, :, :fine], p) * basis.fine).sum(dim=2)
+        if self.noisy:
+            frames = self._with_noise(known, details, decided, basis, self.noise(white, basis))
+        else:
+            only = enlarge(known.sum(dim=2) + decided.change, p) + details
+            frames = only.expand(len(white), *only.shape)
         return Clip.apply(frames)  # type: ignore[no-untyped-call,no-any-return]
+
+    def _decided(self, maps: Float[Tensor, "batch lead map row col"], basis: Basis) -> Decided:
+        """Return what the maps of the network decide."""
+        change, fading, *noisy = self._at_lead(maps, basis).split_with_sizes(self._parts(), dim=2)
+        lead = torch.arange(1, basis.leads + 1, device=maps.device)[:, None, None, None, None]
+        age = lead / self.lifetimes()[:, None, None, None]
+        kept = torch.exp(-age * torch.exp(GAIN * fading))
+        offset = loud = None
+        if self.noisy:
+            depth = GLOBAL_GAIN * self.log_depth + GAIN * noisy[0][:, :, 0]
+            offset = FIRST_DEPTH * torch.exp(depth)
+            # The least keeps the gradient of the square root finite.
+            lost = (1 - kept**2).clamp(min=1e-6).sqrt()
+            loud = lost * torch.exp(GAIN * noisy[1])
+        return Decided(kept, CHANGE_GAIN * change[:, :, 0], offset, loud)
+
+    def _with_noise(
+        self,
+        known: Float[Tensor, "batch lead coarseband channel row col"],
+        details: Float[Tensor, "batch lead channel pixelrow pixelcol"],
+        decided: Decided,
+        basis: Basis,
+        noise: Noise,
+    ) -> Float[Tensor, "member batch lead channel pixelrow pixelcol"]:
+        """Add up the bands, the coarsest first, each with its noise."""
+        assert basis.strength is not None
+        assert basis.dry is not None
+        assert decided.offset is not None
+        assert decided.loud is not None
+        p, fine, loud = self.scales.patch_size, self.scales.fine_bands, decided.loud
+        growth = FLOOR_GROWTH ** torch.arange(self.bands, device=known.device)
+        floor = FIRST_FLOOR * growth * torch.exp(GLOBAL_GAIN * self.log_floor)
+        share = FIRST_SHARE * torch.exp(GLOBAL_GAIN * self.log_share)
+        strength = basis.strength + floor[:, None, None, None]
+        start = decided.change - decided.offset * basis.dry
+        total = start.expand(len(noise.fine), *start.shape)
+
+        def amplitude(band: int) -> Tensor:
+            return loud[:, :, band] * (strength[:, :, band] + share[band] * total.relu())
+
+        for band in reversed(range(fine, self.bands)):
+            own = noise.coarse[:, :, :, band - fine, None]
+            total = total + known[:, :, band - fine] + amplitude(band) * own
+        frames = enlarge(total, p) + details
+        for band in range(fine):
+            frames = frames + enlarge(amplitude(band), p) * noise.fine[:, :, :, band, None]
+        return frames
+
+    def _parts(self) -> list[int]:
+        """Return the numbers of maps of d, r, z and q."""
+        return [1, self.bands, 1, self.bands] if self.noisy else [1, self.bands]
+
+    def _at_lead(
+        self, maps: Float[Tensor, "batch lead map row col"], basis: Basis
+    ) -> Float[Tensor, "batch lead partmap channel row col"]:
+        """Return the maps where the rain is at each lead time.
+
+        Outside of the frame the edge's maps go on, changed by what is learnt of there.
+        """
+        moved = motion.carried_maps(maps, basis.coarse_ways)
+        moved = moved.reshape(*moved.shape[:2], -1, self.maps_per_channel, *moved.shape[3:])
+        outside = GLOBAL_GAIN / GAIN * self.outside[..., None, None, None]
+        beyond = basis.beyond[:, :, None, None]
+        there = (1 - basis.inside[:, :, None, None]) * outside[0] + beyond * outside[1]
+        return moved.transpose(2, 3) + there
 
 
 class Clip(torch.autograd.Function):
@@ -249,58 +199,3 @@ class Clip(torch.autograd.Function):
         (frames,) = ctx.saved_tensors
         outwards = ((frames < 0) & (grad > 0)) | ((frames > 1) & (grad < 0))
         return grad.masked_fill(outwards, 0)
-
-
-def draw_noise(
-    members: int, shape: tuple[int, int, int, int], generator: torch.Generator, together: int
-) -> Iterator[Float[Tensor, "member batch lead row col"]]:
-    """Yield white noise for some members at a time, drawn on the CPU for every device.
-
-    It is drawn member after member, so that their number changes none of them. One member stands
-    for the forecast without noise: it gets zeros, though its numbers are drawn.
-
-    Args:
-        members: their number.
-        shape: of the forecast: (batch, lead, row, col) in pixels.
-        generator: gives the next numbers of its seed.
-        together: the most members at a time.
-    """
-    for done in range(0, members, together):
-        count = min(together, members - done)
-        white = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
-        yield white if members > 1 else torch.zeros_like(white)
-
-
-def blur(maps: Float[Tensor, "batch channel row col"], scale: float) -> Tensor:
-    """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value."""
-    reach = round(3 * scale)
-    places = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
-    kernel = torch.exp(-(places**2) / (2 * scale**2))
-    kernel = kernel / kernel.sum()
-    flat = maps.flatten(0, 1)[:, None]
-    flat = conv2d(pad(flat, (0, 0, reach, reach), mode="replicate"), kernel[None, None, :, None])
-    flat = conv2d(pad(flat, (reach, reach, 0, 0), mode="replicate"), kernel[None, None, None])
-    return flat.reshape(maps.shape)
-
-
-def enlarge(maps: Float[Tensor, "batch map _ _"], size: tuple[int, int]) -> Tensor:
-    """Return the coarse maps at each pixel, bilinear, so that no patch has an edge."""
-    return interpolate(maps, size, mode="bilinear", align_corners=False)
-
-
-def shrink(maps: Float[Tensor, "*lead row col"], patch_size: int) -> Tensor:
-    """Return the means of patches."""
-    flat = avg_pool2d(maps.flatten(0, -3)[:, None], patch_size)
-    return flat.reshape(*maps.shape[:-2], *flat.shape[-2:])
-
-
-def _around(
-    maps: Float[Tensor, "member batch band row col"], way: Float[Tensor, "batch 2 row col"]
-) -> Float[Tensor, "member batch band row col"]:
-    """Carry maps that go on at the opposite edge, by whole pixels, which keep the variance."""
-    rows, cols = maps.shape[-2:]
-    whole = way.round().long()
-    row = (torch.arange(rows, device=way.device)[:, None] - whole[:, 0]) % rows
-    col = (torch.arange(cols, device=way.device) - whole[:, 1]) % cols
-    places = (row * cols + col).flatten(1)[:, None].expand(*maps.shape[:3], -1)
-    return maps.flatten(3).gather(3, places).reshape(maps.shape)

@@ -12,16 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from convlstm.model.cascade import draw_noise
 from convlstm.model.device import explain_out_of_memory, forecast_dtype
 from convlstm.model.network import Architecture, Network
+from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import Geometry, fold
 from convlstm.patch.scaling import Scaling, Values
 from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
 from convlstm.version import VERSION
 
-FORMAT = "convlstm-4"  # of the metadata; CHANGELOG.md says which version wrote which
+FORMAT = "convlstm-5"  # of the metadata; CHANGELOG.md says which version wrote which
 PIXELS_TOGETHER = 2**22  # of members that are forecast at a time, in 1 GB of memory
 LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred layers
 

@@ -6,6 +6,7 @@ little is seen, the motion of the whole frame takes over.
 """
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -128,16 +129,47 @@ def extrapolated(
     return torch.stack([carried(maps, way) for way in ways.unbind(dim=1)], dim=1)
 
 
-def carried(maps: Maps, way: Flow, *, padding: str = "zeros") -> Maps:
-    """Return the maps at the places from which `way` leads to each pixel, bilinear.
+def carried(maps: Maps, way: Flow, *, padding: str = "zeros", mode: str = "bilinear") -> Maps:
+    """Return the maps at the places from which `way` leads to each pixel.
 
     Args:
         maps: to be carried.
         way: subtracted from the place of each pixel.
         padding: of places outside: zeros, or border for the nearest pixel inside.
+        mode: of the interpolation: bilinear, or bicubic, which blurs less.
     """
     rows, cols = maps.shape[-2:]
-    row = torch.arange(rows, dtype=way.dtype, device=way.device)[:, None] - way[:, 0]
-    col = torch.arange(cols, dtype=way.dtype, device=way.device) - way[:, 1]
+    row, col = starts(way).unbind(dim=-3)
     grid = torch.stack((2 * col / max(1, cols - 1) - 1, 2 * row / max(1, rows - 1) - 1), dim=-1)
-    return grid_sample(maps, grid, padding_mode=padding, align_corners=True)
+    return grid_sample(maps, grid, mode=mode, padding_mode=padding, align_corners=True)
+
+
+def starts(way: Float[Tensor, "*lead 2 row col"]) -> Float[Tensor, "*lead 2 row col"]:
+    """Return the row and column from which `way` leads to each pixel."""
+    rows, cols = (torch.arange(size, dtype=way.dtype, device=way.device) for size in way.shape[-2:])
+    return torch.stack((rows[:, None] - way[..., 0, :, :], cols - way[..., 1, :, :]), dim=-3)
+
+
+def carried_maps(
+    maps: Float[Tensor, "batch lead map row col"], ways: Float[Tensor, "batch lead 2 row col"]
+) -> Float[Tensor, "batch lead map row col"]:
+    """Carry the maps of each lead time along its path, bilinear; outside the edge's values go on.
+
+    It is `carried`, whose backward pass on a GPU differs from run to run, made of four gathers,
+    whose does not.
+    """
+    rows, cols = maps.shape[-2:]
+    row, col = (
+        place.clamp(0, size - 1)
+        for place, size in zip(starts(ways).unbind(dim=2), (rows, cols), strict=True)
+    )
+    top, left = row.floor().clamp(max=max(0, rows - 2)), col.floor().clamp(max=max(0, cols - 2))
+    down, right = row - top, col - left
+    flat, total = maps.flatten(3), torch.zeros_like(maps)
+    for step_down, step_right in product((0, 1), repeat=2):
+        place_row = (top + step_down).clamp(max=rows - 1)
+        places = place_row * cols + (left + step_right).clamp(max=cols - 1)
+        weight = (down if step_down else 1 - down) * (right if step_right else 1 - right)
+        index = places.long().flatten(2)[:, :, None].expand(*maps.shape[:3], -1)
+        total = total + weight[:, :, None] * flat.gather(3, index).reshape(maps.shape)
+    return total

@@ -1,9 +1,10 @@
 """The network: a stack of cells, and a readout that makes a forecast of its uppermost states.
 
 With the readout `frame` the network paints the next frame and goes on from its own output, as the
-report's did. With `motion` and `cascade` it is given the last frame carried on to each lead time,
-with noise, and says how to change it (`cascade`). `Network.plain` is the definition, cell by cell;
-`Network.forward` computes the same by the fast path in `bptt`.
+report's did. With `motion` and `cascade` it sees how the frames of the context change while they
+move, and says how the last one, carried on, changes until each lead time (`cascade`).
+`Network.plain` is the definition, cell by cell; `Network.forward` computes the same by the fast
+path in `bptt`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from convlstm.model.basis import basis_of, inputs_of
 from convlstm.model.bptt import unroll
 from convlstm.model.cascade import Cascade
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
@@ -62,10 +64,10 @@ class Network(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         flat = a.cell == "lstm"
-        self.cascade = None if a.readout == "frame" else Cascade(a.scales)
+        self.cascade = None if a.readout == "frame" else Cascade(a.scales, a.patch_size)
         entering, leaving = a.channels, a.channels
         if self.cascade is not None:
-            entering += self.cascade.inputs
+            entering = inputs_of(a.channels)
             leaving = self.cascade.maps_per_channel * a.channels // a.patch_size**2
         pixels = a.rows * a.cols
         inputs = (entering * pixels if flat else entering, *a.hidden_channels)
@@ -163,7 +165,7 @@ class Network(nn.Module):
             context: folded true frames in [0, 1].
             mask: of measured pixels.
             leads: the number of lead times.
-            white: noise of some members at a time, as `cascade.draw_noise` yields it.
+            white: noise of some members at a time, as `noise.draw_noise` yields it.
             dtype: as in `forward`.
 
         Yields:
@@ -171,12 +173,12 @@ class Network(nn.Module):
         """
         assert self.cascade is not None
         patch_size = self.architecture.patch_size
-        basis = self.cascade.basis(unfold(context, patch_size), unfold(mask, patch_size), leads)
+        pixels, measured = unfold(context, patch_size), unfold(mask, patch_size)
+        basis = basis_of(pixels, measured, leads, self.cascade.scales)
+        fed = torch.ones(basis.inputs.shape[:2], dtype=torch.bool, device=context.device)
+        maps = self(basis.inputs, fed, dtype)[:, -leads:]
         for some in white:
-            noise = self.cascade.noise(some.to(context.device), basis.ways)
-            inputs = self.cascade.entering(context, mask, basis, noise)
-            fed = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
-            yield self.cascade(self(inputs, fed, dtype)[:, -leads:], basis, noise)
+            yield self.cascade(maps, basis, some.to(context.device))
 
     def _zero_state(self, frames: Tensor, hidden: int) -> State:
         grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size

@@ -1,12 +1,12 @@
-"""The build of patches.h5 from frames.h5: checked and folded tiles, and an index of windows."""
+"""The build of patches.h5 from frames.h5: checked frames, and an index of windows in them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int, Num, UInt
 
 from convlstm.ingest import times
 from convlstm.patch.folding import Geometry, tile_corners
@@ -24,22 +24,39 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Sequence
+from convlstm.storage.patches import Window
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
 BLOCK_BYTES = 2**25  # of frames that are in memory at once
 
 
+class Block(NamedTuple):
+    """Successive frames of a sequence from frame `start` on, and their measured and wet pixels."""
+
+    start: int
+    frames: Num[np.ndarray, "time channel row col"]
+    mask: Bool[np.ndarray, "time channel row col"]
+    wet: Bool[np.ndarray, "time channel row col"]
+
+
 class Tile(NamedTuple):
-    """A stored tile of one sequence: its corner in the frame, and its first row in patches.h5.
+    """A tile of one sequence: its corner in the frame.
 
     `measured` and `wet` count such pixels in each frame of the tile.
     """
 
     row: int
     col: int
-    first: int
     measured: Int[np.ndarray, " time"]
     wet: Int[np.ndarray, " time"]
+
+    def add(self, block: Block, geometry: Geometry) -> None:
+        """Count the pixels of a block in this tile."""
+        times = slice(block.start, block.start + len(block.frames))
+        rows = slice(self.row, self.row + geometry.rows)
+        cols = slice(self.col, self.col + geometry.cols)
+        self.measured[times] = block.mask[..., rows, cols].sum(axis=(1, 2, 3))
+        self.wet[times] = block.wet[..., rows, cols].sum(axis=(1, 2, 3))
 
     def holds(self, frames: slice, least_wet: float) -> bool:
         """Whether each of the frames has a measured pixel, and enough measured pixels are wet.
@@ -64,24 +81,39 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[s
     length = params.context_frames + params.forecast_frames
     spans = _spans(sequences, params, length)
     dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
-    count = sum(len(_corners(seq, geometry)) * len(seq.frames) for seq in sequences.values())
-    writer = patches_h5.Writer(target, geometry.folded_shape, dtype, count)
-    windows: dict[str, list[tuple[int, int, int, int]]] = {split: [] for split in SPLITS}
+    shapes = [sequence.frames.shape for sequence in sequences.values()]
+    writer = patches_h5.Writer(target, shapes, dtype, (geometry.rows, geometry.cols))
+    windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
     faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
-        for tile in _append_tiles(sequence, writer, geometry, params, faults):
-            for span in spans[name]:
-                least_wet = params.min_wet_fraction if span.split == "train" else 0.0
-                windows[span.split] += [
-                    (tile.first + start, number, tile.row, tile.col)
-                    for start in span.windows(length, params.stride)
-                    if tile.holds(slice(start, start + length), least_wet)
-                ]
+        tiles = _tiles(sequence, geometry)
+        for block in _blocks(sequence, dtype, params, faults):
+            writer.append(number, block.frames, _counts(block, params.patch_size))
+            for tile in tiles:
+                tile.add(block, geometry)
+        for tile, span in product(tiles, spans[name]):
+            least_wet = params.min_wet_fraction if span.split == "train" else 0.0
+            windows[span.split] += [
+                Window(start, number, tile.row, tile.col)
+                for start in span.windows(length, params.stride)
+                if tile.holds(slice(start, start + length), least_wet)
+            ]
         yield {split: len(rows) for split, rows in windows.items()}
     faults.check()
     _check_windows(windows)
     reading = hdf5.description(source)["reading"]
-    writer.finish(sequences, windows, _description(geometry, params, reading))
+    trained = _trained(spans.values())
+    writer.finish(sequences, windows, trained, _description(geometry, params, reading))
+
+
+def _trained(spans: Iterable[list[Span]]) -> list[patches_h5.Span]:
+    """Return the spans that train."""
+    return [
+        patches_h5.Span(number, span.start, span.stop)
+        for number, parts in enumerate(spans)
+        for span in parts
+        if span.split == "train"
+    ]
 
 
 def _description(geometry: Geometry, params: Patch, reading: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +129,7 @@ def _description(geometry: Geometry, params: Patch, reading: Mapping[str, Any]) 
 
 
 def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:
-    """Return the one size that all tiles have."""
+    """Return the one size that all windows have."""
     shapes = {name: sequence.frames.shape[1:] for name, sequence in sequences.items()}
     first_name, (channels, rows, cols) = next(iter(shapes.items()))
     for name, shape in shapes.items():
@@ -136,48 +168,44 @@ def _spans(sequences: Mapping[str, Sequence], params: Patch, length: int) -> dic
     return parts
 
 
-def _append_tiles(
-    sequence: Sequence,
-    writer: patches_h5.Writer,
-    geometry: Geometry,
-    params: Patch,
-    faults: Faults,
-) -> list[Tile]:
-    """Append the tiles of a sequence one after another, each with its frames in successive rows."""
+def _blocks(
+    sequence: Sequence, dtype: np.dtype[Any], params: Patch, faults: Faults
+) -> Iterator[Block]:
+    """Yield the frames of a sequence in their order, checked and as they are stored."""
     scaling = params.scaling()
-    time, corners = len(sequence.frames), _corners(sequence, geometry)
-    base = writer.grow(len(corners) * time)
-    tiles = [
-        Tile(row, col, base + number * time, np.zeros(time, np.int64), np.zeros(time, np.int64))
-        for number, (row, col) in enumerate(corners)
-    ]
-    step = max(1, BLOCK_BYTES * time // sequence.frames.nbytes)
-    for start in range(0, time, step):
-        block = sequence.frames[start : start + step]
-        for offset, frame in enumerate(block):
+    step = max(1, BLOCK_BYTES * len(sequence.frames) // sequence.frames.nbytes)
+    for start in range(0, len(sequence.frames), step):
+        frames = sequence.frames[start : start + step]
+        for offset, frame in enumerate(frames):
             with faults.collected():
-                block[offset] = scaling.check(frame, where=sequence.label(start + offset))
-        stop = start + len(block)
-        mask = ~scaling.is_missing(block)
-        wet = mask & (block > params.wet_threshold)
-        if not mask.all() and block.dtype != writer.dtype and writer.dtype.kind == "f":
-            block = block.astype(writer.dtype)  # in which -999.9 is another number
-            block[~mask] = scaling.missing_value[0]
-        for row, col, first, measured_pixels, wet_pixels in tiles:
-            area = np.s_[..., row : row + geometry.rows, col : col + geometry.cols]
-            measured_pixels[start:stop] = mask[area].sum(axis=(1, 2, 3))
-            wet_pixels[start:stop] = wet[area].sum(axis=(1, 2, 3))
-            writer.write(first + start, geometry.fold(block[area]))
-    return tiles
+                frames[offset] = scaling.check(frame, where=sequence.label(start + offset))
+        mask = ~scaling.is_missing(frames)
+        wet = mask & (frames > params.wet_threshold)
+        if not mask.all() and frames.dtype != dtype and dtype.kind == "f":
+            frames = frames.astype(dtype)  # in which -999.9 is another number
+            frames[~mask] = scaling.missing_value[0]
+        yield Block(start, frames, mask, wet)
 
 
-def _corners(sequence: Sequence, geometry: Geometry) -> list[tuple[int, int]]:
-    """Return row and column of the corner of each tile."""
-    height, width = sequence.frames.shape[-2:]
-    return list(product(tile_corners(height, geometry.rows), tile_corners(width, geometry.cols)))
+def _counts(block: Block, patch_size: int) -> UInt[np.ndarray, "time kind patch_row patch_col"]:
+    """Count the measured and the wet pixels of each patch."""
+    _, channels, rows, cols = block.frames.shape
+    geometry = Geometry(channels, rows, cols, patch_size)
+    kind = np.min_scalar_type(channels * patch_size**2)
+    counted = (block.mask, block.wet)
+    return np.stack([geometry.fold(part).sum(axis=1, dtype=kind) for part in counted], axis=1)
 
 
-def _check_windows(windows: patches_h5.WindowRows) -> None:
+def _tiles(sequence: Sequence, geometry: Geometry) -> list[Tile]:
+    """Return the tiles that cover the frames of a sequence, with nothing counted yet."""
+    time, *_, height, width = sequence.frames.shape
+    corners = product(tile_corners(height, geometry.rows), tile_corners(width, geometry.cols))
+    return [
+        Tile(row, col, np.zeros(time, np.int64), np.zeros(time, np.int64)) for row, col in corners
+    ]
+
+
+def _check_windows(windows: Mapping[str, list[Window]]) -> None:
     for split, rows in windows.items():
         if not rows:
             raise BadInput(

@@ -15,15 +15,29 @@ from convlstm.scores.score import Score
 # Colours of Okabe and Ito, which the colour-blind can tell apart; in grey, the lines tell.
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "model": {"color": "#0072B2", "linewidth": 2.5},
+    "pm_mean": {"color": "#56B4E9", "linewidth": 2},
+    "member": {"color": "#E69F00", "linestyle": (0, (3, 1))},
     "persistence": {"color": "#D55E00", "linestyle": "--"},
     "advection": {"color": "#009E73", "linestyle": "-."},
+    "smoothed": {"color": "#009E73", "linestyle": (0, (8, 2))},  # the twin of advection
     "climatology": {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "zeros": {"color": "0.5", "linestyle": ":"},
     "truth": {"color": "black", "linewidth": 1},
 }
-MARKERS = {"model": "o", "persistence": "s", "advection": "^", "climatology": "D", "zeros": "x"}
+MARKERS = {
+    "model": "o",
+    "pm_mean": "v",
+    "member": "P",
+    "persistence": "s",
+    "advection": "^",
+    "smoothed": "<",
+    "climatology": "D",
+    "zeros": "x",
+}
 DPI = 100
+LEGEND_INCHES = 1.45  # of the width of a figure, for each of its lines
 COLUMNS = 4  # of panels in the chart of all scores
+NEAR_1_TOP = 2.5  # of their axes; what is further off would press the others together
 
 VALIDATION_CURVES = {
     "valid_loss": "mse",
@@ -48,6 +62,10 @@ def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
             "Events found against alarms that were right; up and to the right is better",
             performance(tables["by_threshold"]),
         ),
+        "reliability": (
+            "Events that came true against their forecast probability; right is the diagonal",
+            reliability(tables["reliability"]),
+        ),
         "scale_skill": ("Fractions skill score by scale", scale_skill(tables["by_scale"])),
         "spectra": ("Power by wavelength: below the truth is blurred", spectra(tables["spectrum"])),
         "sharpness_by_truth": (
@@ -55,6 +73,11 @@ def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
             sharpness(by_lead, baselines),
         ),
     }
+    if tables["ranks"]["rank"].max() > 1:
+        charts["rank_histogram"] = (
+            "Rank of the truth among the members; right is each as frequent",
+            rank_histogram(tables["ranks"]),
+        )
     curves = training_curves(tables["training"])
     return charts | {name: (f"Training: {name}", curve) for name, curve in curves.items()}
 
@@ -67,6 +90,22 @@ def means(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> dict[str, dict[str,
         .to_dict()
         for name, table in _forecasters(by_lead, baselines)
     }
+
+
+def means_of_events(
+    by_threshold: pd.DataFrame,
+) -> dict[float, tuple[int, dict[str, dict[str, float]]]]:
+    """Return for each threshold the number of events, and for each forecaster the mean scores.
+
+    They are over the lead times at which they are defined.
+    """
+    found = {}
+    for threshold, table in by_threshold.groupby("threshold"):
+        own = {str(name): rows for name, rows in table.groupby("forecaster", sort=False)}
+        keys = [score.key for score in families.BY_THRESHOLD]
+        means = {name: rows[keys].mean().to_dict() for name, rows in own.items()}
+        found[float(threshold)] = int(own["model"]["events"].sum()), means
+    return found
 
 
 def training_curves(table: pd.DataFrame) -> dict[str, Figure]:
@@ -98,7 +137,8 @@ def _curve(table: pd.DataFrame, column: str, label: str, score: Score) -> Figure
 def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """Draw a panel per score: its value against lead time, one line for each forecaster.
 
-    A score that no forecaster has, as the spread where there is no ensemble, gets none.
+    A score that no forecaster has, as the spread where there is no ensemble, gets none. Where 1 is
+    right the axis ends at `NEAR_1_TOP`.
     """
     everyone = pd.concat([by_lead, baselines])
     drawn = [
@@ -115,6 +155,8 @@ def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
         if score.better == "near the truth's":
             truth = by_lead[f"truth_{score.key}"]
             axes.plot(by_lead["lead"], truth, label="truth", **STYLES["truth"])
+        if score.better == "near 1":
+            axes.set_ylim(top=min(axes.get_ylim()[1], NEAR_1_TOP))
         _label(axes, "lead time (frames)", _with_unit(score))
         axes.set_title(f"better: {score.better}", fontsize=8, loc="right")
     for axes in panels[len(drawn) :]:
@@ -145,8 +187,61 @@ def performance(by_threshold: pd.DataFrame) -> Figure:
             if np.isfinite(x + y):
                 axes.annotate(f"{limit:g}", (x, y), (4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(0, 1))
+    events = (sums["hits"] + sums["misses"]).items()
+    axes.set_title(", ".join(_events(limit, count) for limit, count in events), fontsize=8)
     _label(axes, "success ratio (1 - FAR)", "probability of detection")
     axes.legend(fontsize=8)
+    return figure
+
+
+def reliability(table: pd.DataFrame) -> Figure:
+    """Draw a panel per threshold: the share of events against their forecast probability.
+
+    It has a point for each forecaster and probability, over all lead times, and below it how often
+    each was forecast. Right is the diagonal; the dotted line is the share of events in all pixels.
+    """
+    thresholds = table["threshold"].unique()
+    figure = Figure(figsize=(4 * len(thresholds), 5.5), layout="constrained")
+    grid = figure.subplots(2, len(thresholds), squeeze=False, sharex=True, height_ratios=(3, 1))
+    for (axes, below), threshold in zip(grid.T, thresholds, strict=True):
+        at_threshold = table[table["threshold"] == threshold]
+        for name, rows in at_threshold.groupby("forecaster", sort=False):
+            sums = rows.groupby("probability")[["forecasts", "events"]].sum()
+            style = {**STYLES[str(name)], "marker": MARKERS[str(name)], "markersize": 4}
+            axes.plot(sums.index, sums["events"] / sums["forecasts"], label=name, **style)
+            below.plot(sums.index, sums["forecasts"].where(sums["forecasts"] > 0), **style)
+        events, pixels = sums["events"].sum(), sums["forecasts"].sum()
+        axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
+        axes.axhline(events / pixels, color="0.5", linestyle=":", linewidth=0.8)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axes.set_title(_events(threshold, events), fontsize=10)
+        below.set_yscale("log")
+        _label(axes, "", "share of events")
+        _label(below, "forecast probability", "forecasts")
+    _one_legend(figure, grid[0])
+    return figure
+
+
+def rank_histogram(ranks: pd.DataFrame) -> Figure:
+    """Draw how frequent each rank of the truth is: bars over all lead times, a line for drawn ones.
+
+    Right is the dashed line. Forecasters of one member have no panel.
+    """
+    largest = ranks.groupby("forecaster", sort=False)["rank"].max()
+    figure, panels = _row_of_panels(len(largest[largest > 1]))
+    for axes, name in zip(panels, largest.index[largest > 1], strict=True):
+        own = ranks[ranks["forecaster"] == name]
+        pixels = own.pivot(index="rank", columns="lead", values="pixels")
+        whole = pixels.sum(axis=1)
+        style = {"color": STYLES[name]["color"], "alpha": 0.5}
+        axes.bar(whole.index, whole / whole.sum(), label="all lead times", **style)
+        for lead, line in zip((pixels.columns[0], pixels.columns[-1]), ("-", ":"), strict=True):
+            of_lead = pixels[lead] / pixels[lead].sum()
+            axes.plot(of_lead, color="black", linestyle=line, marker=".", label=f"lead {lead}")
+        axes.axhline(1 / len(pixels), color="0.4", linestyle="--")
+        axes.set_title(name)
+        _label(axes, "members below the truth", "share of pixels")
+    _one_legend(figure, panels)
     return figure
 
 
@@ -157,9 +252,10 @@ def scale_skill(by_scale: pd.DataFrame) -> Figure:
     for axes, threshold in zip(panels, thresholds, strict=True):
         at_threshold = by_scale[by_scale["threshold"] == threshold]
         for name, table in at_threshold.groupby("forecaster", sort=False):
-            means = table.groupby("scale")["fss"].mean()
+            by_one = table.groupby("scale")
+            means = by_one["fss"].mean()
             axes.plot(means.index, means, label=name, marker=".", **STYLES[str(name)])
-        axes.set(ylim=(-0.02, 1.02), title=f"events of at least {threshold:g}")
+        axes.set(ylim=(-0.02, 1.02), title=_events(threshold, by_one["events"].sum().iloc[0]))
         _label(axes, "scale (pixels)", "FSS")
     _one_legend(figure, panels)
     return figure
@@ -207,6 +303,10 @@ def _forecasters(
         yield str(name), table
 
 
+def _events(threshold: Any, count: Any) -> str:
+    return f"{count:,.0f} events of at least {threshold:g}"
+
+
 def _row_of_panels(count: int) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(4 * count, 4), layout="constrained")
     return figure, list(figure.subplots(1, count, squeeze=False).flat)
@@ -228,4 +328,5 @@ def _one_legend(figure: Figure, panels: Iterable[Axes]) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, handle)
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=len(lines))
+    columns = max(1, int(figure.get_figwidth() / LEGEND_INCHES))
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=columns)

@@ -1,11 +1,11 @@
 """The page that shows a whole run; it works offline, on a phone and in the dark."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from convlstm.scores.families import ALL, BY_LEAD
+from convlstm.scores.families import ALL, BY_LEAD, BY_THRESHOLD
 from convlstm.scores.score import Row, Score
 
 STYLE = """
@@ -21,12 +21,26 @@ td.best { background: var(--mark); font-weight: 600; }
 dt { font-weight: 600; margin-top: .5rem; } dd { margin-left: 1rem; }
 """
 COLUMNS = tuple(score for score in BY_LEAD if score.better is not None)
+FORECASTERS = {
+    "model": "the network; of an ensemble its mean, and in CRPS, spread / skill, rank deviation, "
+    "variogram score, Brier score and ROC area all its members",
+    "pm_mean": "the probability-matched mean of the ensemble: the members' values, put where the "
+    "mean ranks them (Ebert 2001)",
+    "member": "one member of the ensemble",
+    "zeros": "0 everywhere",
+    "persistence": "the last frame stays",
+    "advection": "the last frame is carried on by the motion of the input",
+    "smoothed": "the same, blurred and shrunk with lead time by least squares on training windows",
+    "climatology": "the mean frame of training",
+}
+"""The names of forecasters in the tables, and what each of them forecasts."""
 
 
 def page(
     run: Mapping[str, Any],
     means: Mapping[str, Row],
     pictures: Sequence[tuple[str, str, bytes]],
+    events: Mapping[float, tuple[int, Mapping[str, Row]]],
 ) -> str:
     """Return the HTML text.
 
@@ -34,16 +48,20 @@ def page(
         run: the `params` that were used, `data` and `device`, as forecasts.h5 describes them.
         means: for each forecaster, the model first, the mean over lead times of each score.
         pictures: file name, caption and content of each picture, in their order.
+        events: for each threshold the number of true events, and the means of its scores as in
+            `means`.
     """
     parts = [
         "<h1>Forecasts of a ConvLSTM beside the baselines</h1>",
         f"<p>{escape(_data(run))}</p>",
         _params(run["params"]),
         "<h2>Scores on the test windows, mean over lead times</h2>",
-        _table(means),
+        _table("scores", means, COLUMNS),
+        *(_events(threshold, *found) for threshold, found in events.items()),
+        "<p>The best of each column is marked.</p>",
         *(_figure(*picture) for picture in pictures),
         "<h2>The scores</h2>",
-        _definitions(),
+        _definitions(means),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -81,22 +99,30 @@ def _shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-def _table(means: Mapping[str, Row]) -> str:
+def _events(threshold: float, count: int, means: Mapping[str, Row]) -> str:
+    return (
+        f"<h3>Events of at least {threshold:g}: {count:,} pixels of all lead times</h3>"
+        + _table(f"events-{threshold:g}", means, BY_THRESHOLD)
+    )
+
+
+def _table(name: str, means: Mapping[str, Row], columns: Sequence[Score]) -> str:
     head = "".join(
-        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in COLUMNS
+        f'<th title="better: {score.better}">{_heading(score)}</th>' for score in columns
     )
     rows = ""
-    best = {score.key: _best(score, means) for score in COLUMNS}
-    for name, row in means.items():
+    best = {score.key: _best(score, means) for score in columns}
+    for forecaster, row in means.items():
         cells = "".join(
             f'<td data-column="{score.key}" data-value="{row[score.key]:.8g}"'
-            f"{' class=best' if name in best[score.key] else ''}>{_number(row[score.key])}</td>"
-            for score in COLUMNS
+            f"{' class=best' if forecaster in best[score.key] else ''}>{_number(row[score.key])}"
+            "</td>"
+            for score in columns
         )
-        rows += f"<tr><td>{escape(name)}</td>{cells}</tr>"
+        rows += f"<tr><td>{escape(forecaster)}</td>{cells}</tr>"
     return (
-        f'<div class="scroll"><table id="scores"><tr><th>forecaster</th>{head}</tr>{rows}</table>'
-        "</div><p>The best of each column is marked.</p>"
+        f'<div class="scroll"><table id="{name}"><tr><th>forecaster</th>{head}</tr>{rows}</table>'
+        "</div>"
     )
 
 
@@ -127,15 +153,16 @@ def _figure(name: str, caption: str, content: bytes) -> str:
     )
 
 
-def _definitions() -> str:
+def _definitions(forecasters: Container[str]) -> str:
     entries = "".join(
         f"<dt>{score.label} (better: {score.better})</dt><dd>{escape(score.meaning)}"
         f"{f', in {score.unit}' if score.unit == 'data units' else ''}</dd>"
         for score in ALL
         if score.better is not None
     )
-    return (
-        f"<dl>{entries}</dl><p>zeros: 0 everywhere. persistence: the last frame stays. advection: "
-        "the last frame is carried on by the motion of the input. climatology: the mean frame of "
-        "training.</p>"
+    names = "".join(
+        f"<dt>{name}</dt><dd>{escape(meaning)}</dd>"
+        for name, meaning in FORECASTERS.items()
+        if name in forecasters
     )
+    return f"<dl>{entries}</dl><h2>The forecasters</h2><dl>{names}</dl>"

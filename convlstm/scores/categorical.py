@@ -25,6 +25,11 @@ class Counts(NamedTuple):
     correct_negatives: Cells
 
     @property
+    def events(self) -> Cells:
+        """The pixels with a true event, on which the scores rest."""
+        return np.asarray(self.hits + self.misses)
+
+    @property
     def total(self) -> Cells:
         """All pixels."""
         return np.asarray(self.hits + self.misses + self.false_alarms + self.correct_negatives)

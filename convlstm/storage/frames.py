@@ -52,7 +52,7 @@ def append_sequence(
     for first in frames:
         if dataset is None:
             dataset = hdf5.growing(
-                file["sequences"], key, first.shape, first.dtype, frames_per_chunk=1
+                file["sequences"], key, first.shape, first.dtype, chunks=(1, *first.shape)
             )
             hdf5.set_text(dataset, "name", name)
         more = islice(frames, BYTES_PER_WRITE // first.nbytes)

@@ -185,18 +185,18 @@ def growing(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     *,
-    frames_per_chunk: int,
+    chunks: tuple[int, ...],
 ) -> h5py.Dataset:
     """Create an empty dataset of frames of `shape` that can grow along its first axis.
 
-    It is not compressed: gzip makes reading 3 to 10 times slower and the frames of a camera hardly
-    smaller.
+    A chunk is read as a whole. It is not compressed: gzip makes reading 3 to 10 times slower and
+    the frames of a camera hardly smaller.
     """
     return group.create_dataset(
         name,
         (0, *shape),
         dtype,
         maxshape=(None, *shape),
-        chunks=(frames_per_chunk, *shape),
+        chunks=chunks,
         fletcher32=True,
     )

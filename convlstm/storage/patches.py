@@ -1,10 +1,12 @@
 """The layout of patches.h5, which patch writes, and train and evaluate read.
 
-frames                 (frame, channel, row, col) folded raw values, tile after tile
 sequences              the names of the sequences
-windows/train ...      validation, test: a `WINDOW` row for each window, an index into frames
+frames/000000 ...      (time, channel, row, col) raw values of each sequence, all in one type
+counts/000000 ...      (time, kind, row, col) measured and wet pixels of each patch of its frames
+windows/train ...      validation, test: a `Window` in each row, the grid's
+spans                  a `Span` in each row, of frames without a gap that train
 
-The description holds the geometry of a frame, its scaling, the params of the data stages, the
+The description holds the geometry of a window, its scaling, the params of the data stages, the
 lengths of context and forecast, and a `fingerprint` of all the data.
 """
 
@@ -14,74 +16,138 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Num, Shaped, UInt
 
 from convlstm.runtime.files import check_room, to_text
 from convlstm.storage import hdf5
 
+
+class Window(NamedTuple):
+    """Successive frames of a tile, from frame `start` of the sequence with this number on.
+
+    `row` and `col` are the corner of the tile, in pixels.
+    """
+
+    start: int
+    sequence: int
+    row: int
+    col: int
+
+
+class Span(NamedTuple):
+    """The frames [start, stop) of the sequence with this number."""
+
+    sequence: int
+    start: int
+    stop: int
+
+
 WINDOW = np.dtype([("start", "i8"), ("sequence", "i4"), ("row", "i4"), ("col", "i4")])
-"""start: first row in frames; sequence: index of its name; row, col: corner of the tile, pixels."""
+SPAN = np.dtype([("sequence", "i4"), ("start", "i8"), ("stop", "i8")])
 
 FRAMES_PER_CHUNK = 4
 """A window of 20 frames reads 5 or 6 chunks; chunks of 64 would read 3 times what it needs."""
 
-WindowRows = Mapping[str, list[tuple[int, int, int, int]]]
-"""For each split, the `WINDOW` of each of its windows."""
+MEASURED, WET = range(2)
+"""The kinds of pixels that are counted."""
 
 
 class Patches(NamedTuple):
-    """The contents of an open patches.h5; only `frames` is still on the disk."""
+    """The contents of an open patches.h5; `frames` and `counts` are still on the disk."""
 
-    frames: hdf5.Dataset
     sequences: list[str]
+    frames: list[hdf5.Dataset]
+    counts: list[hdf5.Dataset]
     windows: dict[str, Shaped[np.ndarray, " window"]]
+    spans: list[Span]
     description: dict[str, Any]
 
 
 def read(file: hdf5.File) -> Patches:
     """Return the frames, the index and the description of an open patches.h5."""
     return Patches(
-        file["frames"],
         hdf5.texts(file["sequences"]),
+        list(file["frames"].values()),
+        list(file["counts"].values()),
         {split: rows[:] for split, rows in file["windows"].items()},
+        [Span(*row) for row in file["spans"][:].tolist()],
         hdf5.description(file),
     )
 
 
 class Writer:
-    """Writes a new patches.h5 with `count` frames of `shape` (channel, row, col).
+    """Writes a new patches.h5 of sequences of these shapes (time, channel, row, col).
+
+    Args:
+        file: the new file.
+        shapes: of the frames of each sequence.
+        dtype: of all frames.
+        tile: rows and columns of a window, in pixels.
 
     Raises:
         TooSmallError: the disk has no room for them; `hdf5.create` turns this into a `NoRoom`.
     """
 
     def __init__(
-        self, file: hdf5.New, shape: tuple[int, ...], dtype: np.dtype[Any], count: int
+        self,
+        file: hdf5.New,
+        shapes: Iterable[tuple[int, ...]],
+        dtype: np.dtype[Any],
+        tile: tuple[int, int],
     ) -> None:
-        check_room(file.folder, count * math.prod(shape) * dtype.itemsize)
+        check_room(file.folder, sum(map(math.prod, shapes)) * dtype.itemsize)
         self.dtype = dtype
-        self._file = file
-        self._frames = hdf5.growing(file, "frames", shape, dtype, frames_per_chunk=FRAMES_PER_CHUNK)
-        self._hash = sha256(dtype.str.encode())
+        self._file, self._tile = file, tile
+        self._sums = {"frames": sha256(dtype.str.encode()), "counts": sha256()}
 
-    def grow(self, count: int) -> int:
-        """Make room for more frames; returns the row of the first of them."""
-        first = len(self._frames)
-        self._frames.resize(first + count, axis=0)
-        return first
-
-    def write(self, first: int, frames: Num[np.ndarray, "time channel row col"]) -> None:
-        """Write `frames` from row `first` on."""
-        self._frames[first : first + len(frames)] = frames
+    def append(
+        self,
+        sequence: int,
+        frames: Num[np.ndarray, "time channel row col"],
+        counts: UInt[np.ndarray, "time kind patch_row patch_col"],
+    ) -> None:
+        """Append the next frames of the sequence with this number, and what is counted in them."""
+        for kind, block in (("frames", frames.astype(self.dtype, copy=False)), ("counts", counts)):
+            dataset = self._dataset(kind, sequence, block)
+            first = len(dataset)
+            dataset.resize(first + len(block), axis=0)
+            dataset[first:] = block
+            self._sums[kind].update(np.ascontiguousarray(block).data)
         self._file.check()
-        self._hash.update(np.ascontiguousarray(frames, self.dtype).data)
 
     def finish(
-        self, sequences: Iterable[str], windows: WindowRows, description: Mapping[str, Any]
+        self,
+        sequences: Iterable[str],
+        windows: Mapping[str, list[Window]],
+        spans: list[Span],
+        description: Mapping[str, Any],
     ) -> None:
         """Write the index and the description, with the SHA-256 of all that was written."""
         hdf5.write_texts(self._file, "sequences", sequences)
         for split, rows in windows.items():
             hdf5.write_array(self._file, f"windows/{split}", np.array(rows, WINDOW))
-        self._hash.update(to_text({"facts": description, "windows": windows}).encode())
-        hdf5.describe(self._file, **description, fingerprint=self._hash.hexdigest())
+        hdf5.write_array(self._file, "spans", np.array(spans, SPAN))
+        facts = {
+            "facts": description,
+            "windows": windows,
+            "spans": spans,
+            "shapes": [dataset.shape for dataset in self._file["frames"].values()],
+            **{kind: sums.hexdigest() for kind, sums in self._sums.items()},
+        }
+        fingerprint = sha256(to_text(facts).encode()).hexdigest()
+        hdf5.describe(self._file, **description, fingerprint=fingerprint)
+
+    def _dataset(self, kind: str, sequence: int, block: np.ndarray) -> hdf5.Dataset:
+        """Return the dataset of a sequence, which is made for its first block.
+
+        A tile may begin anywhere in a larger frame. There a chunk is half as high and half as wide
+        as a tile, which so touches three of them a side, and seldom a pixel that it does not need.
+        """
+        group, key = self._file.require_group(kind), f"{sequence:06d}"
+        if key in group:
+            return group[key]
+        shape, sides = block.shape[1:], block.shape[2:]
+        if kind == "frames" and sides != self._tile:
+            sides = tuple(-(-side // 2) for side in self._tile)
+        chunks = (FRAMES_PER_CHUNK, shape[0], *sides)
+        return hdf5.growing(group, key, shape, block.dtype, chunks=chunks)

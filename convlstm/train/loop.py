@@ -6,6 +6,7 @@ A forecast is free if no true frame is fed after the context.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +15,6 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from convlstm.model.batches import Batch, Batches
-from convlstm.model.cascade import draw_noise
 from convlstm.model.device import (
     explain_out_of_memory,
     training_dtype,
@@ -22,10 +22,13 @@ from convlstm.model.device import (
 )
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
+from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
 from convlstm.scores import ensemble
 from convlstm.scores.frame import LeadMeans
+from convlstm.train.budget import Budget, has_patience
+from convlstm.train.drawing import Drawing
 from convlstm.train.losses import masked_crps, masked_mae, masked_mse
 from convlstm.train.params import Train
 from convlstm.train.schedules import (
@@ -123,10 +126,11 @@ class Training:
             batches.forecast_frames,
             params=params.model_dump(),
         )
-        self.steps_per_epoch = -(-batches.count("train") // params.batch_size)
-        self.iterations = params.epochs * self.steps_per_epoch
+        self.drawing = Drawing(batches, params)
+        self.steps_per_epoch = self.drawing.steps
+        self.budget = Budget(params, self.steps_per_epoch)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.lr)
-        self.scheduler = learning_rate(self.optimizer, params, self.iterations)
+        self.scheduler = learning_rate(self.optimizer, params, self.budget.total)
         self.generator = torch.Generator().manual_seed(params.seed)
         self.iteration, self.skipped = 0, 0
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
@@ -135,7 +139,7 @@ class Training:
         self._best_score, self._best = float("inf"), self._weights()
 
     def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
-        """Train, and yield each epoch when it is done.
+        """Train, and yield each epoch when it is done; the last may be cut short by the budget.
 
         After the last epoch the model holds the weights of the best one, which has the lowest
         validation CRPS, or MSE if that is the loss.
@@ -149,15 +153,12 @@ class Training:
                 validation score, is infinite or not a number.
             NoRoom: the memory is too small.
         """
-        while (number := len(self.finished) + 1) <= self.params.epochs:
-            order = self.batches.shuffled(
-                "train",
-                self.params.batch_size,
-                seed=self.params.seed,
-                epoch=number,
-                done=self.iteration - (number - 1) * self.steps_per_epoch,
-            )
-            for batch in order:
+        self.budget.start()
+        while not self._has_ended():
+            number = len(self.finished) + 1
+            done = self.iteration - (number - 1) * self.steps_per_epoch
+            order = self.drawing.epoch(number, done=done)
+            for batch in takewhile(lambda _: self.budget.is_left(self.iteration), order):
                 with explain_out_of_memory(
                     self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY
                 ):
@@ -191,6 +192,7 @@ class Training:
             "generator": self.generator.get_state(),
             "finished": [asdict(epoch) for epoch in self.finished],
             "best": self._best,
+            "seconds": self.budget.seconds,
             **{name: getattr(self, name) for name in PLAIN_STATE},
         }
 
@@ -202,7 +204,7 @@ class Training:
         self.scheduler.load_state_dict(state["scheduler"])
         self.generator.set_state(state["generator"])
         self.finished = [Epoch(**epoch) for epoch in state["finished"]]
-        self._best = state["best"]
+        self._best, self.budget.seconds = state["best"], state["seconds"]
         for name in PLAIN_STATE:
             setattr(self, name, state[name])
 
@@ -214,7 +216,8 @@ class Training:
         Raises:
             NonFinite: params allow no more such steps.
         """
-        probability = sampling_probability(100 * self.iteration / self.iterations, self.params)
+        percent = 100 * self.budget.spent(self.iteration) / self.budget.total
+        probability = sampling_probability(percent, self.params)
         self._last = (float(self.optimizer.param_groups[0]["lr"]), probability.forecast)
         frames, mask = batch.frames.to(self.device), batch.mask.to(self.device)
         if self.params.readout == "frame":
@@ -229,9 +232,9 @@ class Training:
         if not finite:
             self._skip(loss.item(), norm.item())
         self.optimizer.step()
-        self.scheduler.step()
         self.averaged.update_parameters(self.network)
         self.iteration += 1
+        self._go_on()
         return loss.item() * self.batches.geometry.pixels if finite else float("nan")
 
     def _loss_of_frames(self, frames: Tensor, mask: Tensor, probability: Probability) -> Tensor:
@@ -285,18 +288,35 @@ class Training:
         """Validate, and keep the weights if they are the best so far."""
         mean = sum(self._losses) / len(self._losses) if self._losses else float("nan")
         epoch = Epoch(number, *self._last, mean, self._validation())
-        key = "mse" if self.params.loss == "mse" else "crps"
-        score = epoch.validation[key]
+        score = epoch.validation[self._score_key]
         if not math.isfinite(score):
             raise NonFinite(
-                f"epoch {number}: the validation {key.upper()} is {score}; lower lr, or set or "
-                f"lower gradient_clip"
+                f"epoch {number}: the validation {self._score_key.upper()} is {score}; lower lr, "
+                f"or set or lower gradient_clip"
             )
         if score < self._best_score:
             self._best_score, self._best = score, self._weights()
         self.finished.append(epoch)
         self._losses = []
+        self._go_on()
         return epoch
+
+    def _go_on(self) -> None:
+        """Let the learning rate follow the budget, after a step or a validation."""
+        self.budget.count_time()
+        while self.scheduler.last_epoch < self.budget.spent(self.iteration):
+            self.scheduler.step()
+
+    @property
+    def _score_key(self) -> str:
+        """The validation score that chooses the weights."""
+        return "mse" if self.params.loss == "mse" else "crps"
+
+    def _has_ended(self) -> bool:
+        """Whether budget or patience are at their end, and all steps are in a finished epoch."""
+        scores = [epoch.validation[self._score_key] for epoch in self.finished]
+        goes_on = self.budget.is_left(self.iteration) and has_patience(scores, self.params.patience)
+        return len(self.finished) * self.steps_per_epoch >= self.iteration and not goes_on
 
     def _validation(self) -> dict[str, float]:
         members = 1 if self.params.members == 1 else VALIDATION_MEMBERS

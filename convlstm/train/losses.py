@@ -1,16 +1,18 @@
 """The losses that training minimises, over measured pixels only."""
 
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 ALPHA = 0.95  # of the almost fair CRPS: 1 is fair, and with two members lets them part for nothing
 BLOCKS_PIXELS = (1, 4, 16)
-"""Sides of the squares whose means are scored: members that are right at single pixels only are
-neither smooth nor scattered as rain is."""
+"""Sides of the squares whose means are scored, and what a mean leaves out of the next finer ones:
+members that are right at single pixels only are neither smooth nor scattered as rain is."""
+CHANGE_WEIGHT = 0.5  # of changes in time, relative to the values
 
 
 def masked_mse(
@@ -64,22 +66,77 @@ def masked_crps(
     truth: Float[Tensor, "batch time channel row col"],
     mask: Bool[Tensor, "batch time channel row col"],
 ) -> Float[Tensor, ""]:
-    """Return the almost fair CRPS of the means of blocks, averaged over `BLOCKS_PIXELS`."""
-    weights = mask.to(truth.dtype)
-    total = truth.new_zeros(())
-    for side in BLOCKS_PIXELS:
-        own = _block_means(weights, side)
-        least = own.clamp(min=1e-6)
-        own_truth = _block_means(truth * weights, side) / least
-        own_members = _block_means(members * weights, side) / least
-        score = crps(own_members, own_truth, ALPHA) * own
-        total = total + score.sum() / own.sum().clamp(min=1e-6)
+    """Return the almost fair CRPS of the means of blocks and of the details between them.
+
+    It is the sum over `BLOCKS_PIXELS`, divided by their number. A detail is the mean of a block
+    less that of the next larger one around it, and has a CRPS of its own because an error of large
+    scale would hide it. So has, with half the weight, a change from one frame to the next, which an
+    ensemble that stands still would not have.
+    """
+    finest = Blocks(members, truth, mask.to(truth.dtype), BLOCKS_PIXELS[0])
+    total = finest.crps()
+    for side in BLOCKS_PIXELS[1:]:
+        larger = finest.larger(side)
+        total = total + larger.crps() + finest.details(larger).crps()
+        total = total + CHANGE_WEIGHT * finest.changes().crps()
+        finest = larger
     return total / len(BLOCKS_PIXELS)
 
 
+class Blocks(NamedTuple):
+    """Means of the measured pixels of squares, and how much of each is measured."""
+
+    members: Float[Tensor, "member batch time channel row col"]
+    truth: Float[Tensor, "batch time channel row col"]
+    weights: Float[Tensor, "batch time channel row col"]
+    side: int
+
+    def crps(self) -> Float[Tensor, ""]:
+        """Return the weighted mean of the almost fair CRPS; 0 if nothing is measured."""
+        score = crps(self.members, self.truth, ALPHA) * self.weights
+        return score.sum() / self.weights.sum().clamp(min=1e-6)
+
+    def larger(self, side: int) -> "Blocks":
+        """Return the blocks of a larger side, a multiple of this one."""
+        ratio = side // self.side
+        weights = _block_means(self.weights, ratio)
+        least = weights.clamp(min=1e-6)
+        return Blocks(
+            _block_means(self.members * self.weights, ratio) / least,
+            _block_means(self.truth * self.weights, ratio) / least,
+            weights,
+            side,
+        )
+
+    def details(self, larger: "Blocks") -> "Blocks":
+        """Return what these have and the larger ones around them have not."""
+        ratio = larger.side // self.side
+        return self._replace(
+            members=self.members - _repeated(larger.members, ratio, self.members.shape),
+            truth=self.truth - _repeated(larger.truth, ratio, self.truth.shape),
+        )
+
+    def changes(self) -> "Blocks":
+        """Return the changes from each frame to the next, where both are measured."""
+        return self._replace(
+            members=self.members.diff(dim=2),
+            truth=self.truth.diff(dim=1),
+            weights=self.weights[:, 1:] * self.weights[:, :-1],
+        )
+
+
 def _block_means(frames: Float[Tensor, "*lead row col"], side: int) -> Float[Tensor, "*lead _ _"]:
-    """Return the means of squares; those at the lower and right edge may be smaller."""
-    if side == 1:
-        return frames
-    flat = avg_pool2d(frames.flatten(0, -3)[:, None], side, ceil_mode=True, count_include_pad=False)
-    return flat.reshape(*frames.shape[:-2], *flat.shape[-2:])
+    """Return the means of squares; beyond the lower and right edge stand zeros."""
+    below, right = (-size % side for size in frames.shape[-2:])
+    flat = pad(frames.flatten(0, -3)[:, None], (0, right, 0, below))
+    means = avg_pool2d(flat, side)
+    return means.reshape(*frames.shape[:-2], *means.shape[-2:])
+
+
+def _repeated(
+    means: Float[Tensor, "*lead row col"], side: int, shape: tuple[int, ...]
+) -> Float[Tensor, "*lead _ _"]:
+    """Return the mean of its block at each place of `shape`."""
+    rows, cols = means.shape[-2:]
+    wide = means[..., :, None, :, None].expand(*means.shape[:-2], rows, side, cols, side)
+    return wide.reshape(*means.shape[:-2], rows * side, cols * side)[..., : shape[-2], : shape[-1]]

@@ -55,6 +55,28 @@ class Sampling(Group):
     sampling_reverse_alpha_percent: PositivePercent
 
 
+def one_limit_is_set(epochs: int | None, steps: int | None, minutes: Number | None) -> str | None:
+    """Ask for one length of the run, to which its schedules are scaled."""
+    limits = {"epochs": epochs, "steps": steps, "minutes": minutes}
+    if sum(limit is not None for limit in limits.values()) == 1:
+        return None
+    shown = ", ".join(
+        f"{key} = {'null' if limit is None else limit}" for key, limit in limits.items()
+    )
+    return f"{shown}: exactly one must be set; set the others to null"
+
+
+class Limits(Group):
+    """When training ends."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (one_limit_is_set,)
+
+    epochs: Count | None
+    steps: Count | None
+    minutes: Positive | None
+    patience: Count | None
+
+
 def kernel_has_a_middle(kernel_size: int) -> str | None:
     """Refuse an even kernel, which would shift the frame by half a pixel at each step."""
     if kernel_size % 2 == 1:
@@ -84,7 +106,7 @@ def scales_ascend(cascade_scales: Sequence[Number]) -> str | None:
     return f"cascade_scales = {list(cascade_scales)}: must ascend"
 
 
-class Train(LearningRate, Sampling):
+class Train(LearningRate, Sampling, Limits):
     """The network and how it learns."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -107,7 +129,9 @@ class Train(LearningRate, Sampling):
     gradient_clip: Positive | None
     max_skipped_steps: Annotated[int, Field(ge=0)]
     batch_size: Count
-    epochs: Count
+    random_windows: bool
+    wet_preference: Annotated[float, Field(ge=0)]
+    augment: Literal["none", "flips", "turns"]
     precision: Literal["auto", "float32", "bfloat16"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     deterministic: bool

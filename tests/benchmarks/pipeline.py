@@ -90,10 +90,7 @@ def print_training(batches: Batches, repeats: int) -> None:
         last = time.perf_counter()
 
     next(iter(learner.epochs(on_step)))
-    loads = [
-        seconds(lambda: exhaust(batches.shuffled("train", params.batch_size, seed=0, epoch=1)))
-        for _ in range(repeats)
-    ]
+    loads = [seconds(lambda: exhaust(learner.drawing.epoch(1))) for _ in range(repeats)]
     load = statistics.median(loads) / learner.steps_per_epoch
     step = statistics.median(steps)
     print(f"training  {1e3 * step:.0f} ms per step, of which loading {load / step:.1%}")

@@ -29,7 +29,12 @@ PINS = dict(
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = [
     *PROJECT["project"]["dependencies"],
-    *(need for extra in PROJECT["project"]["optional-dependencies"].values() for need in extra),
+    *(
+        need
+        for extra, needs in PROJECT["project"]["optional-dependencies"].items()
+        for need in needs
+        if extra != "rivals"  # pins itself: nothing but a benchmark needs it
+    ),
     *PROJECT["dependency-groups"]["dev"],
 ]
 CODE = sorted(path for room in ("convlstm", "stages") for path in (ROOT / room).rglob("*.py"))

@@ -21,7 +21,8 @@ from tests.builders import ROOT, SMALL, STAGES, run_stage, write_params
 
 ON_THE_WAY = ("ingest", "patch", "evaluate", "plot")
 """The stages between a raw file and its picture; train learns from frames and passes none on."""
-TO_TABLES = ("scores.", "evaluate.baselines", "evaluate.totals", "evaluate.tables")
+TO_TABLES = ("scores.", *(f"evaluate.{name}" for name in ("baselines", "matching", "totals")))
+TO_TABLES += ("evaluate.tables",)
 FRAME_AXES = 3
 
 

@@ -23,7 +23,10 @@ OUTS = {
         "data/metrics/summary.json",
         *(
             f"data/metrics/{name}.csv"
-            for name in ("by_lead", "baselines", "by_threshold", "by_scale", "spectrum")
+            for name in (
+                *("by_lead", "baselines", "by_threshold", "by_scale", "spectrum"),
+                *("reliability", "ranks"),
+            )
         ),
     ],
     "plot": ["data/plots"],

@@ -1,4 +1,4 @@
-"""The network works on folded frames as they are stored: only frames from outside are folded."""
+"""The network works on folded frames: a window is folded once, when it is cut."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ from convlstm.patch import folding
 from convlstm.patch.folding import Geometry
 from convlstm.train.loop import Training, validate
 from convlstm.train.params import Train
-from tests.builders import model_of, params_of
+from tests.builders import REPORT, model_of, params_of
 
 
 @pytest.fixture
 def folded(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes of all frames that are folded once the batches are open."""
+    """The shapes of all that is folded once the batches are open."""
     assert batches.geometry.patch_size > 1
     shapes, original = [], folding.fold
 
@@ -31,24 +31,27 @@ def folded(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int,
 
 @pytest.fixture
 def training(batches: Batches) -> Training:
-    return Training(batches, params_of(Train, hidden_channels=(2,), epochs=1), torch.device("cpu"))
+    params = params_of(Train, **REPORT, hidden_channels=(2,), epochs=1)
+    return Training(batches, params, torch.device("cpu"))
 
 
-def test_training_and_validation_fold_nothing(
+def test_training_and_validation_fold_each_window_once(
     batches: Batches, training: Training, folded: list[tuple[int, ...]]
 ) -> None:
     (epoch,) = training.epochs(lambda _: None)
+    seen = batches.count("train") + batches.count("valid")
+    assert folded == [(5, 1, 20, 20)] * seen
     assert epoch.validation["mse"] == pytest.approx(validate(training.model, batches, 1)["mse"])
-    assert folded == []
 
 
-def test_the_evaluation_folds_nothing(
+def test_the_evaluation_folds_each_window_once(
     batches: Batches, training: Training, folded: list[tuple[int, ...]]
 ) -> None:
     config = scoring.ScoreConfig.of(batches, params_of(Evaluate))
     *_, last = scoring.evaluate(training.model, batches, config, keep={0})
     assert last.windows == batches.count("test") > 0
-    assert folded == []
+    climatology = smoothing = batches.count("train")
+    assert folded == [(5, 1, 20, 20)] * (climatology + smoothing + last.windows)
 
 
 def test_a_forecast_folds_its_input_and_its_mask_once(folded: list[tuple[int, ...]]) -> None:

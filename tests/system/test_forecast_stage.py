@@ -137,6 +137,9 @@ def test_one_forecast_is_written_as_netcdf(place: Path) -> None:
 
 
 def test_a_model_without_noise_gives_no_ensemble(place: Path) -> None:
+    made = model_file.load(place / MODEL, torch.device("cpu"))
+    a = replace(made.network.architecture, readout="frame", scales=())
+    model_file.save(place / MODEL, replace(made, network=Network(a)))
     done = run_stage(place, "-m", "stages.forecast", "in", "out.nc", "--members", "24")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

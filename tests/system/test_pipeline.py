@@ -31,6 +31,8 @@ OUTPUTS = (
     "data/metrics/by_threshold.csv",
     "data/metrics/by_scale.csv",
     "data/metrics/spectrum.csv",
+    "data/metrics/reliability.csv",
+    "data/metrics/ranks.csv",
     "data/metrics/summary.json",
     "data/forecasts.h5",
     "data/plots/forecast.gif",

@@ -21,6 +21,7 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage import forecasts, hdf5
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import patches as patches_h5
+from convlstm.storage.patches import Span, Window
 from convlstm.train.checkpoint import Checkpoints
 from tests.builders import model_of, reading_of
 
@@ -50,17 +51,19 @@ def read_frames(path: Path) -> object:
 
 def write_patches(path: Path) -> None:
     with hdf5.create(path) as file:
-        writer = patches_h5.Writer(file, (1, 7, 7), np.dtype(np.uint8), 9)
-        writer.write(writer.grow(9), noise(9))
-        windows = {"train": [(0, 0, 0, 0)], "valid": [], "test": [(4, 1, 0, 7)]}
-        writer.finish(["a", "b"], windows, {"scaling": {"value_range": (0.0, 255.0)}})
+        writer = patches_h5.Writer(file, [(9, 1, 7, 7)], np.dtype(np.uint8), (7, 7))
+        writer.append(0, noise(9), np.full((9, 2, 2, 2), 16, np.uint8))
+        windows = {"train": [Window(0, 0, 0, 0)], "valid": [], "test": [Window(4, 0, 0, 0)]}
+        about = {"scaling": {"value_range": (0.0, 255.0)}}
+        writer.finish(["a"], windows, [Span(0, 0, 9)], about)
 
 
 def read_patches(path: Path) -> object:
     with hdf5.open_complete(path) as file:
         found = patches_h5.read(file)
         windows = {split: rows.tolist() for split, rows in found.windows.items()}
-        return found.description, found.frames[:].tolist(), windows, found.sequences
+        pixels = [dataset[:].tolist() for dataset in (*found.frames, *found.counts)]
+        return found.description, pixels, windows, found.spans, found.sequences
 
 
 def write_forecasts(path: Path) -> None:

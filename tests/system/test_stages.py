@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from convlstm.plot.page import FORECASTERS
 from tests.builders import CHECKED, ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
 
 COLUMNS = ["mse", "fmae", "ssim", "psnr", "sharpness", "truth_sharpness", "rmse", "bias"]
-COLUMNS += ["correlation", "crps", "spread_skill"]
+COLUMNS += ["correlation", "crps", "spread_skill", "rank_deviation", "variogram"]
+COLUMNS += ["temporal_change"]
 COLUMNS += [f"spectral_ratio_{band}" for band in ("large", "medium", "small")]
 COLUMNS += ["dot_grid"]
 
@@ -44,9 +46,7 @@ def test_the_test_tables_have_a_row_per_lead_time(small_run: SmallRun) -> None:
     assert [row["lead"] for row in by_lead] == ["1", "2"]
     assert list(baselines[0]) == ["forecaster", "lead", *COLUMNS]
     assert {(row["forecaster"], row["lead"]) for row in baselines} == {
-        (name, lead)
-        for name in ("zeros", "persistence", "advection", "climatology")
-        for lead in "12"
+        (name, lead) for name in FORECASTERS if name != "model" for lead in "12"
     }
 
 
@@ -69,6 +69,8 @@ def test_the_plots_are_the_reports_and_more(small_run: SmallRun) -> None:
         "pd05.png",
         "lead_time.png",
         "performance.png",
+        "rank_histogram.png",
+        "reliability.png",
         "report.html",
         "scale_skill.png",
         "sharpness_by_truth.png",

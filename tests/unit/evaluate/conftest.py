@@ -10,13 +10,14 @@ from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.builders import REPORT, params_of
 
 
 @pytest.fixture
 def model(batches: Batches) -> Model:
     """A small network as it is before training."""
-    return Training(batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")).model
+    params = params_of(Train, **REPORT, hidden_channels=(3,))
+    return Training(batches, params, torch.device("cpu")).model
 
 
 @pytest.fixture
@@ -29,6 +30,20 @@ def config(batches: Batches) -> ScoreConfig:
 def evaluation(model: Model, batches: Batches, config: ScoreConfig) -> Evaluation:
     """All test windows scored, and all forecasts of the model kept."""
     (*_, last) = evaluate(model, batches, config, keep=range(batches.count("test")))
+    return last
+
+
+@pytest.fixture
+def ensemble_model(batches: Batches) -> Model:
+    """A small cascade as it is before training: STEPS."""
+    params = params_of(Train, hidden_channels=(3,), readout="cascade", members=2, loss="crps")
+    return Training(batches, params, torch.device("cpu")).model
+
+
+@pytest.fixture
+def of_ensemble(ensemble_model: Model, batches: Batches, config: ScoreConfig) -> Evaluation:
+    """All test windows scored, of a model that forecasts members."""
+    (*_, last) = evaluate(ensemble_model, batches, config, keep=range(batches.count("test")))
     return last
 
 

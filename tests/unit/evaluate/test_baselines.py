@@ -1,13 +1,18 @@
 """Baselines are what their names say, by hand; advection follows blobs of known motion."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from convlstm.evaluate import baselines
 from convlstm.model import motion
+from convlstm.model.batches import Batches
+from convlstm.storage import hdf5
+from tests.builders import patches_of
 
 CONTEXT = np.arange(24, dtype=np.float32).reshape(2, 3, 1, 2, 2)
 
@@ -92,3 +97,72 @@ def test_any_context_of_any_size_can_be_carried_on(shape: tuple[int, ...]) -> No
     assert np.isfinite(forecast).all()
     if shape[0] == 1:  # from one frame nobody can tell its motion
         np.testing.assert_array_equal(forecast, baselines.persistence(context, 3))
+
+
+NOISE = np.random.default_rng(3).random((1, 20, 20), np.float32)
+
+
+def smoothing_of(folder: Path, *following: np.ndarray) -> baselines.Smoothing:
+    """The fit to three sequences that stand still for three frames, and then become `following`."""
+    film = np.stack([NOISE, NOISE, NOISE, *following])
+    path = patches_of(
+        folder,
+        {"a": film, "b": 1 - film, "c": film},  # only the first one trains
+        context_frames=3,
+        forecast_frames=2,
+        stride=5,
+        split=(0.34, 0.33, 0.33),
+        value_range=(0.0, 1.0),
+        missing_value=(-1.0,),
+        out_of_range="clip",
+    )
+    with hdf5.open_complete(path) as file:
+        return baselines.fit_smoothing(Batches(file, repeated=False))
+
+
+def test_the_smoothing_finds_the_line_that_made_the_truth_of_each_lead_time(
+    tmp_path: Path,
+) -> None:
+    fit = smoothing_of(tmp_path, 0.5 * NOISE + 0.1, 0.2 * NOISE + 0.3)
+    np.testing.assert_array_equal(fit.width, [0, 0])
+    np.testing.assert_allclose(fit.factor, [0.5, 0.2], atol=1e-5)
+    np.testing.assert_allclose(fit.offset, [0.1, 0.3], atol=1e-5)
+
+
+def test_the_smoothing_finds_the_blur_that_made_the_truth(tmp_path: Path) -> None:
+    blurred = [gaussian_filter(NOISE, (0, width, width), mode="nearest") for width in (1.5, 4)]
+    fit = smoothing_of(tmp_path, *blurred)
+    np.testing.assert_array_equal(fit.width, [1.5, 4])
+    np.testing.assert_allclose(fit.factor, 1, atol=1e-4)
+    forecast = baselines.smoothed(fit, np.stack([NOISE] * 3)[None], 2)
+    np.testing.assert_allclose(forecast[0], blurred, atol=1e-4)
+    assert forecast.dtype == np.float32
+
+
+def test_a_missing_pixel_of_the_truth_does_not_shape_the_smoothing(tmp_path: Path) -> None:
+    holed = 0.5 * NOISE
+    holed[:, 5:9, :] = -1
+    fit = smoothing_of(tmp_path, holed, holed)
+    np.testing.assert_allclose(fit.factor, 0.5, atol=1e-5)
+    np.testing.assert_allclose(fit.offset, 0, atol=1e-5)
+
+
+def test_what_tells_nothing_is_shrunk_to_the_mean_of_the_truth(tmp_path: Path) -> None:
+    flat = np.full_like(NOISE, 0.25)
+    fit = smoothing_of(tmp_path, flat, flat)
+    forecast = baselines.smoothed(fit, np.stack([NOISE] * 3)[None], 2)
+    np.testing.assert_allclose(forecast, 0.25, atol=1e-5)
+
+
+def test_the_smoothing_of_a_dry_training_is_zero(tmp_path: Path) -> None:
+    dry = np.zeros((5, 1, 20, 20), np.float32)
+    path = patches_of(
+        tmp_path,
+        {"a": dry, "b": dry, "c": dry},
+        context_frames=3,
+        forecast_frames=2,
+        split=(0.34, 0.33, 0.33),
+    )
+    with hdf5.open_complete(path) as file:
+        fit = baselines.fit_smoothing(Batches(file, repeated=False))
+    assert fit.factor.tolist() == fit.offset.tolist() == [0, 0]

@@ -3,6 +3,7 @@
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from convlstm.demo import rain
 from convlstm.evaluate import baselines, scoring
+from convlstm.evaluate.matching import probability_matched_mean
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.scoring import (
     Evaluation,
@@ -27,9 +29,9 @@ from convlstm.scores.frame import KEYS
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of, patches_of
+from tests.builders import REPORT, params_of, patches_of
 
-BASELINES = ["zeros", "persistence", "advection", "climatology"]
+BASELINES = ["zeros", "persistence", "advection", "smoothed", "climatology"]
 
 
 def test_every_forecaster_is_scored_on_every_window(
@@ -43,6 +45,54 @@ def test_every_forecaster_is_scored_on_every_window(
         # each of 2 leads has counted each of 18 x 18 pixels
         assert scores.totals.moments[:, 0].tolist() == [batches.count("test") * 18 * 18] * 2
         assert len(scores.by_sequence) == 3  # a quarter of 12 sequences
+
+
+def test_an_ensemble_is_scored_with_its_matched_mean_and_a_member_beside_it(
+    of_ensemble: Evaluation, config: ScoreConfig, batches: Batches
+) -> None:
+    assert list(of_ensemble.scores) == ["model", "pm_mean", "member", *BASELINES]
+    totals = {name: scores.totals for name, scores in of_ensemble.scores.items()}
+    for name, own in totals.items():
+        assert own is not None
+        members = config.members if name == "model" else 1
+        assert own.ranks.shape == (2, members + 1)
+        assert own.probability.shape == (2, 3, 2, members + 1)
+        forecasts = own.probability[:, :, 0].sum(axis=-1)
+        np.testing.assert_array_equal(forecasts, batches.count("test") * 18 * 18)
+
+
+def test_the_pictures_of_an_ensemble_are_scored_as_forecasts_of_their_own(
+    of_ensemble: Evaluation, ensemble_model: Model, batches: Batches, config: ScoreConfig
+) -> None:
+    every = batches.take("test", list(range(batches.count("test"))))
+    seen, mask_seen = every.frames[:, :3], every.mask[:, :3]
+    folded = ensemble_model.rollout(seen, mask_seen, 2, config.members)
+    members = batches.geometry.unfold(folded.numpy())
+    truth = batches.geometry.unfold(every.frames.numpy())[:, 3:]
+    pictures = {
+        "model": members.mean(axis=0),
+        "member": members[0],
+        "pm_mean": np.stack(
+            [probability_matched_mean(members[:, number]) for number in range(len(truth))]
+        ),
+    }
+    for name, picture in pictures.items():
+        expected = ((np.clip(picture, 0, 1) - truth) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
+        means = of_ensemble.scores[name].means.by_lead()
+        np.testing.assert_allclose(means[:, KEYS.index("mse")], expected, rtol=1e-4)
+
+
+def test_the_change_at_the_first_lead_time_is_that_from_the_last_context_frame(
+    evaluation: Evaluation, batches: Batches
+) -> None:
+    frames = batches.take("test", list(range(batches.count("test")))).frames
+    pixels = batches.geometry.unfold(frames.numpy())
+    expected = np.abs(np.diff(pixels[:, 2:], axis=1)).sum(axis=(0, 2, 3, 4))
+    for name, first in {"persistence": 0.0, "zeros": pixels[:, 2].sum()}.items():
+        totals = evaluation.scores[name].totals
+        assert totals is not None
+        np.testing.assert_allclose(totals.temporal[:, 0], [first, 0], rtol=1e-5)
+        np.testing.assert_allclose(totals.temporal[:, 1], expected, rtol=1e-5)
 
 
 def test_without_thresholds_they_are_parts_of_the_value_range(
@@ -130,7 +180,7 @@ def test_a_baseline_is_given_the_context_and_never_the_truth(
 ) -> None:
     forecast, given = getattr(baselines, name), []
 
-    def spy(*arguments: object) -> object:
+    def spy(*arguments: Any) -> object:
         given.append(arguments)
         return forecast(*arguments)
 
@@ -141,9 +191,9 @@ def test_a_baseline_is_given_the_context_and_never_the_truth(
     for *extra, context, leads in given:
         np.testing.assert_array_equal(context, expected[:, :3])
         assert leads == 2
-        assert len(extra) == (name == "climatology")
-        for mean in extra:
-            np.testing.assert_array_equal(mean, mean_frame(batches))
+        assert len(extra) == (name in ("climatology", "smoothed"))
+        if name == "climatology":
+            np.testing.assert_array_equal(extra[0], mean_frame(batches))
 
 
 def test_only_the_asked_for_forecasts_are_kept_and_they_are_the_models_own(
@@ -193,7 +243,7 @@ def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
         with hdf5.open_complete(path) as file:
             batches = Batches(file, repeated=False)
             untrained = Training(
-                batches, params_of(Train, hidden_channels=(3,)), torch.device("cpu")
+                batches, params_of(Train, **REPORT, hidden_channels=(3,)), torch.device("cpu")
             )
             config = ScoreConfig.of(batches, params_of(Evaluate))
             tracemalloc.start()
@@ -201,7 +251,7 @@ def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
             assert last.windows == count
-    # what grows is 7 kB for each sequence, the sums that are resampled for five forecasters; the
+    # what grows is 7 kB for each sequence, the sums that are resampled for six forecasters; the
     # frames of a window have 11 kB as bytes and 46 kB in float32
     assert peaks[1] < 1.5 * peaks[0]
 

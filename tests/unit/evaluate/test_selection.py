@@ -109,9 +109,11 @@ def test_only_candidates_are_drawn(
 
 
 def test_a_label_names_the_sequence_the_tile_and_the_rank(
-    evaluation: Evaluation, batches: Batches
+    evaluation: Evaluation, batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranked = ranked_by_hand(evaluation)
+    batch = batches.take("test", [0])
+    monkeypatch.setattr(batches, "take", lambda *_: batch)  # whose frames have no tile at (7, 11)
     batches.index["test"]["row"], batches.index["test"]["col"] = 7, 11
     # sequences 9, 10 and 11 test, with two windows each
     names = [f"rain{9 + number // 2}" for number in ranked]

@@ -29,6 +29,17 @@ def scores_of(*errors: float, sequences: int = 1) -> Scores:
     return scores
 
 
+def ensemble_of(*members: float, truth: float) -> Scores:
+    """One window of one lead time, in which each member and the truth have one value."""
+    shape = (1, 1, 16, 16)
+    frames, its = np.stack([np.full(shape, value, np.float32) for value in members]), np.ones(shape)
+    true, scores, means = np.float32(truth) * its.astype(np.float32), Scores(), LeadMeans()
+    means.add(frames.mean(axis=0), true, its > 0)
+    (totals,) = CONFIG.pooling().totals([frames.mean(axis=0)], true, its > 0, frames)
+    scores.add(0, means, totals)
+    return scores
+
+
 def keys(scores: tuple[Score, ...]) -> list[str]:
     return [score.key for score in scores]
 
@@ -40,8 +51,10 @@ def test_the_columns_of_each_table_are_those_of_the_catalogue() -> None:
     assert {name: list(rows[0]) for name, rows in found.items()} == {
         "by_lead": by_lead,
         "baselines": ["forecaster", *by_lead],
-        "by_threshold": [*place, "lead", *COUNTS, *keys(families.BY_THRESHOLD)],
-        "by_scale": [*place, "scale", "lead", *keys(families.BY_SCALE)],
+        "by_threshold": [*place, "lead", "events", *COUNTS, *keys(families.BY_THRESHOLD)],
+        "by_scale": [*place, "scale", "lead", "events", *keys(families.BY_SCALE)],
+        "reliability": [*place, "lead", "probability", "forecasts", "events"],
+        "ranks": ["forecaster", "lead", "rank", "pixels"],
         "spectrum": ["forecaster", "lead", "wavelength_pixels", "power"],
     }
     for rows in found.values():
@@ -63,8 +76,8 @@ def test_the_model_has_a_table_of_its_own_and_the_others_share_one() -> None:
 def test_a_row_per_lead_time_holds_means_and_pooled_scores_in_data_units() -> None:
     rows = tables.by_lead(scores_of(0.1, -0.1, 0.1, 0.1), CONFIG)
     assert [row["lead"] for row in rows] == [1, 2]
-    pooled = ["rmse", "bias", "correlation", "crps", "spread_skill", "spectral_ratio_large"]
-    assert list(rows[0])[: 1 + len(KEYS) + 6] == ["lead", *KEYS, *pooled]
+    pooled = ["rmse", "bias", "correlation", "crps", "spread_skill", "rank_deviation", "variogram"]
+    assert list(rows[0])[: 1 + len(KEYS) + len(pooled)] == ["lead", *KEYS, *pooled]
     for row in rows:
         assert row["mse"] == pytest.approx(256 * 0.01, rel=1e-5)
         assert row["rmse"] == pytest.approx(5, rel=1e-5)  # 0.1 of 50
@@ -82,6 +95,7 @@ def test_there_is_a_row_per_forecaster_threshold_and_lead_time() -> None:
     ]
     events = ("hits", "misses", "false_alarms", "correct_negatives")
     assert all(sum(int(row[name]) for name in events) == 256 for row in rows)
+    assert all(row["events"] == row["hits"] + row["misses"] for row in rows)
     assert rows[0]["csi"] == 1  # truth is 12.5 or more everywhere
     assert rows[4]["csi"] == 0
 
@@ -91,6 +105,47 @@ def test_there_is_a_row_per_scale() -> None:
     assert len(rows) == 2 * 2 * 2
     assert {row["scale"] for row in rows} == {1, 4}
     assert all(0 <= float(row["fss"]) <= 1 for row in rows)
+    by_threshold = list(tables.by_threshold({"model": scores_of(0.1)}, CONFIG))
+    events = {(row["threshold"], row["lead"]): row["events"] for row in by_threshold}
+    assert all(row["events"] == events[row["threshold"], row["lead"]] for row in rows)
+
+
+def test_reliability_counts_the_forecasts_of_each_probability_and_which_came_true() -> None:
+    rows = list(tables.reliability({"model": ensemble_of(0.25, 0.75, truth=0.5)}, CONFIG))
+    assert [tuple(row.values())[1:] for row in rows] == [
+        # at 10 of 50 both members and the truth are events, at 25 one member and the truth are
+        (10.0, 1, 0.0, 0, 0),
+        (10.0, 1, 0.5, 0, 0),
+        (10.0, 1, 1.0, 256, 256),
+        (25.0, 1, 0.0, 0, 0),
+        (25.0, 1, 0.5, 256, 256),
+        (25.0, 1, 1.0, 0, 0),
+    ]
+
+
+def test_each_rank_has_a_row_with_its_pixels() -> None:
+    results = {"model": ensemble_of(0.25, 0.75, truth=0.5), "zeros": scores_of(-1.0)}
+    rows = [tuple(row.values()) for row in tables.rank_counts(results)]
+    assert rows == [
+        *(("model", 1, rank, pixels) for rank, pixels in enumerate((0, 256, 0))),
+        *(("zeros", lead, rank, 256 * rank) for lead in (1, 2) for rank in (0, 1)),
+    ]
+
+
+def test_scores_of_probabilities_stand_beside_those_of_the_mean() -> None:
+    (_, row) = tables.by_threshold({"model": ensemble_of(0.25, 0.75, truth=0.5)}, CONFIG)
+    assert (row["threshold"], row["events"], row["csi"]) == (25.0, 256, 1)  # the mean is 0.5
+    assert row["brier"] == 0.25
+    assert np.isnan(row["roc_area"])  # nowhere is no event
+
+
+def test_the_pictures_of_an_ensemble_are_no_baselines_in_the_summary() -> None:
+    names = ("model", "pm_mean", "member", "zeros")
+    results = {name: ensemble_of(0.25, 0.75, truth=0.5) for name in names}
+    content = tables.summary(results, CONFIG)
+    assert list(content) == [*names, "skill_against_zeros", "difference_from_zeros"]
+    # at both thresholds all 256 pixels are events
+    assert all(content[name]["events"] == 2 * 256 for name in names)
 
 
 def test_the_spectrum_has_the_truth_once() -> None:
@@ -146,6 +201,9 @@ def test_a_difference_that_is_the_same_everywhere_is_certain() -> None:
     # 256 pixels of 0.01 - 0.04
     for bound in found.values():
         assert bound == pytest.approx(-256 * 0.03, rel=1e-4)
+    mine, theirs = scores_of(*[0.1] * 6, sequences=6), scores_of(*[0.2] * 6, sequences=6)
+    for bound in difference(mine, theirs, "crps").values():
+        assert bound == pytest.approx(50 * (0.1 - 0.2), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -176,7 +234,8 @@ def test_one_sequence_has_no_interval() -> None:
 def test_the_difference_is_that_of_the_means() -> None:
     results = {"model": scores_of(0.1, -0.1), "persistence": scores_of(-0.2, 0.15)}
     content = tables.summary(results, CONFIG)
-    means = [content[name]["csi"] for name in ("model", "persistence")]
-    assert all(isinstance(mean, float) for mean in means)
-    found = difference(results["model"], results["persistence"], "csi")["value"]
-    assert found == pytest.approx(float(str(means[0])) - float(str(means[1])), rel=1e-9)
+    for key in ("mse", "csi", "crps"):
+        means = [content[name][key] for name in ("model", "persistence")]
+        assert all(isinstance(mean, float) for mean in means)
+        found = difference(results["model"], results["persistence"], key)["value"]
+        assert found == pytest.approx(float(str(means[0])) - float(str(means[1])), rel=1e-9)

@@ -3,7 +3,17 @@
 import numpy as np
 
 from convlstm.evaluate.totals import Pooling, Totals
-from convlstm.scores import categorical, continuous, spatial, spectral
+from convlstm.scores import (
+    categorical,
+    continuous,
+    ensemble,
+    probability,
+    ranks,
+    spatial,
+    spectral,
+    temporal,
+    variogram,
+)
 
 POOLING = Pooling((0.3, 0.7), (1, 4, 5), patch_size=2)
 SIDE = 20
@@ -50,6 +60,31 @@ def test_moments_and_power_are_those_of_frames_that_hold_zero_where_a_pixel_is_m
         waves = spectral.power(frames)
         np.testing.assert_array_equal(one.power[:, which], spectral.radial(waves))
         np.testing.assert_array_equal(one.lattice[:, which], spectral.lattice(waves, 2))
+
+
+def test_the_first_forecast_is_scored_by_its_members_and_the_others_as_ensembles_of_one() -> None:
+    members, truth, mask = np.stack([field(1), field(4), 2 * field(5)]), field(2), field(3) > 0.1
+    first, second = POOLING.totals([members.mean(axis=0), field(6)], truth, mask, members, truth[0])
+    for own, one in ((np.clip(members, 0, 1), first), (field(6)[None], second)):
+        given = own, np.where(mask, truth, 0), mask
+        np.testing.assert_array_equal(one.ensemble, ensemble.sums(*given))
+        np.testing.assert_array_equal(one.ranks, ranks.counts(*given))
+        np.testing.assert_array_equal(
+            one.probability, probability.frequencies(*given, POOLING.thresholds)
+        )
+        (expected,) = variogram.sums([own], *given[1:])
+        np.testing.assert_array_equal(one.variogram, expected)
+    filled = np.where(mask, field(6), 0), np.where(mask, truth, 0)
+    np.testing.assert_array_equal(second.temporal, temporal.changes(*filled, mask, truth[0]))
+
+
+def test_probabilities_of_one_forecast_are_its_table_of_events() -> None:
+    one = totals(field(1), field(2), field(3) > 0.1)
+    hits, misses, false_alarms, correct_negatives = np.moveaxis(one.events, -1, 0)
+    forecasts, events = np.moveaxis(one.probability, 2, 0)
+    np.testing.assert_array_equal(events, np.stack([misses, hits], axis=-1))
+    expected = np.stack([correct_negatives + misses, hits + false_alarms], axis=-1)
+    np.testing.assert_array_equal(forecasts, expected)
 
 
 def test_forecasts_are_clipped_before_anything_is_summed() -> None:

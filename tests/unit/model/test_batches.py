@@ -1,6 +1,6 @@
-"""Every window once per epoch, in an order that seed and epoch decide, missing pixels masked."""
+"""A window is cut anywhere, scaled, folded and turned; what is missing or padding is masked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -9,28 +9,10 @@ import pytest
 import torch
 
 from convlstm.demo import rain
-from convlstm.model.batches import Batch, Batches
-from convlstm.storage import hdf5
+from convlstm.model.batches import TURNS, Batch, Batches, turned
+from convlstm.storage import hdf5, patches
+from convlstm.storage.patches import Window
 from tests.builders import patches_of
-
-
-def order_of(batches: Batches, *, seed: int, epoch: int) -> torch.Tensor:
-    parts = [batch.frames for batch in batches.shuffled("train", 4, seed=seed, epoch=epoch)]
-    return torch.cat(parts)
-
-
-def test_an_epoch_shows_every_training_window_once(batches: Batches) -> None:
-    shuffled = order_of(batches, seed=0, epoch=1).flatten(1).sum(dim=1)
-    straight = torch.cat([batch.frames for batch in batches.in_order("train", 5)]).flatten(1).sum(1)
-    assert len(shuffled) == batches.count("train") == 12  # 6 of 12 sequences, 2 windows each
-    assert torch.equal(shuffled.sort().values, straight.sort().values)
-
-
-def test_seed_and_epoch_alone_decide_the_order(batches: Batches) -> None:
-    first = order_of(batches, seed=0, epoch=1)
-    assert torch.equal(first, order_of(batches, seed=0, epoch=1))
-    assert not torch.equal(first, order_of(batches, seed=0, epoch=2))
-    assert not torch.equal(first, order_of(batches, seed=1, epoch=1))
 
 
 def test_the_next_batch_is_prefetched_while_the_last_one_is_in_use(
@@ -110,23 +92,79 @@ def test_missing_pixels_are_zero_and_outside_the_mask(tmp_path: Path) -> None:
     assert np.all(frames[mask] == 0.5)
 
 
-def test_the_first_batches_of_an_epoch_can_be_left_out(batches: Batches) -> None:
-    whole = list(batches.shuffled("train", 5, seed=0, epoch=2))
-    rest = list(batches.shuffled("train", 5, seed=0, epoch=2, done=2))
-    assert [len(batch.frames) for batch in whole] == [5, 5, 2]
-    assert len(rest) == 1
-    assert torch.equal(rest[0].frames, whole[2].frames)
+def whole(time: int, rows: int, cols: int) -> np.ndarray:
+    """Return frames of which no two pixels are alike, and a seventh are missing."""
+    frames = np.arange(time * rows * cols, dtype=np.uint16).reshape(time, 1, rows, cols)
+    return np.where(frames % 7 == 0, 60_000, frames).astype(np.uint16)
+
+
+@pytest.fixture(params=[True, False], ids=["memory", "file"])
+def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Batches]:
+    """Windows of 5 frames of 10 x 10, padded to 12 x 12, in 15 frames of 26 x 30, -10 to 20000."""
+    path = patches_of(
+        tmp_path,
+        {"only": whole(15, 26, 30)},
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        tile_size=10,
+        value_range=(-10.0, 20_000.0),
+        missing_value=60_000,
+    )
+    with hdf5.open_complete(path) as file:
+        yield Batches(file, repeated=request.param)
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_a_window_and_its_mask_are_cut_and_turned_alike(large: Batches, turn: int) -> None:
+    frames, mask = large.pixels(large.cut([Window(4, 0, 13, 20)], [turn]))
+    raw = whole(15, 26, 30)[4:9, :, 13:23, 20:30].astype(np.float64)
+    flipped = np.flip(raw, tuple(axis for axis, bit in ((-2, 1), (-1, 2)) if turn & bit))
+    expected = np.moveaxis(flipped, -1, -2) if turn & 4 else flipped
+    np.testing.assert_array_equal(mask[0], expected != 60_000)
+    known = (expected + 10) / 20_010
+    np.testing.assert_allclose(frames[0][mask[0]], known[mask[0]], atol=1e-6)
+    assert not frames[~mask].any()
+
+
+def test_the_turns_of_a_square_are_all_that_there_are() -> None:
+    square = np.arange(9).reshape(3, 3)
+    ways = {turned(square, turn).tobytes() for turn in range(TURNS)}
+    others = {
+        np.rot90(flipped, quarter).tobytes()
+        for flipped in (square, np.fliplr(square))
+        for quarter in range(4)
+    }
+    assert ways == others
+    assert len(ways) == TURNS
+    np.testing.assert_array_equal(turned(square, 0), square)
+
+
+def test_what_lies_outside_is_the_low_end_of_any_range(large: Batches) -> None:
+    batch = large.cut([Window(0, 0, 0, 0)], [0])
+    outside = ~torch.from_numpy(large.geometry.padding_mask())
+    assert int(outside.sum()) == 12 * 12 - 10 * 10
+    assert not batch.mask[0, :, outside].any()
+    assert not batch.frames[0, :, outside].any()
+
+
+def test_the_counts_of_a_window_are_those_of_its_patches(large: Batches) -> None:
+    counts = large.counts(Window(2, 0, 8, 12))
+    own = whole(15, 26, 30)[2:7, 0, 8:20, 12:24]  # three patches a side, 10 pixels and 2 beyond
+    measured = (own != 60_000).sum(axis=(1, 2))
+    assert counts.tolist() == [[n, n] for n in measured.tolist()]  # all are above wet_threshold 0
 
 
 def test_frames_stay_in_the_file_where_they_do_not_fit_into_memory(
     patches_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hdf5.open_complete(patches_path) as file:
-        size = file["frames"].nbytes
+        stored = patches.read(file)
+        size = sum(dataset.nbytes for dataset in (*stored.frames, *stored.counts))
         for most, is_kept in ((size, True), (size - 1, False)):
             monkeypatch.setattr("convlstm.model.batches.KEPT_IN_MEMORY_BYTES", most)
             batches = Batches(file, repeated=True)
-            assert isinstance(batches._frames, np.ndarray) == is_kept
+            assert isinstance(batches._frames[0], np.ndarray) == is_kept
 
 
 def test_windows_are_the_same_from_memory_and_from_the_file(patches_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 from torch import Tensor
 
-from convlstm.model.motion import blocks, carried, motion, paths
+from convlstm.model.motion import blocks, carried, carried_maps, motion, paths
 
 
 def moving(down: float, right: float, frames: int = 6) -> Tensor:
@@ -79,3 +79,15 @@ def test_blocks_are_the_uniform_filter_of_scipy_away_from_the_edges() -> None:
     expected = uniform_filter(maps[0, 0].numpy(), 5)[2:-2, 2:-2]
     np.testing.assert_allclose(blocks(maps, 2)[0, 0, 2:-2, 2:-2], expected, rtol=1e-5)
     assert torch.allclose(blocks(torch.ones(1, 1, 5, 5), 9), torch.ones(1))  # edges count less
+
+
+@pytest.mark.parametrize("size", [(6, 5), (1, 4), (1, 1)])
+def test_maps_with_a_gradient_are_carried_as_by_torch(size: tuple[int, int]) -> None:
+    maps = torch.rand(2, 3, 4, *size, dtype=torch.float64, requires_grad=True)
+    ways = 4 * torch.randn(2, 3, 2, *size, dtype=torch.float64)
+    moved = carried_maps(maps, ways)
+    for lead in range(3):
+        expected = carried(maps[:, lead], ways[:, lead], padding="border")
+        if min(size) > 1:  # torch's own divides by the size less one
+            torch.testing.assert_close(moved[:, lead], expected)
+    assert torch.autograd.gradcheck(lambda own: carried_maps(own, ways), maps)

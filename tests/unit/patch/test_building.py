@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from convlstm.patch import building
-from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import hdf5, patches
-from convlstm.storage.patches import Patches
+from convlstm.storage.patches import MEASURED, WET, Patches, Span, Window
 from tests.builders import MINUTE, patches_of, reading_of
 
 
@@ -21,7 +20,7 @@ def build(
     /,
     **changes: object,
 ) -> Patches:
-    """Build patches.h5 with windows of 2 frames to 1, and return it with its frames unfolded.
+    """Build patches.h5 with windows of 2 frames to 1, and return it with its datasets as arrays.
 
     `minutes` are the times of the frames, for the sequences that have them.
     """
@@ -33,8 +32,13 @@ def build(
     path = patches_of(folder, sequences, times=times, **{**usual, **changes})
     with hdf5.open_complete(path) as file:
         built = patches.read(file)
-        geometry = Geometry(**built.description["geometry"])
-        return built._replace(frames=geometry.unfold(built.frames[:]))
+        frames, counts = ([own[:] for own in all_of] for all_of in (built.frames, built.counts))
+        return built._replace(frames=frames, counts=counts)
+
+
+def windows_of(built: Patches, split: str) -> list[Window]:
+    """Return the windows of a split."""
+    return [Window(*row) for row in built.windows[split].tolist()]
 
 
 def unique(count: int, rows: int = 10, cols: int = 11, start: int = 0) -> np.ndarray:
@@ -54,32 +58,50 @@ WIDE: dict[str, object] = {"value_range": (0.0, 50_000.0)}
 def test_whole_frames_come_back_in_their_type(tmp_path: Path) -> None:
     raw = three()
     built = build(tmp_path, raw, **WIDE)
-    np.testing.assert_array_equal(built.frames, np.concatenate(list(raw.values())))
-    assert built.frames.dtype == np.int32
+    for stored, own in zip(built.frames, raw.values(), strict=True):
+        np.testing.assert_array_equal(stored, own)
+        assert stored.dtype == np.int32
     assert built.sequences == ["s0", "s1", "s2"]
     assert built.description["scaling"]["value_range"] == (0, 50_000)
     assert built.description["reading"] == reading_of().model_dump()
     assert (built.description["context_frames"], built.description["forecast_frames"]) == (2, 1)
 
 
-def test_a_window_is_successive_frames_of_its_tile(tmp_path: Path) -> None:
-    raw = three()
-    built = build(tmp_path, raw, tile_size=7, patch_size=2, **WIDE)
-    seen = 0
-    for rows in built.windows.values():
-        for start, number, row, col in rows.tolist():
-            window = built.frames[start : start + 3]
-            source = raw[built.sequences[number]][:, :, row : row + 7, col : col + 7]
-            assert any(np.array_equal(window, source[time : time + 3]) for time in range(3))
-            seen += 1
+def test_tiles_of_every_start_hold_every_pixel(tmp_path: Path) -> None:
+    built = build(tmp_path, three(), tile_size=7, patch_size=2, **WIDE)
+    windows = [window for split in built.windows for window in windows_of(built, split)]
     # 3 sequences, 2 x 2 tiles each, 5 - 3 + 1 starts
-    assert seen == 3 * 4 * 3
+    assert len(windows) == len(set(windows)) == 3 * 4 * 3
+    seen = [np.zeros(frames.shape, bool) for frames in built.frames]
+    for start, sequence, row, col in windows:
+        seen[sequence][start : start + 3, :, row : row + 7, col : col + 7] = True
+    assert all(map(np.all, seen))
 
 
-def test_tiles_hold_every_pixel(tmp_path: Path) -> None:
-    raw = three()
-    built = build(tmp_path, raw, tile_size=7, **WIDE)
-    assert set(np.unique(built.frames)) == set(np.unique(np.concatenate(list(raw.values()))))
+def test_measured_and_wet_pixels_are_counted_by_patch(tmp_path: Path) -> None:
+    raw = {f"s{k}": np.zeros((5, 1, 10, 11), np.uint8) for k in range(3)}
+    raw["s0"][4, 0, 4:6, 3:9] = 9  # 2 rows of the second patch row; 1, 4 and 1 of its columns
+    raw["s0"][4, 0, 9, 10] = 255  # in the last patch, which has 2 x 3 pixels within the frame
+    built = build(tmp_path, raw, patch_size=4, missing_value=255)
+    whole = [[16, 16, 12], [16, 16, 12], [8, 8, 6]]
+    assert built.counts[0][3, MEASURED].tolist() == built.counts[1][4, MEASURED].tolist() == whole
+    assert built.counts[0][4, MEASURED].tolist() == [*whole[:2], [8, 8, 5]]
+    assert built.counts[0][4, WET].tolist() == [[0, 0, 0], [2, 8, 2], [0, 0, 0]]
+    assert built.counts[0].dtype == np.uint8
+    assert not built.counts[1][:, WET].any()
+
+
+def test_a_patch_of_more_pixels_than_a_byte_counts_is_counted(tmp_path: Path) -> None:
+    raw = {f"s{k}": np.full((3, 1, 17, 17), 1, np.uint8) for k in range(3)}
+    built = build(tmp_path, raw, patch_size=17)
+    assert built.counts[0].tolist() == [[[[289]], [[289]]]] * 3
+
+
+def test_the_training_frames_without_a_gap_are_listed(tmp_path: Path) -> None:
+    raw = {"late": unique(20), "whole": unique(18, start=10_000)}
+    minutes = {"late": tuple(range(0, 20, 5)) + tuple(range(100, 180, 5))}
+    built = build(tmp_path, raw, minutes, split_by="time", split=(0.5, 0.25, 0.25), **WIDE)
+    assert built.spans == [Span(0, 0, 4), Span(0, 4, 10), Span(1, 0, 9)]
 
 
 def test_the_patches_are_the_same_however_many_frames_are_in_memory_at_once(
@@ -89,10 +111,8 @@ def test_the_patches_are_the_same_however_many_frames_are_in_memory_at_once(
     for block_bytes in (1, 2 * raw["s0"][0].nbytes, building.BLOCK_BYTES):  # 1, 2 and all frames
         monkeypatch.setattr(building, "BLOCK_BYTES", block_bytes)
         built.append(build(tmp_path, raw, tile_size=7, **WIDE))
-    for other in built[1:]:
-        np.testing.assert_array_equal(other.frames, built[0].frames)
-        for split, rows in other.windows.items():
-            np.testing.assert_array_equal(rows, built[0].windows[split])
+    first, *others = [each.description["fingerprint"] for each in built]
+    assert others == [first, first]
 
 
 @pytest.mark.parametrize("split_by", ["sequence", "time"])
@@ -100,8 +120,12 @@ def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by:
     raw = {f"s{k}": unique(20, start=10_000 * k) for k in range(4)}
     built = build(tmp_path, raw, split_by=split_by, **WIDE)
     pixels = {
-        split: {int(v) for start in rows["start"] for v in built.frames[start : start + 3].ravel()}
-        for split, rows in built.windows.items()
+        split: {
+            int(pixel)
+            for start, sequence, *_ in windows_of(built, split)
+            for pixel in built.frames[sequence][start : start + 3].ravel()
+        }
+        for split in built.windows
     }
     assert all(pixels.values())
     assert not pixels["train"] & pixels["valid"]
@@ -112,7 +136,7 @@ def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by:
 def test_no_window_crosses_a_gap(tmp_path: Path) -> None:
     raw = three(length=7)
     built = build(tmp_path, raw, dict.fromkeys(raw, (0, 5, 10, 30, 35, 40, 45)), **WIDE)
-    starts = sorted(start % 7 for rows in built.windows.values() for start in rows["start"])
+    starts = sorted(start for rows in built.windows.values() for start in rows["start"])
     assert starts == [0] * 3 + [3] * 3 + [4] * 3  # frames 0-2, 3-5 and 4-6 of each
 
 
@@ -127,7 +151,7 @@ def test_a_window_with_an_empty_frame_is_left_out(tmp_path: Path) -> None:
     raw = three(length=7)
     raw["s0"][3] = -1
     built = build(tmp_path, raw, missing_value=-1, **WIDE)
-    starts = sorted(start % 7 for start in built.windows["train"]["start"])
+    starts = sorted(built.windows["train"]["start"])
     assert starts == [0, 4]  # of 0 to 4, those that do not hold frame 3
 
 
@@ -165,7 +189,7 @@ def test_all_frames_out_of_range_are_named_by_their_file(tmp_path: Path) -> None
 def test_bytes_and_wide_numbers_share_the_wider_type(tmp_path: Path) -> None:
     raw = three()
     raw["s1"] = np.zeros((5, 1, 10, 11), np.uint8)
-    assert build(tmp_path, raw, **WIDE).frames.dtype == np.int32
+    assert {frames.dtype for frames in build(tmp_path, raw, **WIDE).frames} == {np.dtype(np.int32)}
 
 
 @pytest.mark.parametrize(
@@ -197,8 +221,8 @@ def test_frames_that_do_not_fit_the_params_are_named(
 def test_sequences_of_several_sizes_can_be_cut_to_tiles(tmp_path: Path) -> None:
     raw = three(rows=8, cols=8) | {"large": unique(5, 16, 24, start=40_000)}
     built = build(tmp_path, raw, tile_size=8, patch_size=2, **WIDE)
-    large = [row for rows in built.windows.values() for row in rows.tolist() if row[1] == 3]
-    assert {(row, col) for _, _, row, col in large} == {
+    windows = [window for split in built.windows for window in windows_of(built, split)]
+    assert {(window.row, window.col) for window in windows if window.sequence == 3} == {
         (row, col) for row in (0, 8) for col in (0, 8, 16)
     }
 
@@ -208,5 +232,5 @@ def test_a_missing_value_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
     raw["a"] = raw["a"].astype(np.float32)
     raw["a"][0, 0, 0, 0] = -999.9
     built = build(tmp_path, dict(raw), missing_value=(-999.9,), value_range=(0.0, 2.0))
-    assert built.frames.dtype == np.float64
-    assert built.frames[0, 0, 0, 0] == -999.9
+    assert built.frames[0].dtype == np.float64
+    assert built.frames[0][0, 0, 0, 0] == -999.9

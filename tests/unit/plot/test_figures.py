@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from convlstm.plot import figures
 from convlstm.scores import families
@@ -167,18 +168,19 @@ def test_performance_pools_over_leads() -> None:
     np.testing.assert_allclose(np.asarray(points["model"].get_xdata(), float), [0.75, 0.5])
     np.testing.assert_allclose(np.asarray(points["model"].get_ydata(), float), [0.75, 0.25])
     assert np.isnan(np.asarray(points["zeros"].get_xdata(), float)).all()  # it raised no alarm
+    assert axes.get_title() == "8 events of at least 1, 4 events of at least 5"
     assert [text.get_text() for text in axes.texts if text.get_text() in ("1", "5")] == ["1", "5"]
 
 
 SCALES = pd.DataFrame(
     [
-        (name, limit, scale, lead, scale / 10 + lead / 100)
+        (name, limit, scale, lead, 900 * lead, scale / 10 + lead / 100)
         for limit in (1.0, 5.0)
         for name in ("model", "zeros")
         for scale in (1, 4)
         for lead in (1, 3)
     ],
-    columns=["forecaster", "threshold", "scale", "lead", "fss"],
+    columns=["forecaster", "threshold", "scale", "lead", "events", "fss"],
 )
 SPECTRUM = pd.DataFrame(
     [
@@ -194,8 +196,8 @@ SPECTRUM = pd.DataFrame(
 def test_skill_by_scale_is_the_mean_over_leads() -> None:
     panels = figures.scale_skill(SCALES).axes
     assert [panel.get_title() for panel in panels] == [
-        "events of at least 1",
-        "events of at least 5",
+        "3,600 events of at least 1",
+        "3,600 events of at least 5",
     ]
     line, _ = panels[0].lines
     np.testing.assert_array_equal(line.get_xdata(), [1, 4])
@@ -210,14 +212,111 @@ def test_spectra_show_each_lead_and_leave_out_what_has_no_power() -> None:
     np.testing.assert_array_equal(lines["truth"].get_ydata(), [10, 10])
 
 
+RELIABILITY = pd.DataFrame(
+    [
+        # at 1: 0 of 40, 5 of 8 and 4 of 4 came true; at 5 nothing is forecast to be sure
+        ("model", 1.0, 1, 0.0, 30, 0),
+        ("model", 1.0, 1, 0.5, 6, 4),
+        ("model", 1.0, 1, 1.0, 4, 4),
+        ("model", 1.0, 2, 0.0, 10, 0),
+        ("model", 1.0, 2, 0.5, 2, 1),
+        ("model", 1.0, 2, 1.0, 0, 0),
+        ("zeros", 1.0, 1, 0.0, 52, 9),
+        ("zeros", 1.0, 1, 1.0, 0, 0),
+        ("model", 5.0, 1, 0.0, 50, 1),
+        ("model", 5.0, 1, 0.5, 2, 1),
+        ("model", 5.0, 1, 1.0, 0, 0),
+    ],
+    columns=["forecaster", "threshold", "lead", "probability", "forecasts", "events"],
+)
+RANKS = pd.DataFrame(
+    [
+        *(("model", 1, rank, pixels) for rank, pixels in enumerate((1.0, 2.0, 5.0))),
+        *(("model", 3, rank, pixels) for rank, pixels in enumerate((4.0, 2.0, 2.0))),
+        *(("zeros", 1, rank, 4.0) for rank in (0, 1)),
+    ],
+    columns=["forecaster", "lead", "rank", "pixels"],
+)
+
+
+def test_reliability_is_the_share_of_forecasts_that_came_true_over_all_leads() -> None:
+    at_1, at_5, often, _ = figures.reliability(RELIABILITY).axes
+    assert at_1.get_title() == "9 events of at least 1"
+    assert at_5.get_title() == "2 events of at least 5"
+    lines = {str(line.get_label()): line for line in at_1.lines}
+    np.testing.assert_array_equal(lines["model"].get_xdata(), [0, 0.5, 1])
+    np.testing.assert_array_equal(lines["model"].get_ydata(), [0, 5 / 8, 1])
+    np.testing.assert_array_equal(lines["zeros"].get_ydata(), [9 / 52, np.nan])
+    model, zeros = often.lines
+    np.testing.assert_array_equal(model.get_ydata(), [40, 8, 4])
+    np.testing.assert_array_equal(zeros.get_ydata(), [52, np.nan])  # a log axis has no 0
+
+
+def test_the_share_of_all_events_is_a_line_across() -> None:
+    for axes, share in zip(figures.reliability(RELIABILITY).axes, (9 / 52, 2 / 52), strict=False):
+        across = [line for line in axes.lines if line.get_linestyle() == ":"]
+        assert [list(np.asarray(line.get_ydata())) for line in across][-1] == [share] * 2
+
+
+def test_the_rank_histogram_shows_ensembles_alone_over_all_leads_and_at_the_ends() -> None:
+    (axes,) = figures.rank_histogram(RANKS).axes
+    assert axes.get_title() == "model"
+    heights = [patch.get_height() for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert heights == [5 / 16, 4 / 16, 7 / 16]
+    first, last, right = axes.lines
+    np.testing.assert_array_equal(first.get_ydata(), [1 / 8, 2 / 8, 5 / 8])
+    np.testing.assert_array_equal(last.get_ydata(), [4 / 8, 2 / 8, 2 / 8])
+    assert set(np.asarray(right.get_ydata())) == {1 / 3}
+
+
+def test_means_of_events_leave_out_what_is_undefined_and_add_up_the_events() -> None:
+    keys = [score.key for score in families.BY_THRESHOLD]
+    table = pd.DataFrame(
+        [
+            {"forecaster": name, "threshold": limit, "events": events, **dict.fromkeys(keys, value)}
+            for limit, name, events, value in (
+                *((1.0, "model", 3, 0.5), (1.0, "model", 4, 0.25), (5.0, "model", 2, 0.5)),
+                *((1.0, "zeros", 3, 0.0), (1.0, "zeros", 4, float("nan"))),
+                *((5.0, "model", 0, float("nan")), (5.0, "zeros", 2, 0.0)),
+            )
+        ]
+    )
+    assert figures.means_of_events(table) == {
+        1.0: (7, {"model": dict.fromkeys(keys, 0.375), "zeros": dict.fromkeys(keys, 0.0)}),
+        5.0: (2, {"model": dict.fromkeys(keys, 0.5), "zeros": dict.fromkeys(keys, 0.0)}),
+    }
+
+
+def test_a_legend_is_no_wider_than_its_figure() -> None:
+    everyone = [RELIABILITY.assign(forecaster=name) for name in figures.MARKERS]
+    table = pd.concat(everyone)
+    for shown in (table, table[table["threshold"] == 1]):  # two panels, one panel
+        figure = figures.reliability(shown)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+
+
+def test_where_1_is_right_no_baseline_presses_the_others_together() -> None:
+    tops = {score.key: panel_of(score.key).get_ylim()[1] for score in DRAWN}
+    near_1 = {score.key for score in DRAWN if score.better == "near 1"}
+    assert {key for key, top in tops.items() if top == figures.NEAR_1_TOP} == near_1
+    close = FORECASTERS["model"].assign(dot_grid=[0.5, 1.5])
+    figure = figures.lead_times(close, BASELINES.assign(dot_grid=1.0))
+    (panel,) = [axes for axes in figure.axes if axes.get_ylabel().startswith("dot grid")]
+    assert panel.get_ylim()[1] < 2
+
+
 @pytest.mark.parametrize(
     ("draw", "names"),
     [
+        (lambda: figures.reliability(RELIABILITY), ["model", "zeros"]),
         (lead_times, ["model", "zeros", "persistence", "truth"]),
         (lambda: figures.scale_skill(SCALES), ["model", "zeros"]),
         (lambda: figures.spectra(SPECTRUM), ["truth", "model"]),
     ],
-    ids=["lead_times", "scale_skill", "spectra"],
+    ids=["reliability", "lead_times", "scale_skill", "spectra"],
 )
 def test_a_figure_of_several_panels_has_one_legend_of_all_lines(
     draw: Callable[[], Figure], names: list[str]
@@ -255,16 +354,21 @@ def test_all_charts_come_in_the_order_of_the_page_each_with_a_caption() -> None:
         "by_threshold": EVENTS,
         "by_scale": SCALES,
         "spectrum": SPECTRUM,
+        "reliability": RELIABILITY,
+        "ranks": RANKS,
     }
     charts = figures.all_of(tables)
     assert list(charts) == [
-        *("lead_time", "performance", "scale_skill", "spectra", "sharpness_by_truth"),
+        *("lead_time", "performance", "reliability", "scale_skill", "spectra"),
+        *("sharpness_by_truth", "rank_histogram"),
         *("loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness"),
     ]
     captions = [caption for caption, _ in charts.values()]
     assert all(captions)
     assert len(set(captions)) == len(captions)
     assert charts["valid_loss"][0] == "Training: valid_loss"
+    tables["ranks"] = RANKS[RANKS["forecaster"] == "zeros"]
+    assert set(charts) - set(figures.all_of(tables)) == {"rank_histogram"}
 
 
 def test_every_baseline_has_a_style_and_a_marker_of_its_own() -> None:

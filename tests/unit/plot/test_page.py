@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from convlstm.plot import page
+from convlstm.plot import figures, page
 from convlstm.scores import families
 from stages.check import Params
 from tests.builders import SmallRun, params_of
@@ -32,14 +32,21 @@ RUN: dict[str, Any] = {
     "data": {"sequences": 3, "frame": (8, 9), "channels": 1, "train": 5, "valid": 2, "test": 1},
     "device": "a CPU",
 }
+IN_DATA_UNITS = ("rmse", "bias", "crps", "variogram")
+EVENT_KEYS = [score.key for score in families.BY_THRESHOLD]
 
 
 def row(**changes: float) -> dict[str, float]:
     return {**dict.fromkeys(KEYS, 0.5), "truth_sharpness": 50.0, **changes}
 
 
+EVENTS: dict[float, tuple[int, dict[str, dict[str, float]]]] = {
+    5.0: (1234, {"model": dict.fromkeys(EVENT_KEYS, 0.25), "zeros": dict.fromkeys(EVENT_KEYS, 0.5)})
+}
+
+
 def winners(means: dict[str, dict[str, float]], column: str) -> set[str]:
-    text = page.page(RUN, means, [])
+    text = page.page(RUN, means, [], EVENTS)
     rows = re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", text.split('id="scores"')[1])
     return {
         name for name, cells in rows if re.search(rf'data-column="{column}"[^>]*class=best', cells)
@@ -67,7 +74,9 @@ def test_the_best_of_a_column_is_marked(
 
 
 def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
-    table = page.page(RUN, {"model": row()}, []).split('id="scores"')[1].split("</table>")[0]
+    table = (
+        page.page(RUN, {"model": row()}, [], EVENTS).split('id="scores"')[1].split("</table>")[0]
+    )
     assert re.findall(r'data-column="(\w+)"', table) == KEYS
     heads = re.findall(r'<th title="better: ([^"]+)">([^<]+)</th>', table)
     drawn = [score for score in families.BY_LEAD if score.better is not None]
@@ -78,19 +87,39 @@ def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
 
 
 def test_every_score_that_can_be_better_or_worse_is_defined() -> None:
-    text = page.page(RUN, {"model": row()}, []).split("<h2>The scores</h2>")[1]
+    text = page.page(RUN, {"model": row()}, [], EVENTS).split("<h2>The scores</h2>")[1]
     defined = re.findall(r"<dt>([^<]+) \(better: ([^<]+)\)</dt><dd>([^<]+)</dd>", text)
     scores = [score for score in families.ALL if score.better is not None]
     assert [(label, better) for label, better, _ in defined] == [
         (score.label, score.better) for score in scores
     ]
     for score, (_, _, meaning) in zip(scores, defined, strict=True):
-        suffix = ", in data units" if score.key in ("rmse", "bias", "crps") else ""
+        suffix = ", in data units" if score.key in IN_DATA_UNITS else ""
         assert unescape(meaning) == score.meaning + suffix
 
 
+def test_the_forecasters_of_the_tables_are_defined_and_no_others() -> None:
+    text = page.page(RUN, {"model": row(), "zeros": row()}, [], {})
+    defined = re.findall(r"<dt>(\w+)</dt><dd>", text.split("<h2>The forecasters</h2>")[1])
+    assert defined == ["model", "zeros"]
+    assert set(page.FORECASTERS) == set(figures.MARKERS)
+
+
+def test_the_scores_of_events_have_a_table_per_threshold_that_counts_the_events() -> None:
+    text = page.page(RUN, {"model": row()}, [], EVENTS)
+    assert "<h3>Events of at least 5: 1,234 pixels of all lead times</h3>" in text
+    table = text.split('id="events-5"')[1].split("</table>")[0]
+    assert re.findall(r'data-column="(\w+)"', table) == 2 * EVENT_KEYS
+    best = re.findall(r'data-column="(\w+)" data-value="([^"]+)" class=best', table)
+    low = ("far", "brier")
+    assert best == sorted(
+        ((key, "0.25" if key in low else "0.5") for key in EVENT_KEYS),
+        key=lambda found: found[1],
+    )
+
+
 def test_the_params_of_the_run_are_listed_each_with_its_value() -> None:
-    text = page.page(RUN, {"model": row()}, []).split("<details>")[1].split("</details>")[0]
+    text = page.page(RUN, {"model": row()}, [], EVENTS).split("<details>")[1].split("</details>")[0]
     assert f"<summary>The {len(RUN['params'])} params of this run</summary>" in text
     listed = dict(re.findall(r"<tr><td>(\w+)</td><td>([^<]*)</td></tr>", text))
     assert list(listed) == list(RUN["params"])
@@ -100,7 +129,7 @@ def test_the_params_of_the_run_are_listed_each_with_its_value() -> None:
 
 def test_names_of_users_are_no_markup() -> None:
     run = {**RUN, "params": {**RUN["params"], "<i>key": "a & b"}, "device": "<u>a device"}
-    text = page.page(run, {"<em>model": row()}, [("a.png", "<script>x</script>", PIXEL)])
+    text = page.page(run, {"<em>model": row()}, [("a.png", "<script>x</script>", PIXEL)], {})
     for markup in ("<b>rain", "<script", "<i>key", "a & b", "<u>a device", "<em>model"):
         assert markup not in text
     for escaped in ("&lt;b&gt;rain", "&lt;i&gt;key", "a &amp; b", "&lt;u&gt;a device"):
@@ -108,7 +137,7 @@ def test_names_of_users_are_no_markup() -> None:
 
 
 def test_the_data_of_the_run_is_told_in_a_sentence() -> None:
-    text = page.page(RUN, {"model": row()}, [])
+    text = page.page(RUN, {"model": row()}, [], EVENTS)
     assert (
         "3 sequences, frames of 8 x 9 pixels, 1 channel(s); 5 windows train, 2 validate, 1 test. "
         "Evaluated on a CPU." in text
@@ -116,7 +145,7 @@ def test_the_data_of_the_run_is_told_in_a_sentence() -> None:
 
 
 def test_an_undefined_score_is_a_dash() -> None:
-    text = page.page(RUN, {"model": row(correlation=float("nan"))}, [])
+    text = page.page(RUN, {"model": row(correlation=float("nan"))}, [], EVENTS)
     assert re.search(r'data-column="correlation"[^>]*>-</td>', text)
 
 
@@ -136,7 +165,8 @@ def test_the_pages_numbers_are_those_of_the_csvs(small_run: SmallRun) -> None:
     for name in ("by_lead", "baselines"):
         with (metrics / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             rows += [{"forecaster": "model", **line} for line in csv.DictReader(file)]
-    found = re.findall(r"<tr><td>(\w+)</td>(<td data-column.*?)</tr>", page)
+    table = page.split('id="scores"')[1].split("</table>")[0]
+    found = re.findall(r"<tr><td>(\w+)</td>(<td data-column.*?)</tr>", table)
     assert [name for name, _ in found] == list(dict.fromkeys(line["forecaster"] for line in rows))
     for name, cells in found:
         shown = dict(re.findall(r'data-column="(\w+)" data-value="([^"]*)"', cells))

@@ -17,8 +17,12 @@ NEW_SCORES = {
     "frame": "lambda forecast, truth, mask: 7.0",
     "continuous": "lambda m, width: 7 + 0 * m.n",
     "ensemble": "lambda s, width: 7 + 0 * s.n",
+    "ranks": "lambda counts: 7 + 0 * counts[:, 0]",
+    "variogram": "lambda s, width: 7 + 0 * s.weights",
+    "temporal": "lambda c: 7 + 0 * c.truth",
     "spectral": "lambda s: 7 + 0 * s.lattice[:, 0]",
     "categorical": "lambda c: 7 + 0 * c.hits",
+    "probability": "lambda f: 7 + 0 * f.events.sum(axis=-1)",
     "spatial": "lambda f: 7 + 0 * f.truth_squared",
 }
 """A function of a new score for each family."""
@@ -51,7 +55,7 @@ json.dump({
     "summary": (summary := tables.summary(results, config))["model"],
     "skill": summary["skill_against_zeros"],
     "panels": {axes.get_ylabel(): list(axes.lines[0].get_ydata()) for axes in panels if axes.lines},
-    "page": page(run, means, []),
+    "page": page(run, means, [], figures.means_of_events(pd.DataFrame(rows["by_threshold"]))),
 }, sys.stdout)
 """
 
@@ -112,7 +116,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.xdist_group("one entry more")
-@pytest.mark.parametrize("family", ["frame", "continuous", "spectral"])
+@pytest.mark.parametrize(
+    "family", ["frame", "continuous", "ensemble", "ranks", "variogram", "temporal", "spectral"]
+)
 def test_one_entry_by_lead_is_a_column_a_mean_a_panel_and_a_definition(
     shown: dict[str, Any], family: str
 ) -> None:
@@ -126,7 +132,8 @@ def test_one_entry_by_lead_is_a_column_a_mean_a_panel_and_a_definition(
 
 @pytest.mark.xdist_group("one entry more")
 @pytest.mark.parametrize(
-    ("family", "table"), [("categorical", "by_threshold"), ("spatial", "by_scale")]
+    ("family", "table"),
+    [("categorical", "by_threshold"), ("probability", "by_threshold"), ("spatial", "by_scale")],
 )
 def test_one_entry_for_events_is_a_column_and_a_definition(
     shown: dict[str, Any], family: str, table: str

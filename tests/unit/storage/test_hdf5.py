@@ -15,7 +15,7 @@ NUMBERS = np.arange(54, dtype=np.uint8).reshape(9, 1, 2, 3)
 def write(path: Path) -> None:
     """Write a file with everything that our files hold: frames, arrays, texts, a description."""
     with hdf5.create(path) as file:
-        frames = hdf5.growing(file, "frames", (1, 2, 3), NUMBERS.dtype, frames_per_chunk=1)
+        frames = hdf5.growing(file, "frames", (1, 2, 3), NUMBERS.dtype, chunks=(1, 1, 2, 3))
         frames.resize(9, axis=0)
         frames[:] = NUMBERS
         hdf5.set_text(frames, "name", "a name")

@@ -1,5 +1,6 @@
-"""Frames, windows and description come back from patches.h5, and its fingerprint covers all."""
+"""Frames, counts, windows and description come back from patches.h5; its fingerprint covers all."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,38 +8,56 @@ import pytest
 
 from convlstm.runtime.errors import NoRoom
 from convlstm.storage import hdf5, patches
-from convlstm.storage.patches import Patches, WindowRows, Writer
+from convlstm.storage.patches import Patches, Span, Window, Writer
 
-FRAMES = np.arange(5 * 4 * 2 * 3, dtype=np.uint16).reshape(5, 4, 2, 3)
-WINDOWS: WindowRows = {"train": [(0, 1, 2, 3), (4, 0, 6, 7)], "valid": [(2, 0, 0, 0)], "test": []}
-DESCRIPTION = {"context_frames": 2, "scaling": {"value_range": (0.0, 9.0)}}
+FRAMES = [
+    np.arange(time * 4 * rows * 3, dtype=np.uint16).reshape(time, 4, rows, 3)
+    for time, rows in ((5, 2), (3, 6))
+]
+COUNTS = [np.full((len(frames), 2, 1, 1), 7, np.uint8) for frames in FRAMES]
+WINDOWS: Mapping[str, list[Window]] = {
+    "train": [Window(0, 1, 2, 3), Window(4, 0, 6, 7)],
+    "valid": [Window(2, 0, 0, 0)],
+    "test": [],
+}
+SPANS = [Span(0, 0, 2), Span(1, 1, 3)]
+DESCRIPTION: Mapping[str, object] = {"context_frames": 2, "scaling": {"value_range": (0.0, 9.0)}}
 
 
 def written(
     path: Path,
-    frames: np.ndarray = FRAMES,
-    windows: WindowRows = WINDOWS,
-    description: dict[str, object] = DESCRIPTION,
+    frames: list[np.ndarray] = FRAMES,
+    counts: list[np.ndarray] = COUNTS,
+    *,
+    windows: Mapping[str, list[Window]] = WINDOWS,
+    spans: list[Span] = SPANS,
+    description: Mapping[str, object] = DESCRIPTION,
 ) -> Patches:
-    """Return what a patches.h5 holds that was written in two blocks, its frames as an array."""
+    """Return what a patches.h5 holds, its datasets as arrays, after a block of 2 frames and rest.
+
+    Windows have 2 x 3 pixels, which are the whole frames of the first sequence.
+    """
     with hdf5.create(path) as file:
-        writer = Writer(file, frames.shape[1:], frames.dtype, len(frames))
-        first, second = writer.grow(3), writer.grow(2)
-        assert (first, second) == (0, 3)
-        writer.write(first, frames[:3])
-        writer.write(second, frames[3:])
-        writer.finish(["a", "ü"], windows, description)
+        writer = Writer(file, [own.shape for own in frames], frames[0].dtype, (2, 3))
+        for number, (own, counted) in enumerate(zip(frames, counts, strict=True)):
+            writer.append(number, own[:2], counted[:2])
+            writer.append(number, own[2:], counted[2:])
+        writer.finish(["a", "ü"], windows, spans, description)
     with hdf5.open_complete(path) as file:
         found = patches.read(file)
-        return found._replace(frames=found.frames[:])
+        pixels, totals = ([own[:] for own in all_of] for all_of in (found.frames, found.counts))
+        return found._replace(frames=pixels, counts=totals)
 
 
 def test_read_gives_back_what_the_writer_wrote(tmp_path: Path) -> None:
     found = written(tmp_path / "patches.h5")
-    np.testing.assert_array_equal(found.frames, FRAMES)
-    assert found.frames.dtype == FRAMES.dtype
+    for number in range(2):
+        np.testing.assert_array_equal(found.frames[number], FRAMES[number])
+        np.testing.assert_array_equal(found.counts[number], COUNTS[number])
+    assert found.frames[0].dtype == np.uint16
     assert found.sequences == ["a", "ü"]
-    assert {split: rows.tolist() for split, rows in found.windows.items()} == WINDOWS
+    assert {split: list(map(tuple, rows)) for split, rows in found.windows.items()} == WINDOWS
+    assert found.spans == SPANS
     fingerprint = found.description.pop("fingerprint")
     assert len(fingerprint) == 64
     assert found.description == DESCRIPTION
@@ -50,33 +69,39 @@ def test_the_columns_of_a_window_have_names(tmp_path: Path) -> None:
     assert columns == {"start": [0, 4], "sequence": [1, 0], "row": [2, 6], "col": [3, 7]}
 
 
-def test_rows_that_were_made_room_for_can_be_written_in_any_order(tmp_path: Path) -> None:
-    with hdf5.create(tmp_path / "patches.h5") as file:
-        writer = Writer(file, FRAMES.shape[1:], FRAMES.dtype, len(FRAMES))
-        writer.grow(5)
-        writer.write(3, FRAMES[3:])
-        writer.write(0, FRAMES[:3])
-        writer.finish(["a"], WINDOWS, DESCRIPTION)
+def test_a_chunk_is_a_whole_frame_or_half_a_tile_a_side(tmp_path: Path) -> None:
+    written(tmp_path / "patches.h5")
     with hdf5.open_complete(tmp_path / "patches.h5") as file:
-        np.testing.assert_array_equal(patches.read(file).frames[:], FRAMES)
+        chunks = [frames.chunks for frames in patches.read(file).frames]
+    assert chunks == [(4, 4, 2, 3), (4, 4, 1, 2)]
 
 
-def test_the_fingerprint_is_that_of_the_frames_the_windows_and_the_description(
-    tmp_path: Path,
-) -> None:
-    other_pixel = FRAMES.copy()
-    other_pixel[4, 3, 1, 2] += 1
+def test_frames_of_a_narrower_type_are_widened(tmp_path: Path) -> None:
+    narrow = FRAMES[1].astype(np.uint8)
+    found = written(tmp_path / "patches.h5", [FRAMES[0], narrow])
+    assert found.frames[1].dtype == np.uint16
+    np.testing.assert_array_equal(found.frames[1], narrow)
+
+
+def test_the_fingerprint_is_that_of_all_that_was_written(tmp_path: Path) -> None:
+    other_pixel, other_count = FRAMES[1].copy(), COUNTS[1].copy()
+    other_pixel[2, 3, 1, 2] += 1
+    other_count[2, 1] += 1
+    reshaped = FRAMES[1].reshape(3, 4, 3, 6)  # the bytes are the same
     contents = [
         written(tmp_path / "first.h5"),
         written(tmp_path / "again.h5"),
-        written(tmp_path / "a.h5", frames=other_pixel),
-        written(tmp_path / "b.h5", frames=FRAMES.astype(np.int16)),
-        written(tmp_path / "c.h5", windows={**WINDOWS, "test": [(1, 0, 0, 0)]}),
-        written(tmp_path / "d.h5", description={**DESCRIPTION, "context_frames": 3}),
+        written(tmp_path / "a.h5", [FRAMES[0], other_pixel]),
+        written(tmp_path / "b.h5", [frames.astype(np.int16) for frames in FRAMES]),
+        written(tmp_path / "c.h5", [FRAMES[0], reshaped]),
+        written(tmp_path / "d.h5", FRAMES, [COUNTS[0], other_count]),
+        written(tmp_path / "e.h5", windows={**WINDOWS, "test": [Window(1, 0, 0, 0)]}),
+        written(tmp_path / "f.h5", spans=SPANS[:1]),
+        written(tmp_path / "g.h5", description={**DESCRIPTION, "context_frames": 3}),
     ]
     first, again, *others = [content.description["fingerprint"] for content in contents]
     assert first == again
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 8
 
 
 def test_frames_that_the_disk_cannot_hold_are_refused_before_any_is_written(
@@ -87,5 +112,5 @@ def test_frames_that_the_disk_cannot_hold_are_refused_before_any_is_written(
         hdf5.create(tmp_path / "patches.h5") as file,
     ):
         # 2^40 frames of 3 * 2^20 numbers of 2 bytes are 3 * 2^61 bytes
-        Writer(file, (3, 2**10, 2**10), np.dtype(np.uint16), 2**40)
+        Writer(file, [(2**40, 3, 2**10, 2**10)], np.dtype(np.uint16), (2**10, 2**10))
     assert list(tmp_path.iterdir()) == []

@@ -10,14 +10,29 @@ from convlstm.model.batches import Batches
 from convlstm.train.checkpoint import KEPT, Checkpoints, key_of
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.builders import REPORT, params_of
 
 CPU = torch.device("cpu")
-CHANGES: dict[str, Any] = {"hidden_channels": (3,), "epochs": 3, "batch_size": 5}
+CHANGES: dict[str, Any] = REPORT | {"hidden_channels": (3,), "epochs": 3, "batch_size": 5}
+STEPS: dict[str, Any] = {"epochs": None, "steps": 8}
+MINUTES: dict[str, Any] = {"epochs": None, "minutes": 10.5 / 60}
+RANDOM: dict[str, Any] = {"random_windows": True, "augment": "turns"}
 
 
 class Halt(Exception):
     """The process ends here."""
+
+
+class Ticking:
+    """A clock that is a second later each time that it is read, so that a run can be repeated."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+        self.now += 1
+        return float(self.now)
 
 
 def new(batches: Batches, **changes: object) -> Training:
@@ -69,11 +84,23 @@ def halted(folder: Path, batches: Batches, at: int, **changes: object) -> Checkp
         (9, {"sampling": "linear", "lr_schedule": "exponential", "cell": "peephole"}),
         (4, {"readout": "motion", "loss": "mae", "average_decay": 0.9}),
         (5, {"readout": "cascade", "loss": "crps", "members": 2, "average_decay": 0.9}),
+        (4, {"patience": 1, "lr": 0.3, "lr_schedule": "constant"}),
+        (4, RANDOM | {"cell": "peephole"}),
+        (5, STEPS | {"sampling": "linear"}),
+        (8, STEPS | RANDOM),  # after the last step, before the validation
+        (2, MINUTES | RANDOM | {"sampling": "linear"}),
+        (7, MINUTES | {"lr_schedule": "step"}),
+        (9, MINUTES),
     ],
 )
 def test_a_halted_run_ends_with_the_weights_and_rows_of_one_that_was_not(
-    batches: Batches, tmp_path: Path, at: int, changes: dict[str, object]
+    batches: Batches,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    changes: dict[str, object],
 ) -> None:
+    monkeypatch.setattr("convlstm.train.budget.time", Ticking())
     straight = finish(new(batches, **changes))
     assert straight.steps_per_epoch == 3
     saved = halted(tmp_path, batches, at, **changes)
@@ -83,6 +110,8 @@ def test_a_halted_run_ends_with_the_weights_and_rows_of_one_that_was_not(
     resumed = new(batches, **changes)
     resumed.restore(state)
     finish(resumed)
+    assert resumed.iteration == straight.iteration
+    assert resumed.budget.seconds == straight.budget.seconds
     assert weights(resumed) == weights(straight)
     assert [epoch.row() for epoch in resumed.finished] == [e.row() for e in straight.finished]
 
@@ -99,7 +128,7 @@ def test_only_the_last_two_are_kept_and_none_of_a_finished_run(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lr": 0.1}, {"epochs": 4}, {"seed": 1}, {"hidden_channels": (4,)}]
+    "changes", [{"lr": 0.1}, {"epochs": 4}, {"seed": 1}, {"hidden_channels": (4,)}, STEPS]
 )
 def test_a_run_with_other_params_starts_afresh_and_says_so(
     batches: Batches, tmp_path: Path, changes: dict[str, object]

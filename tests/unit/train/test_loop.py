@@ -13,12 +13,12 @@ from convlstm.runtime.errors import NonFinite, NoRoom
 from convlstm.train.loop import Epoch, Training, validate
 from convlstm.train.losses import masked_mse
 from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.builders import REPORT, params_of
 
 CPU = torch.device("cpu")
 
 
-SMALL: dict[str, Any] = {"hidden_channels": (6,), "epochs": 6, "batch_size": 5}
+SMALL: dict[str, Any] = REPORT | {"hidden_channels": (6,), "epochs": 6, "batch_size": 5}
 
 
 CASCADE = {"readout": "cascade", "members": 2, "loss": "crps"}
@@ -40,6 +40,18 @@ class Spoilt:
         self.calls += 1
         loss = masked_mse(forecast, truth, mask)
         return loss * float("nan") if self.calls in self.at else loss
+
+
+class Ticking:
+    """A clock that is a second later each time that it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+        self.now += 1
+        return float(self.now)
 
 
 def weights(learner: Training) -> list[float]:
@@ -66,6 +78,9 @@ def test_each_cell_and_readout_trains_to_the_same_weights_twice(
 
 
 STEP = {"lr_schedule": "step"}
+NO_LIMIT: dict[str, Any] = {"epochs": None, "steps": None, "minutes": None}
+RANDOM: dict[str, Any] = {"random_windows": True}
+WORSE: dict[str, Any] = {"lr": 0.3, "lr_schedule": "constant", "epochs": 8}
 REVERSE = {"sampling": "reverse"}
 KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "readout": ({}, "motion"),
@@ -84,7 +99,13 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "gradient_clip": ({}, 0.001),
     "max_skipped_steps": ({}, 1),
     "batch_size": ({}, 3),
+    "random_windows": ({}, True),
+    "wet_preference": (RANDOM, 9.0),
+    "augment": ({}, "flips"),
     "epochs": ({}, 3),
+    "steps": (NO_LIMIT | {"steps": 4}, 5),
+    "minutes": (NO_LIMIT | {"minutes": 0.1}, 0.2),
+    "patience": (WORSE, 1),
     "sampling": ({}, "reverse"),
     "sampling_step_percent": ({"sampling": "step"}, 80.0),
     "sampling_linear_percent": ({"sampling": "linear"}, 20.0),
@@ -108,10 +129,11 @@ def test_the_knobs_are_all_keys_of_train() -> None:
 def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     choices, value = KNOBS[key]
-    assert getattr(params_of(Train, **choices), key) != value
+    assert getattr(params_of(Train, **SMALL | choices), key) != value
 
     def outcome(**changes: Any) -> object:
         """The weights after each step, the choice of algorithms, or how the training has ended."""
+        monkeypatch.setattr("convlstm.train.budget.time", Ticking())
         if key == "max_skipped_steps":
             monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(2))
         learner = Training(batches, params_of(Train, **SMALL | {"epochs": 2} | changes), CPU)
@@ -132,6 +154,71 @@ def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
     assert validate(training.model, batches, members=1)["mse"] == pytest.approx(
         min(errors), rel=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps"),
+    [  # of 3 per epoch; the clock is read after each step and each validation
+        ({"epochs": 2}, [3, 6]),
+        ({"steps": 4}, [3, 4]),
+        ({"steps": 6}, [3, 6]),
+        ({"steps": 1}, [1]),
+        ({"minutes": 6 / 60}, [3, 5]),  # 3 steps, a validation, 2 steps
+        ({"minutes": 4 / 60}, [3]),  # spent with the validation
+        ({"minutes": 0.001}, [1]),
+    ],
+)
+def test_a_run_ends_with_its_budget_and_validates_what_it_has_learnt(
+    batches: Batches,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, float],
+    steps: list[int],
+) -> None:
+    monkeypatch.setattr("convlstm.train.budget.time", Ticking())
+    learner = Training(batches, params_of(Train, **SMALL | NO_LIMIT | limit), CPU)
+    seen = [(epoch.number, learner.iteration) for epoch in learner.epochs(lambda _: None)]
+    assert seen == list(enumerate(steps, start=1))
+
+
+@pytest.mark.parametrize("limit", [{"epochs": 4}, {"steps": 12}, {"minutes": 15 / 60}])
+def test_the_schedules_reach_their_end_with_any_budget(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch, limit: dict[str, float]
+) -> None:
+    monkeypatch.setattr("convlstm.train.budget.time", Ticking())
+    schedules = {"sampling": "linear", "sampling_linear_percent": 100, "lr_schedule": "cosine"}
+    learner = Training(batches, params_of(Train, **SMALL | NO_LIMIT | schedules | limit), CPU)
+    rates, chances = [], []
+
+    def on_step(_: float) -> None:
+        rates.append(learner._last[0] / learner.params.lr)
+        chances.append(learner._last[1])
+
+    list(learner.epochs(on_step))
+    # in a quarter of a minute 12 steps and 3 validations, each a second
+    spent = [step + step // 3 for step in range(12)] if "minutes" in limit else range(12)
+    parts = [done / (15 if "minutes" in limit else 12) for done in spent]
+    assert chances == pytest.approx([1 - part for part in parts], abs=1e-3)
+    low = learner.params.lr_final_factor
+    cosine = [low + (1 - low) * (1 + math.cos(math.pi * part)) / 2 for part in parts]
+    assert rates == pytest.approx(cosine, abs=1e-3)
+
+
+def test_training_ends_when_its_patience_does(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([3.0, 2.0, 4.0, 1.0, 5.0, 1.0, 0.5])
+    usual = validate(Training(batches, params_of(Train, **REPORT), CPU).model, batches, 1)
+    monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: usual | {"mse": next(scores)})
+    _, epochs = trained(batches, epochs=7, patience=2)
+    assert [epoch.validation["mse"] for epoch in epochs] == [3, 2, 4, 1, 5, 1]
+
+
+@pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
+def test_each_cell_learns_from_random_windows_that_are_turned(batches: Batches, cell: str) -> None:
+    _, epochs = trained(
+        batches, cell=cell, epochs=12, lr=0.01, random_windows=True, augment="turns"
+    )
+    assert epochs[-1].train_loss < 0.8 * epochs[0].train_loss
 
 
 def test_gradients_are_clipped_to_their_norm(batches: Batches) -> None:
@@ -179,7 +266,9 @@ def test_a_row_of_training_csv_has_the_columns_in_their_order() -> None:
 
 
 def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches) -> None:
-    training = Training(batches, params_of(Train, hidden_channels=(2,), batch_size=100), CPU)
+    training = Training(
+        batches, params_of(Train, **REPORT, hidden_channels=(2,), batch_size=100), CPU
+    )
     for weight in training.network.parameters():
         torch.nn.init.zeros_(weight)  # it forecasts zeros, so the error is the truth's own square
     batch = batches.take("train", list(range(batches.count("train"))))
@@ -190,7 +279,7 @@ def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches
 def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=3), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=3), CPU)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(5))
     seen = []
     with pytest.raises(NonFinite) as raised:
@@ -206,7 +295,7 @@ def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
 
 
 def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> None:
-    learner = Training(batches, params_of(Train, epochs=1), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
     weight = next(learner.network.parameters())
     weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call] # torch ships no type for it
     with pytest.raises(NonFinite, match="epoch 1, batch 1: loss 0"):
@@ -216,7 +305,7 @@ def test_an_infinite_gradient_of_a_finite_loss_stops_too(batches: Batches) -> No
 def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = params_of(Train, epochs=2, max_skipped_steps=2)
+    params = params_of(Train, **REPORT, epochs=2, max_skipped_steps=2)
     monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 5))
     learner = Training(batches, params, CPU)
     first = weights(learner)
@@ -234,7 +323,7 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
 def test_a_validation_that_is_no_number_is_never_the_best(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=2), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=2), CPU)
     monkeypatch.setattr("convlstm.train.loop.validate", lambda *_: {"mse": float("nan")})
     with pytest.raises(NonFinite, match="epoch 1: the validation MSE is nan"):
         list(learner.epochs(lambda _: None))
@@ -253,7 +342,7 @@ def test_a_validation_that_is_no_number_is_never_the_best(
 def test_a_full_memory_names_what_to_lower(
     batches: Batches, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    learner = Training(batches, params_of(Train, epochs=1), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
 
     def full(*_: object) -> None:
         raise error
@@ -272,7 +361,7 @@ def test_another_error_is_not_taken_for_a_full_memory(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("convlstm.train.loop.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3))
-    learner = Training(batches, params_of(Train, epochs=1), CPU)
+    learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
     with pytest.raises(RuntimeError, match="inconsistent tensor size"):
         list(learner.epochs(lambda _: None))
 
@@ -281,7 +370,7 @@ def test_another_error_is_not_taken_for_a_full_memory(
 def test_deterministic_algorithms_are_asked_for_as_the_param_says(
     batches: Batches, wanted: bool
 ) -> None:
-    Training(batches, params_of(Train, deterministic=wanted), CPU)
+    Training(batches, params_of(Train, **REPORT, deterministic=wanted), CPU)
     assert torch.are_deterministic_algorithms_enabled() == wanted
 
 
@@ -290,7 +379,7 @@ def test_deterministic_algorithms_are_asked_for_as_the_param_says(
 def test_a_gpu_gives_the_same_bits_twice_if_deterministic(batches: Batches) -> None:
     found = []
     for _ in range(2):
-        learner = Training(batches, params_of(Train, epochs=2), torch.device("cuda"))
+        learner = Training(batches, params_of(Train, **REPORT, epochs=2), torch.device("cuda"))
         list(learner.epochs(lambda _: None))
         found.append(weights(learner))
     assert found[0] == found[1]

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from torch import Tensor
 
 from convlstm.train.losses import ALPHA, crps, masked_crps, masked_mae, masked_mse
 
@@ -74,18 +75,34 @@ def test_the_crps_of_one_member_is_its_absolute_error() -> None:
     assert crps(torch.tensor([[2.0]]), torch.tensor([-1.0]), 0.95).item() == 3
 
 
-def test_the_loss_of_an_ensemble_is_the_mean_over_blocks_of_three_sizes() -> None:
-    members, truth = torch.rand(2, 1, 1, 1, 32, 16), torch.rand(1, 1, 1, 32, 16)
+def test_the_loss_of_an_ensemble_is_that_of_blocks_details_and_changes() -> None:
+    members, truth = torch.rand(2, 1, 3, 1, 32, 16), torch.rand(1, 3, 1, 32, 16)
     mask = torch.ones_like(truth, dtype=torch.bool)
-    expected = []
-    for side in (1, 4, 16):
-        # block means by reshaping, an independent way
-        means = [
-            frames.reshape(-1, 32 // side, side, 16 // side, side).mean(dim=(2, 4))
-            for frames in (*members, truth)
-        ]
-        expected.append(crps(torch.stack(means[:2]), means[2], ALPHA).mean())
-    torch.testing.assert_close(masked_crps(members, truth, mask), torch.stack(expected).mean())
+
+    def means(frames: Tensor, side: int) -> Tensor:
+        """Block means at each pixel by reshaping, an independent way."""
+        blocks = frames.reshape(1, 3, 32 // side, side, 16 // side, side).mean(dim=(3, 5))
+        return blocks.repeat_interleave(side, 2).repeat_interleave(side, 3)
+
+    fields = [means(frames, side) for side in (1, 4, 16) for frames in (*members, truth)]
+    one, four, sixteen = (torch.cat(fields[start : start + 3]) for start in (0, 3, 6))
+    parts = (one, four, sixteen, one - four, four - sixteen)
+    scores = [crps(part[:2], part[2], ALPHA).mean() for part in parts]
+    for part in (one, four):
+        changes = part[:, 1:] - part[:, :-1]
+        scores.append(crps(changes[:2], changes[2], ALPHA).mean() / 2)
+    torch.testing.assert_close(masked_crps(members, truth, mask), sum(scores) / 3)
+
+
+def test_a_member_without_details_costs_more_than_one_with_them() -> None:
+    # the truth is a chessboard; members are flat, or chessboards that may be the wrong way round
+    chess = torch.tensor([0.0, 1.0]).repeat(8).roll(0) * torch.ones(16, 1)
+    truth = (chess + torch.arange(16)[:, None]) % 2
+    right = torch.stack((truth, 1 - truth))[:, None, None, None]
+    flat = torch.full_like(right, 0.5)
+    mask = torch.ones(1, 1, 1, 16, 16, dtype=torch.bool)
+    losses = [masked_crps(own, truth[None, None, None], mask) for own in (right, flat)]
+    assert losses[0] < losses[1]
 
 
 def test_a_missing_pixel_counts_in_no_block() -> None:

@@ -1,4 +1,4 @@
-"""A kernel has a middle, and reverse sampling takes time from its start to its end."""
+"""Values that do not go together are refused with a line that names them and what to set."""
 
 import pytest
 
@@ -58,3 +58,22 @@ def test_a_network_or_a_step_of_nothing_is_refused(changes: dict[str, object]) -
 )
 def test_choices_that_do_not_go_together_are_refused(changes: dict[str, object], line: str) -> None:
     assert any(line in fault for fault in faults_of(Train, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"steps": 1000}, "epochs = 36, steps = 1000, minutes = null"),
+        ({"epochs": None}, "epochs = null, steps = null, minutes = null"),
+        ({"epochs": None, "steps": 9, "minutes": 1.5}, "epochs = null, steps = 9, minutes = 1.5"),
+    ],
+)
+def test_a_run_has_one_limit(changes: dict[str, object], shown: str) -> None:
+    line = f"here: {shown}: exactly one must be set; set the others to null"
+    assert faults_of(Train, **changes) == [line]
+
+
+@pytest.mark.parametrize("limit", [{"epochs": 1}, {"steps": 1}, {"minutes": 0.5}])
+def test_each_limit_can_be_the_one(limit: dict[str, object]) -> None:
+    others: dict[str, object] = {"epochs": None, "steps": None, "minutes": None}
+    assert params_of(Train, **others | limit)

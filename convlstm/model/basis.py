@@ -1,0 +1,254 @@
+"""The basis of a forecast: all that is known before the network decides, the same for each member.
+
+The motion of the context carries the last frame on to each lead time, split into bands of
+wavelength. The network, which decides how far each band is to be trusted, sees the context carried
+to the place of the last frame: there rain that only moves stands still, and what the network sees
+is how it changes (Lagrangian coordinates, as Ritvanen et al. 2023,
+doi:10.1109/JSTARS.2023.3238016).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from convlstm.model import motion
+from convlstm.model.grids import blur, blur_measured, enlarge, shrink
+from convlstm.model.noise import Scales
+from convlstm.patch.folding import fold
+
+DRY_BELOW = 0.004  # of the value range: nothing, in bytes less than a step
+STRENGTH_REACH = 2.0  # of the Gaussian within which the strength of a band is taken, in its scale
+FLOW_UNIT_PIXELS = 8.0  # per frame, which enters the network as 1
+LEAD_UNIT = 10.0  # frames
+BEYOND_UNIT_PIXELS = 32.0
+
+Coarse = Float[Tensor, "batch lead row col"]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The basis of the forecasts of a batch.
+
+    `inputs` enter the network, one for each frame of the context and for each lead time. `fine` and
+    `coarse` are the bands of the last frame, carried to each lead time; they add up to the frame.
+    `strength` is the deviation of each band nearby, and `dry` the part nearby where nothing falls:
+    there a value may lie below what can be seen. A forecast without noise has neither. `inside` is
+    1 where the air comes from the frame, and `beyond` how far from the frame it comes. The `ways`
+    lead back to the last frame, in pixels.
+    """
+
+    inputs: Float[Tensor, "batch time entering row col"]
+    fine: Float[Tensor, "batch lead fineband channel pixelrow pixelcol"]
+    coarse: Float[Tensor, "batch lead coarseband channel row col"]
+    strength: Float[Tensor, "batch lead band channel row col"] | None
+    dry: Float[Tensor, "batch lead channel row col"] | None
+    inside: Coarse
+    beyond: Coarse
+    ways: Float[Tensor, "batch lead 2 pixelrow pixelcol"]
+    coarse_ways: Float[Tensor, "batch lead 2 row col"]
+
+    @property
+    def leads(self) -> int:
+        """The number of lead times."""
+        return self.ways.shape[1]
+
+
+def inputs_of(channels: int) -> int:
+    """Return the channels of `Basis.inputs`, for as many channels of a folded frame."""
+    measured, lead, flow = 1, 1, 2
+    return channels + measured + lead + flow
+
+
+@torch.no_grad()
+def basis_of(
+    context: Float[Tensor, "batch known channel pixelrow pixelcol"],
+    mask: Bool[Tensor, "batch known channel pixelrow pixelcol"],
+    leads: int,
+    scales: Scales,
+) -> Basis:
+    """Return the basis of the forecasts of a batch.
+
+    Args:
+        context: frames in pixels, in [0, 1].
+        mask: of measured pixels.
+        leads: the number of lead times.
+        scales: between the bands.
+    """
+    p, known = scales.patch_size, context.shape[1]
+    seen = mask.all(dim=2)
+    flow = motion.motion(context.mean(dim=2), seen)
+    paths = motion.paths(flow, max(leads, known - 1))
+    ways, coarse_ways = paths[:, :leads], shrink(paths[:, :leads], p) / p
+    last, smooth = _filled(context[:, -1] * mask[:, -1], mask[:, -1], scales)
+    bands = _Bands(last, smooth, seen[:, -1:].to(context.dtype), scales)
+    fine, coarse, inside = bands.carried(ways, coarse_ways)
+    noisy = bool(scales.fine or scales.coarse)
+    return Basis(
+        _inputs(context, mask, flow, paths, leads, p),
+        fine,
+        coarse,
+        _along(bands.strength(), coarse_ways) if noisy else None,
+        _along(bands.dry()[:, None], coarse_ways)[:, :, 0] if noisy else None,
+        inside,
+        _beyond(coarse_ways) * p / BEYOND_UNIT_PIXELS,
+        ways,
+        coarse_ways,
+    )
+
+
+def _filled(
+    last: Float[Tensor, "batch channel pixelrow pixelcol"],
+    mask: Bool[Tensor, "batch channel pixelrow pixelcol"],
+    scales: Scales,
+) -> tuple[
+    Float[Tensor, "batch channel pixelrow pixelcol"], Float[Tensor, "batch channel row col"]
+]:
+    """Return the last frame, filled where nothing was measured, and its smoothest band.
+
+    With noise, the smoothest band reaches into what was not measured and beyond the edge: a frame
+    that ended there would end in a straight line.
+    """
+    p, measured = scales.patch_size, mask.to(last.dtype)
+    means = shrink(last, p)
+    if not scales.coarse:
+        return last, torch.zeros_like(means)
+    smooth = blur_measured(means, shrink(measured, p), scales.coarse[-1] / p)
+    return last + (1 - measured) * enlarge(smooth, p), smooth
+
+
+@dataclass(frozen=True)
+class _Bands:
+    """The last frame before it is split into bands."""
+
+    last: Float[Tensor, "batch channel pixelrow pixelcol"]
+    smooth: Float[Tensor, "batch channel row col"]
+    seen: Float[Tensor, "batch 1 pixelrow pixelcol"]
+    scales: Scales
+
+    def carried(
+        self,
+        ways: Float[Tensor, "batch lead 2 pixelrow pixelcol"],
+        coarse_ways: Float[Tensor, "batch lead 2 row col"],
+    ) -> tuple[
+        Float[Tensor, "batch lead fineband channel pixelrow pixelcol"],
+        Float[Tensor, "batch lead coarseband channel row col"],
+        Coarse,
+    ]:
+        """Return the fine and the coarse bands at each lead time, and what comes from the frame.
+
+        The frame is carried before it is split, because an interpolation between patches would
+        blur it, and cubic, which keeps the finest band.
+        """
+        channels, p = self.last.shape[1], self.scales.patch_size
+        maps = torch.cat((self.last, *self._finest(), self.seen), dim=1)
+        moved = torch.stack(
+            [motion.carried(maps, way, mode="bicubic") for way in ways.unbind(1)], dim=1
+        )
+        inside = moved[:, :, -1:].clamp(0, 1)
+        outside = enlarge(_along(self.smooth[:, None], coarse_ways)[:, :, 0], p)
+        frames = moved[:, :, :channels] + (1 - inside) * outside
+        batch, leads = frames.shape[:2]
+        flat = moved[:, :, channels:-1].flatten(0, 1)
+        finest = flat.reshape(len(flat), len(self.scales.fine), channels, *flat.shape[-2:])
+        fine, coarse = self._split(frames.flatten(0, 1), list(finest.unbind(1)))
+        near = shrink(inside, p)[:, :, 0]
+        return (
+            fine.reshape(batch, leads, *fine.shape[1:]),
+            coarse.reshape(batch, leads, *coarse.shape[1:]),
+            near,
+        )
+
+    def _finest(self) -> list[Float[Tensor, "batch channel pixelrow pixelcol"]]:
+        """Return the bands that Gaussians part on the grid of pixels."""
+        smooth = [self.last, *(blur(self.last, scale) for scale in self.scales.fine)]
+        return [finer - coarser for finer, coarser in pairwise(smooth)]
+
+    def _split(
+        self,
+        frames: Float[Tensor, "batch channel pixelrow pixelcol"],
+        finest: list[Float[Tensor, "batch channel pixelrow pixelcol"]],
+    ) -> tuple[
+        Float[Tensor, "batch fineband channel pixelrow pixelcol"],
+        Float[Tensor, "batch coarseband channel row col"],
+    ]:
+        """Split frames, of which the finest bands are known, into all bands."""
+        p = self.scales.patch_size
+        means = shrink(frames, p)
+        smooth = [means, *(blur(means, scale / p) for scale in self.scales.coarse)]
+        coarse = [finer - coarser for finer, coarser in pairwise(smooth)]
+        fine = frames[:, None][:, :0]
+        if p > 1:
+            rest = frames - enlarge(means, p) - sum(finest, torch.zeros_like(frames))
+            fine = torch.stack([*finest, rest], dim=1)
+        return fine, torch.stack([*coarse, smooth[-1]], dim=1)
+
+    def strength(self) -> Float[Tensor, "batch band channel row col"]:
+        """Return the deviation of each band around each patch, taken over its own scale."""
+        p = self.scales.patch_size
+        fine, coarse = self._split(self.last, self._finest())
+        power = torch.cat((shrink(fine.square(), p), coarse.square()), dim=1)
+        measured = shrink(self.seen, p).expand_as(power[:, 0])
+        reach = [max(STRENGTH_REACH * top / p, 1.0) for top in self.scales.tops]
+        means = [
+            blur_measured(own * measured, measured, scale)
+            for own, scale in zip(power.unbind(1), reach, strict=True)
+        ]
+        return torch.stack(means, dim=1).sqrt()
+
+    def dry(self) -> Float[Tensor, "batch channel row col"]:
+        """Return the part around each patch where nothing falls."""
+        p = self.scales.patch_size
+        scale = max((*self.scales.coarse[:1], 2.0 * p)) / p
+        return blur(shrink((self.last <= DRY_BELOW).to(self.last.dtype), p), scale)
+
+
+def _along(
+    maps: Float[Tensor, "batch band channel row col"],
+    ways: Float[Tensor, "batch lead 2 row col"],
+) -> Float[Tensor, "batch lead band channel row col"]:
+    """Carry smooth maps to each lead time; beyond the edge they are those of the edge."""
+    flat = maps.flatten(1, 2)
+    moved = [motion.carried(flat, way, padding="border") for way in ways.unbind(1)]
+    return torch.stack(moved, dim=1).reshape(len(maps), len(moved), *maps.shape[1:])
+
+
+def _beyond(ways: Float[Tensor, "batch lead 2 row col"]) -> Coarse:
+    """Return how far outside of the grid each path begins, in pixels of this grid."""
+    total = torch.zeros_like(ways[:, :, 0])
+    for start, size in zip(motion.starts(ways).unbind(dim=2), ways.shape[-2:], strict=True):
+        total += (start - start.clamp(0, size - 1)).square()
+    return total.sqrt()
+
+
+def _inputs(
+    context: Float[Tensor, "batch known channel pixelrow pixelcol"],
+    mask: Bool[Tensor, "batch known channel pixelrow pixelcol"],
+    flow: Float[Tensor, "batch 2 pixelrow pixelcol"],
+    paths: Float[Tensor, "batch way 2 pixelrow pixelcol"],
+    leads: int,
+    patch_size: int,
+) -> Float[Tensor, "batch time entering row col"]:
+    """Return the context, carried to the last frame, and that frame again for each lead time.
+
+    After the frame come the measured part of each patch, the lead time and the motion.
+    """
+    batch, known, channels = context.shape[:3]
+    both = torch.cat((context * mask, mask.all(dim=2, keepdim=True).to(context.dtype)), dim=2)
+    earlier = [
+        motion.carried(frames, paths[:, known - 2 - time])
+        for time, frames in enumerate(both[:, :-1].unbind(1))
+    ]
+    moved = torch.stack([*earlier, *[both[:, -1]] * (leads + 1)], dim=1)
+    frames = fold(moved[:, :, :channels], patch_size)
+    grid = frames.shape[-2:]
+    lead = (torch.arange(known + leads, device=flow.device) - known + 1).clamp(min=0) / LEAD_UNIT
+    parts = [
+        frames,
+        shrink(moved[:, :, channels:], patch_size),
+        lead.to(flow.dtype)[:, None, None, None].expand(batch, -1, 1, *grid),
+        (shrink(flow, patch_size)[:, None] / FLOW_UNIT_PIXELS).expand(batch, len(lead), 2, *grid),
+    ]
+    return torch.cat(parts, dim=2)

@@ -1,0 +1,68 @@
+"""The grid of pixels and the coarse grid of patches: means, interpolation and blurs on them.
+
+Every step of it has a gradient that is the same each time on a GPU, too.
+"""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
+
+
+def shrink(
+    maps: Float[Tensor, "*lead pixelrow pixelcol"], patch_size: int
+) -> Float[Tensor, "*lead row col"]:
+    """Return the means of patches."""
+    flat = avg_pool2d(maps.flatten(0, -3)[:, None], patch_size)
+    return flat.reshape(*maps.shape[:-2], *flat.shape[-2:])
+
+
+def enlarge(
+    maps: Float[Tensor, "*lead row col"], patch_size: int
+) -> Float[Tensor, "*lead pixelrow pixelcol"]:
+    """Return coarse maps at each pixel, bilinear, so that no patch has an edge.
+
+    It is a product with a matrix for each side, whose backward pass is one too.
+    """
+    down, right = (_interpolation(size, patch_size, maps.dtype) for size in maps.shape[-2:])
+    return down.to(maps.device) @ (maps @ right.T.to(maps.device))
+
+
+@lru_cache(maxsize=64)
+def _interpolation(
+    size: int, patch_size: int, dtype: torch.dtype
+) -> Float[Tensor, "pixel coarsepixel"]:
+    """Return the weight of each coarse pixel in each pixel of a line."""
+    lines = torch.eye(size, dtype=dtype)[:, None]
+    return interpolate(lines, size * patch_size, mode="linear", align_corners=False)[:, 0].T
+
+
+def blur(
+    maps: Float[Tensor, "batch channel row col"], scale: float
+) -> Float[Tensor, "batch channel row col"]:
+    """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value."""
+    reach = max(1, round(3 * scale))
+    places = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
+    kernel = torch.exp(-(places**2) / (2 * scale**2))
+    kernel = kernel / kernel.sum()
+    flat = maps.flatten(0, 1)[:, None]
+    flat = conv2d(pad(flat, (0, 0, reach, reach), mode="replicate"), kernel[None, None, :, None])
+    flat = conv2d(pad(flat, (reach, reach, 0, 0), mode="replicate"), kernel[None, None, None])
+    return flat.reshape(maps.shape)
+
+
+def blur_measured(
+    maps: Float[Tensor, "batch channel row col"],
+    measured: Float[Tensor, "batch channel row col"],
+    scale: float,
+) -> Float[Tensor, "batch channel row col"]:
+    """Blur what is measured alone, so that it reaches into what is not; far from all of it is 0.
+
+    Args:
+        maps: 0 where nothing is measured, and in a patch the mean with these zeros.
+        measured: from 0 to 1, the measured part of each pixel or patch.
+        scale: as in `blur`.
+    """
+    return blur(maps, scale) / blur(measured, scale).clamp(min=1e-3)
