@@ -26,6 +26,7 @@ ERROR_MAP = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.75")
 PROBABILITY_MAP = matplotlib.colormaps["magma"].with_extremes(bad="0.75")
 STRIP_COLUMNS = 5
 ENSEMBLE_COLUMNS = 3  # of panels in the film of an ensemble
+ENSEMBLE_LEVELS = 16  # of its colours: contours are read off the bar, and the film is a third
 DPI = 100
 
 Frame = Float[np.ndarray, "channel row col"]
@@ -91,7 +92,8 @@ def strip(window: DrawnWindow) -> Figure:
             axes.set_title(title, fontsize=9)
         images.append(image)
     if window.truth.shape[1] == 1:  # colours have no bar
-        figure.colorbar(images[1], ax=grid[:-1], pad=0.01, label=VALUE.label)
+        slim = 20 * (len(rows) - 1) / 3  # as wide as that of a single row
+        figure.colorbar(images[1], ax=grid[:-1], pad=0.01, label=VALUE.label, aspect=slim)
     figure.colorbar(images[-1], ax=grid[-1], pad=0.01, label=quantity.label)
     return figure
 
@@ -116,7 +118,7 @@ def _values(window: DrawnWindow, ensemble: Ensemble) -> dict[str, Frames]:
 
 
 def _event(ensemble: Ensemble) -> str:
-    return f"P(>= {ensemble.threshold:g})"
+    return f"probability of >= {ensemble.threshold:g}"
 
 
 def save_comparison(path: Path, window: DrawnWindow, *, frames_per_second: int) -> None:
@@ -235,6 +237,10 @@ def _film_of_ensemble(window: DrawnWindow, ensemble: Ensemble) -> Film:
     for axes, (name, (quantity, frames)) in zip(grid.flat, panels.items(), strict=False):
         axes.set_title(name)
         image = _draw(axes, frames[0], quantity, window.value_range)
+        image.set_cmap(quantity.colours.resampled(ENSEMBLE_LEVELS))
+        image.set_interpolation_stage(
+            "data"
+        )  # of colours, there would be others between the levels
         pixels.append((image, [_pixels(frame, quantity, window.value_range) for frame in frames]))
     if window.truth.shape[1] == 1:  # colours have no bar
         figure.colorbar(pixels[0][0], ax=grid[0], label=VALUE.label)
