@@ -17,7 +17,8 @@ figure { margin: 1rem 0; } figcaption { font-size: .85rem; opacity: .8; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-#leads label { display: flex; gap: .6rem; flex-wrap: wrap; align-items: center; }
+#leads label { display: flex; gap: .6rem; flex-wrap: wrap; align-items: center;
+  padding-bottom: .6rem; }
 #leads input { flex: 1 1 12rem; } #leads output { min-width: 7rem; }
 #leads [hidden] { display: none; }
 td.best { background: var(--mark); font-weight: 600; }

@@ -108,17 +108,14 @@ def _rows_of_leads(window: DrawnWindow) -> dict[str, tuple[Quantity, Frames]]:
             "error": (ERROR, error),
         }
     values = {name: (VALUE, frames) for name, frames in _values(window, window.ensemble).items()}
-    return values | {_event(window.ensemble): (PROBABILITY, window.ensemble.probability)}
+    event = f"P(>= {window.ensemble.threshold:g})"
+    return values | {event: (PROBABILITY, window.ensemble.probability)}
 
 
 def _values(window: DrawnWindow, ensemble: Ensemble) -> dict[str, Frames]:
     """Return truth, members and mean by name."""
     members = {f"member {number}": own for number, own in enumerate(ensemble.members, start=1)}
     return {"truth": window.truth, **members, "mean": window.forecast}
-
-
-def _event(ensemble: Ensemble) -> str:
-    return f"probability of >= {ensemble.threshold:g}"
 
 
 def save_comparison(path: Path, window: DrawnWindow, *, frames_per_second: int) -> None:
@@ -227,7 +224,8 @@ def _film_of_ensemble(window: DrawnWindow, ensemble: Ensemble) -> Film:
         name: (VALUE, np.concatenate([window.context, frames]))
         for name, frames in _values(window, ensemble).items()
     }
-    panels[_event(ensemble)] = PROBABILITY, np.concatenate([events, ensemble.probability])
+    probability = PROBABILITY, np.concatenate([events, ensemble.probability])
+    panels[f"probability of >= {ensemble.threshold:g}"] = probability
     rows = -(-len(panels) // ENSEMBLE_COLUMNS)
     figure = Figure(figsize=(9, 2.8 * rows + 0.4), layout="compressed")
     grid = figure.subplots(rows, ENSEMBLE_COLUMNS, squeeze=False)
