@@ -36,9 +36,9 @@ ValueRange = tuple[float, float]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a panel shows: the label of its colour bar, its colours, and their first and last value.
+    """How a panel is drawn: the label of its colour bar, its colours, and their limits.
 
-    `limits` gives the two from the value range of the data.
+    `limits` gives the first and the last value of the colours from the value range of the data.
     """
 
     label: str

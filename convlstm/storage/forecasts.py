@@ -14,7 +14,6 @@ The description of forecasts.h5 holds `value_range`, and what the page says of t
 from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Num
 
@@ -61,22 +60,22 @@ def append(file: hdf5.New, window: DrawnWindow) -> None:
         frames = getattr(window, part)
         hdf5.write_array(own, part, frames, chunks=(1, *frames.shape[1:]))
     if window.ensemble is not None:
-        _write_ensemble(own, window.ensemble)
+        _write_ensemble(file, own.name, window.ensemble)
     file.check()
 
 
-def _write_ensemble(group: h5py.Group, ensemble: Ensemble) -> None:
+def _write_ensemble(file: hdf5.New, place: str, ensemble: Ensemble) -> None:
     members, probability = ensemble.members, ensemble.probability
-    hdf5.write_array(group, "members", members, chunks=(1, 1, *members.shape[2:]))
-    hdf5.write_array(group, "probability", probability, chunks=(1, *probability.shape[1:]))
-    group["probability"].attrs["threshold"] = ensemble.threshold
+    hdf5.write_array(file, f"{place}/members", members, chunks=(1, 1, *members.shape[2:]))
+    hdf5.write_array(file, f"{place}/probability", probability, chunks=(1, *probability.shape[1:]))
+    file[f"{place}/probability"].attrs["threshold"] = ensemble.threshold
 
 
-def _read_ensemble(group: h5py.Group) -> Ensemble | None:
-    if "members" not in group:
+def _read_ensemble(file: hdf5.File, place: str) -> Ensemble | None:
+    if f"{place}/members" not in file:
         return None
-    threshold = float(group["probability"].attrs["threshold"])
-    return Ensemble(group["members"][:], group["probability"][:], threshold)
+    members, probability = file[f"{place}/members"], file[f"{place}/probability"]
+    return Ensemble(members[:], probability[:], float(probability.attrs["threshold"]))
 
 
 def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
@@ -88,7 +87,7 @@ def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
             hdf5.text(window, "label"),
             **{part: window[part][:] for part in PARTS},
             value_range=value_range,
-            ensemble=_read_ensemble(window),
+            ensemble=_read_ensemble(file, window.name),
         )
         for window in file["windows"].values()
     ]
