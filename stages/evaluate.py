@@ -29,7 +29,8 @@ def main(params: Evaluate) -> None:
         batches, model = Batches(file, repeated=False), model_file.load(MODEL, default_device())
         scoring.check_same_data(model, batches, MODEL)
         config = scoring.ScoreConfig.of(batches, params)
-        keep = selection.candidates(batches, params.sample_windows)
+        members = scoring.members_of(model, config)
+        keep = selection.candidates(batches, params.sample_windows, members=members)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
             for evaluation in scoring.evaluate(model, batches, config, keep):
                 bar.update(evaluation.windows - bar.n)

@@ -46,7 +46,9 @@ def main(params: Plot) -> None:
         contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
         means = figures.means(tables["by_lead"], tables["baselines"])
         events = figures.means_of_events(tables["by_threshold"])
-        (plots / "report.html").write_text(page(run, means, contents, events), encoding="utf-8")
+        leads = list(pictures.lead_pictures(windows[0]))
+        text = page(run, means, contents, events, leads)
+        (plots / "report.html").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,15 @@ from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
 from convlstm.scores import frame
 from convlstm.scores.frame import LeadMeans
+from convlstm.storage.forecasts import Ensemble
 
 TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
 DEFAULT_THRESHOLDS = (0.1, 0.25, 0.5)  # parts of the value range
+KEPT_MEMBERS = 3  # of an ensemble that may be drawn
 
 Frames = Float[np.ndarray, "batch time channel row col"]
 WindowFrames = Float[np.ndarray, "time channel row col"]
+WindowMembers = Float[np.ndarray, "member time channel row col"]
 Baseline = Callable[[Frames, int], Frames]
 """Forecasts the given number of lead times from context frames in [0, 1], without the truth."""
 
@@ -61,11 +64,29 @@ class ScoreConfig:
         low, high = self.scaling.value_range
         return high - low
 
+    @property
+    def drawn_threshold(self) -> float:
+        """The threshold whose probability is drawn: of all in their order the middle one."""
+        return sorted(self.thresholds)[len(self.thresholds) // 2]
+
+    def to_unit(self, threshold: float) -> float:
+        """Scale a threshold to [0, 1], as the frames are scaled."""
+        return (threshold - self.scaling.value_range[0]) / self.value_width
+
     def pooling(self) -> Pooling:
         """Return the pooling, whose thresholds are scaled to [0, 1]."""
-        low, _ = self.scaling.value_range
-        unit = tuple((threshold - low) / self.value_width for threshold in self.thresholds)
+        unit = tuple(map(self.to_unit, self.thresholds))
         return Pooling(unit, self.scales, self.geometry.patch_size)
+
+    def kept(self, members: WindowMembers) -> Ensemble | None:
+        """Return what is kept of an ensemble to be drawn, still scaled; `None` for one member."""
+        if len(members) == 1:
+            return None
+        threshold = self.drawn_threshold
+        events = np.clip(members, 0, 1) >= np.float32(self.to_unit(threshold))
+        # a copy, because a view would keep the members of a whole batch in memory
+        first = members[:KEPT_MEMBERS].copy()
+        return Ensemble(first, events.mean(axis=0, dtype=np.float32), threshold)
 
 
 @dataclass(frozen=True)
@@ -111,29 +132,26 @@ class Scores:
 class Evaluation:
     """The scores so far of each forecaster, the model first, and the model's kept forecasts.
 
-    `kept` holds scaled forecasts, not clipped to [0, 1], by the number of their test window.
+    `kept` holds scaled forecasts, not clipped to [0, 1], by the number of their test window; of an
+    ensemble the mean, and `ensembles` the first members and a probability.
     """
 
     scores: dict[str, Scores]
     kept: dict[int, WindowFrames] = field(default_factory=dict)
+    ensembles: dict[int, Ensemble | None] = field(default_factory=dict)
 
     @property
     def windows(self) -> int:
         """The number of windows that have been scored."""
         return len(self.scores["model"].window_mse)
 
-    def add(
-        self,
-        forecast: WindowFrames,
-        results: Sequence[tuple[LeadMeans, Totals]],
-        batches: Batches,
-        keep: Container[int],
-    ) -> None:
-        """Add the next window: the results of each forecaster, and the model's forecast if kept."""
-        number = self.windows
-        if number in keep:
-            self.kept[number] = forecast
-        sequence = int(batches.index["test"]["sequence"][number])
+    def keep(self, forecast: WindowFrames, ensemble: Ensemble | None) -> None:
+        """Keep the model's forecast of the window that is added next."""
+        self.kept[self.windows], self.ensembles[self.windows] = forecast, ensemble
+
+    def add(self, results: Sequence[tuple[LeadMeans, Totals]], batches: Batches) -> None:
+        """Add the next window: the results of each forecaster."""
+        sequence = int(batches.index["test"]["sequence"][self.windows])
         for scores, result in zip(self.scores.values(), results, strict=True):
             scores.add(sequence, *result)
 
@@ -229,18 +247,21 @@ def evaluate(
                 members.mean(axis=0),
                 *(forecast(frames[:, :known], leads) for forecast in others.values()),
             ]
-            by_window = list(zip(*forecasts, strict=True))
+            by_window, ensembles = list(zip(*forecasts, strict=True)), members.swapaxes(0, 1)
             last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
-            windows = by_window, members.swapaxes(0, 1), frames[:, known:], mask[:, known:], last
-            for own, results in zip(by_window, pool.map(measure, *windows), strict=True):
-                evaluation.add(own[0], results, batches, keep)
+            windows = by_window, ensembles, frames[:, known:], mask[:, known:], last
+            measured = pool.map(measure, *windows)
+            for own, ensemble, results in zip(by_window, ensembles, measured, strict=True):
+                if evaluation.windows in keep:
+                    evaluation.keep(own[0], config.kept(ensemble))
+                evaluation.add(results, batches)
             yield evaluation
 
 
 def _measure(
     pooling: Pooling,
     forecasts: Sequence[WindowFrames],
-    members: Float[np.ndarray, "member time channel row col"],
+    members: WindowMembers,
     truth: WindowFrames,
     mask: Bool[np.ndarray, "time channel row col"],
     last: Float[np.ndarray, "channel row col"],

@@ -1,25 +1,29 @@
 """The choice of the test windows that are drawn: by a rule, never by hand."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from convlstm.evaluate.scoring import Evaluation
+from convlstm.evaluate.scoring import KEPT_MEMBERS, Evaluation
 from convlstm.model.batches import Batches
-from convlstm.storage.forecasts import DrawnWindow
+from convlstm.patch.scaling import Scaling
+from convlstm.storage.forecasts import DrawnWindow, Ensemble
 
 KEPT_BYTES = 2**28  # of forecasts that wait in memory until the ranking of their windows is known
 
 
-def candidates(batches: Batches, count: int) -> set[int]:
+def candidates(batches: Batches, count: int, *, members: int) -> set[int]:
     """Return the numbers of the test windows among which the drawn ones are chosen.
 
-    All test windows if their forecasts fit into `KEPT_BYTES`; otherwise as many as fit, at least
-    `count`, spread evenly.
+    All test windows if their forecasts of so many members fit into `KEPT_BYTES`; otherwise as many
+    as fit, at least `count`, spread evenly.
     """
     windows = batches.count("test")
-    forecast_bytes = 4 * batches.forecast_frames * batches.geometry.pixels
-    most = max(count, KEPT_BYTES // forecast_bytes)
+    # of an ensemble the mean, the first members and the probability
+    kept = 1 if members == 1 else 1 + min(members, KEPT_MEMBERS) + 1
+    kept_bytes = 4 * kept * batches.forecast_frames * batches.geometry.pixels
+    most = max(count, KEPT_BYTES // kept_bytes)
     return set(np.linspace(0, windows - 1, min(windows, most)).astype(int).tolist())
 
 
@@ -47,7 +51,14 @@ def drawn_windows(evaluation: Evaluation, batches: Batches, count: int) -> Itera
             truth=seen[known:],
             forecast=batches.scaling.from_unit(np.clip(evaluation.kept[number], 0, 1)),
             value_range=batches.scaling.value_range,
+            ensemble=_in_data_units(evaluation.ensembles[number], batches.scaling),
         )
+
+
+def _in_data_units(ensemble: Ensemble | None, scaling: Scaling) -> Ensemble | None:
+    if ensemble is None:
+        return None
+    return replace(ensemble, members=scaling.from_unit(np.clip(ensemble.members, 0, 1)))
 
 
 def _ranked_by_skill(evaluation: Evaluation) -> list[int]:

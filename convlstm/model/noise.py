@@ -22,6 +22,10 @@ show its places when it is interpolated."""
 MARGIN = 2  # coarse pixels that go on at the opposite edge, as far as a cubic interpolation sees
 
 
+Edges = tuple[tuple[float, float], ...]
+"""The Gaussians below and above each band, in pixels of a grid."""
+
+
 class Noise(NamedTuple):
     """Noise of variance 1 in each band; it has no channels, because they change together."""
 
@@ -109,25 +113,29 @@ def bands_of(
     memory = torch.exp(-1 / lifetimes)[:, None, None]
     patches = shrink(white, p) * p  # means of patches have a variance of 1 / p^2
     coarse_ways = shrink(ways, p) / p
-    fine_edges = (0.0, *scales.fine, scales.middle) if bands else (0.0,)
-    coarse_edges = (middle, *(scale / p for scale in scales.coarse), float("inf"))
+    fine = pairwise((0.0, *scales.fine, scales.middle) if bands else (0.0,))
+    # A narrower band than an octave would be spots of one size.
+    coarse = [
+        (below, max(above, 2 * below))
+        for below, above in pairwise((middle, *(s / p for s in scales.coarse), float("inf")))
+    ]
     return Noise(
-        _lasting(white, fine_edges, memory[:bands], ways, whole=True),
-        _lasting(patches, coarse_edges, memory[bands:], coarse_ways, whole=False),
+        _lasting(white, tuple(fine), memory[:bands], ways, whole=True),
+        _lasting(patches, tuple(coarse), memory[bands:], coarse_ways, whole=False),
     )
 
 
 def _lasting(
     white: Float[Tensor, "member batch lead row col"],
-    edges: tuple[float, ...],
+    edges: Edges,
     memory: Float[Tensor, "band 1 1"],
     ways: Float[Tensor, "batch lead 2 row col"],
     *,
     whole: bool,
 ) -> Float[Tensor, "member batch lead band row col"]:
-    """Return noise between each two of the edges, carried along."""
+    """Return noise of each band, carried along."""
     rows, cols = white.shape[-2:]
-    if len(edges) == 1:
+    if not edges:
         return white[:, :, :, None][:, :, :, :0]
     filters = _filters(rows, cols, edges, white.dtype).to(white.device)
     waves, fresh = torch.fft.rfft2(white), (1 - memory**2).sqrt()
@@ -140,17 +148,17 @@ def _lasting(
 
 
 @lru_cache(maxsize=32)
-def _filters(
-    rows: int, cols: int, edges: tuple[float, ...], dtype: torch.dtype
-) -> Float[Tensor, "band row _"]:
+def _filters(rows: int, cols: int, edges: Edges, dtype: torch.dtype) -> Float[Tensor, "band row _"]:
     """Return the factor of each wave in each band, for a variance of 1 in a band."""
     down = torch.fft.fftfreq(rows, dtype=dtype)[:, None]
     right = torch.fft.rfftfreq(cols, dtype=dtype)
     square = 2 * torch.pi**2 * (down**2 + right**2)
-    passed = [torch.exp(-square * edge**2) for edge in edges if edge < float("inf")]
-    if edges[-1] == float("inf"):
-        passed.append((square == 0).to(dtype))  # the mean, of which a window has no noise
-    filters = torch.stack([finer - coarser for finer, coarser in pairwise(passed)])
+
+    def passed(edge: float) -> Tensor:
+        # what nothing passes is the mean, of which a window has no noise
+        return (square == 0).to(dtype) if edge == float("inf") else torch.exp(-square * edge**2)
+
+    filters = torch.stack([passed(below) - passed(above) for below, above in edges])
     weight = torch.full((len(right),), 2.0, dtype=dtype)  # of a wave and its mirror image
     weight[0] = 1
     if cols % 2 == 0:

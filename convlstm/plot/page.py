@@ -17,8 +17,24 @@ figure { margin: 1rem 0; } figcaption { font-size: .85rem; opacity: .8; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
+#leads label { display: flex; gap: .6rem; flex-wrap: wrap; align-items: center;
+  padding-bottom: .6rem; }
+#leads input { flex: 1 1 12rem; } #leads output { min-width: 7rem; }
+#leads [hidden] { display: none; }
 td.best { background: var(--mark); font-weight: 600; }
 dt { font-weight: 600; margin-top: .5rem; } dd { margin-left: 1rem; }
+"""
+SLIDER = """
+<script>
+const leads = document.getElementById("leads"), shown = leads.querySelectorAll("img");
+const slider = leads.querySelector("input"), label = leads.querySelector("output");
+slider.oninput = () => {
+  shown.forEach((picture, number) => { picture.hidden = number != slider.value; });
+  label.value = slider.value > 0 ? "+" + slider.value : "all, as a film";
+};
+slider.value = 0;
+leads.querySelector("label").hidden = false;
+</script>
 """
 COLUMNS = tuple(score for score in BY_LEAD if score.better is not None)
 FORECASTERS = {
@@ -41,6 +57,7 @@ def page(
     means: Mapping[str, Row],
     pictures: Sequence[tuple[str, str, bytes]],
     events: Mapping[float, tuple[int, Mapping[str, Row]]],
+    leads: Sequence[bytes] = (),
 ) -> str:
     """Return the HTML text.
 
@@ -50,16 +67,20 @@ def page(
         pictures: file name, caption and content of each picture, in their order.
         events: for each threshold the number of true events, and the means of its scores as in
             `means`.
+        leads: a PNG of each lead time of the first picture, the film. If there are any, the page
+            opens with them.
     """
+    below = pictures[1:] if leads else pictures
     parts = [
         "<h1>Forecasts of a ConvLSTM beside the baselines</h1>",
         f"<p>{escape(_data(run))}</p>",
+        *([_leads(*pictures[0], leads)] if leads else []),
         _params(run["params"]),
         "<h2>Scores on the test windows, mean over lead times</h2>",
         _table("scores", means, COLUMNS),
         *(_events(threshold, *found) for threshold, found in events.items()),
         "<p>The best of each column is marked.</p>",
-        *(_figure(*picture) for picture in pictures),
+        *(_figure(*picture) for picture in below),
         "<h2>The scores</h2>",
         _definitions(means),
     ]
@@ -145,12 +166,34 @@ def _number(value: float) -> str:
 
 
 def _figure(name: str, caption: str, content: bytes) -> str:
-    kind = "gif" if name.endswith(".gif") else "png"
-    data = base64.b64encode(content).decode("ascii")
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'
+        f"<figure>{_image(name, caption, content)}"
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def _leads(name: str, caption: str, film: bytes, leads: Sequence[bytes]) -> str:
+    """Return the film, and a slider that puts one of `leads` in its place.
+
+    Without JavaScript there is no slider, and the film alone is seen.
+    """
+    pictures = "".join(
+        _image("lead.png", f"Lead time +{lead} of {len(leads)}", content, hidden=True)
+        for lead, content in enumerate(leads, start=1)
+    )
+    return (
+        '<figure id="leads"><label hidden>Lead time <output>all, as a film</output>'
+        f'<input type="range" min="0" max="{len(leads)}" value="0"></label>'
+        f"{_image(name, caption, film)}{pictures}"
+        f"<figcaption>{escape(caption)}</figcaption></figure>{SLIDER}"
+    )
+
+
+def _image(name: str, alt: str, content: bytes, *, hidden: bool = False) -> str:
+    kind = "gif" if name.endswith(".gif") else "png"
+    data = base64.b64encode(content).decode("ascii")
+    mark = " hidden" if hidden else ""
+    return f'<img{mark} alt="{escape(alt)}" src="data:image/{kind};base64,{data}">'
 
 
 def _definitions(forecasters: Container[str]) -> str:

@@ -1,7 +1,10 @@
 """The layouts of forecasts.h5, which evaluate writes and plot reads, and of forecast.h5.
 
 forecasts.h5    windows/000000 ...   context, truth, forecast: (time, channel, row, col) in data
-                                     units, NaN where missing; attribute `label`
+                                     units, NaN where missing; attribute `label`. Of an ensemble
+                                     the forecast is its mean, and there are members: (member, lead,
+                                     channel, row, col), the first ones, and probability: (lead,
+                                     channel, row, col) of a value of at least its `threshold`
 forecast.h5     frames, times        a forecast of the future: (lead, channel, row, col) in data
                                      units, and microseconds since 1970 if they are known
 
@@ -20,14 +23,27 @@ PARTS = ("context", "truth", "forecast")
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """The first members of a forecast, and the share of all that are at least a threshold."""
+
+    members: Float[np.ndarray, "member lead channel row col"]
+    probability: Float[np.ndarray, "lead channel row col"]
+    threshold: float
+
+
+@dataclass(frozen=True)
 class DrawnWindow:
-    """A test window to be drawn, in data units; missing pixels are NaN."""
+    """A test window to be drawn, in data units; missing pixels are NaN.
+
+    If it was forecast by an ensemble, `forecast` is the mean of all members.
+    """
 
     label: str
     context: Float[np.ndarray, "known channel row col"]
     truth: Float[np.ndarray, "lead channel row col"]
     forecast: Float[np.ndarray, "lead channel row col"]
     value_range: tuple[float, float]
+    ensemble: Ensemble | None = None
 
 
 def describe(file: hdf5.New, value_range: tuple[float, float], run: dict[str, Any]) -> None:
@@ -43,7 +59,23 @@ def append(file: hdf5.New, window: DrawnWindow) -> None:
     for part in PARTS:
         frames = getattr(window, part)
         hdf5.write_array(own, part, frames, chunks=(1, *frames.shape[1:]))
+    if window.ensemble is not None:
+        _write_ensemble(file, own.name, window.ensemble)
     file.check()
+
+
+def _write_ensemble(file: hdf5.New, place: str, ensemble: Ensemble) -> None:
+    members, probability = ensemble.members, ensemble.probability
+    hdf5.write_array(file, f"{place}/members", members, chunks=(1, 1, *members.shape[2:]))
+    hdf5.write_array(file, f"{place}/probability", probability, chunks=(1, *probability.shape[1:]))
+    file[f"{place}/probability"].attrs["threshold"] = ensemble.threshold
+
+
+def _read_ensemble(file: hdf5.File, place: str) -> Ensemble | None:
+    if f"{place}/members" not in file:
+        return None
+    members, probability = file[f"{place}/members"], file[f"{place}/probability"]
+    return Ensemble(members[:], probability[:], float(probability.attrs["threshold"]))
 
 
 def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
@@ -55,6 +87,7 @@ def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
             hdf5.text(window, "label"),
             **{part: window[part][:] for part in PARTS},
             value_range=value_range,
+            ensemble=_read_ensemble(file, window.name),
         )
         for window in file["windows"].values()
     ]

@@ -82,6 +82,27 @@ def test_the_pictures_of_an_ensemble_are_scored_as_forecasts_of_their_own(
         np.testing.assert_allclose(means[:, KEYS.index("mse")], expected, rtol=1e-4)
 
 
+def test_the_first_members_are_kept_and_the_share_of_all_at_the_middle_threshold(
+    of_ensemble: Evaluation, ensemble_model: Model, batches: Batches, config: ScoreConfig
+) -> None:
+    every = batches.take("test", list(range(batches.count("test"))))
+    folded = ensemble_model.rollout(every.frames[:, :3], every.mask[:, :3], 2, config.members)
+    members = batches.geometry.unfold(folded.numpy())
+    for number, ensemble in of_ensemble.ensembles.items():
+        assert ensemble is not None
+        np.testing.assert_allclose(ensemble.members, members[:3, number], atol=1e-5)
+        events = (255 * members[:, number] >= 63.75).sum(axis=0)
+        # a value may lie on the threshold but for rounding
+        assert np.abs(config.members * ensemble.probability - events).max() <= 1
+        assert ensemble.threshold == 63.75  # a quarter of the range
+        assert 0 < ensemble.probability.max() <= 1
+
+
+def test_the_drawn_threshold_is_the_middle_one_in_ascending_order(config: ScoreConfig) -> None:
+    for thresholds, middle in {(9.0, 1.0, 5.0): 5.0, (2.0, 1.0): 2.0, (3.0,): 3.0}.items():
+        assert replace(config, thresholds=thresholds).drawn_threshold == middle
+
+
 def test_the_change_at_the_first_lead_time_is_that_from_the_last_context_frame(
     evaluation: Evaluation, batches: Batches
 ) -> None:

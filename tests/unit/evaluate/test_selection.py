@@ -42,18 +42,35 @@ def test_candidates_are_as_many_as_fit_spread_evenly_and_at_least_those_to_be_dr
     expected: list[int],
 ) -> None:
     monkeypatch.setattr(selection, "KEPT_BYTES", fitting * FORECAST_BYTES)
-    assert sorted(candidates(batches, count)) == expected
+    assert sorted(candidates(batches, count, members=1)) == expected
 
 
 def test_a_forecast_that_does_not_quite_fit_is_no_candidate(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "KEPT_BYTES", 6 * FORECAST_BYTES - 1)
-    assert len(candidates(batches, 1)) == 5
+    assert len(candidates(batches, 1, members=1)) == 5
 
 
-def test_the_bytes_of_a_forecast_are_those_that_are_kept(evaluation: Evaluation) -> None:
+@pytest.mark.parametrize(("members", "kept"), [(24, 5), (2, 4)])
+def test_of_an_ensemble_mean_members_and_probability_must_fit(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch, members: int, kept: int
+) -> None:
+    monkeypatch.setattr(selection, "KEPT_BYTES", 4 * kept * FORECAST_BYTES)
+    assert len(candidates(batches, 1, members=members)) == 4
+
+
+def test_the_bytes_of_a_forecast_are_those_that_are_kept(
+    evaluation: Evaluation, of_ensemble: Evaluation
+) -> None:
     assert {forecast.nbytes for forecast in evaluation.kept.values()} == {FORECAST_BYTES}
+    assert set(evaluation.ensembles.values()) == {None}
+    for number, forecast in of_ensemble.kept.items():
+        ensemble = of_ensemble.ensembles[number]
+        assert ensemble is not None
+        assert ensemble.members.base is None  # no view that keeps a whole batch
+        kept = (forecast, ensemble.members, ensemble.probability)
+        assert sum(array.nbytes for array in kept) == 5 * FORECAST_BYTES
 
 
 def test_each_window_is_forecast_once_for_its_scores_and_its_picture(
@@ -64,7 +81,7 @@ def test_each_window_is_forecast_once_for_its_scores_and_its_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scoring, "TEST_BATCH", 4)
-    (*_, last) = evaluate(model, batches, config, candidates(batches, 3))
+    (*_, last) = evaluate(model, batches, config, candidates(batches, 3, members=1))
     assert len(list(drawn_windows(last, batches, 3))) == 3
     assert [len(context) for context, _ in asked] == [4, 2]  # the batches of 6 test windows
 
@@ -79,6 +96,20 @@ def test_a_drawn_forecast_is_the_kept_one_clipped_to_the_value_range(
     (window,) = drawn_windows(evaluation, batches, 1)
     expected = 255 * np.clip(evaluation.kept[number], 0, 1)
     np.testing.assert_allclose(window.forecast, expected, rtol=1e-6)
+
+
+def test_drawn_members_are_the_kept_ones_in_data_units(
+    of_ensemble: Evaluation, batches: Batches
+) -> None:
+    number = ranked_by_hand(of_ensemble)[2]
+    kept = of_ensemble.ensembles[number]
+    (window,) = drawn_windows(of_ensemble, batches, 1)
+    assert kept is not None
+    assert window.ensemble is not None
+    expected = 255 * np.clip(kept.members, 0, 1)
+    np.testing.assert_allclose(window.ensemble.members, expected, rtol=1e-6)
+    np.testing.assert_array_equal(window.ensemble.probability, kept.probability)
+    assert window.ensemble.threshold == 63.75
 
 
 def test_the_drawn_windows_are_the_median_then_the_best_and_the_worst(

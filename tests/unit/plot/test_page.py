@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -149,9 +150,34 @@ def test_an_undefined_score_is_a_dash() -> None:
     assert re.search(r'data-column="correlation"[^>]*>-</td>', text)
 
 
+def test_with_lead_pictures_the_page_opens_with_the_film_and_a_slider_over_them() -> None:
+    film, chart = ("film.gif", "a <film>", b"G"), ("a.png", "a chart", PIXEL)
+    leads = [b"one", b"two", b"three"]
+    text = page.page(RUN, {"model": row()}, [film, chart], EVENTS, leads)
+    opening = text.split("<details>")[0]
+    assert opening.count("<img") == 4
+    assert re.findall(r'<input type="range" min="0" max="(\d+)" value="0">', opening) == ["3"]
+    images = re.findall(r'<img( hidden)? alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)"', text)
+    assert [(hidden != "", alt, kind, b64decode(data)) for hidden, alt, kind, data in images] == [
+        (False, "a &lt;film&gt;", "gif", b"G"),  # all that is seen without JavaScript
+        *((True, f"Lead time +{lead} of 3", "png", leads[lead - 1]) for lead in (1, 2, 3)),
+        (False, "a chart", "png", PIXEL),
+    ]
+
+
+def test_without_lead_pictures_there_is_no_slider_and_the_film_comes_first_below() -> None:
+    film, chart = ("film.gif", "a film", b"G"), ("a.png", "a chart", PIXEL)
+    text = page.page(RUN, {"model": row()}, [film, chart], EVENTS)
+    assert "<script" not in text
+    assert "<input" not in text
+    assert "<img" not in text.split('id="scores"')[0]
+    assert re.findall(r'<img alt="([^"]*)"', text) == ["a film", "a chart"]
+
+
 def test_the_page_holds_all_it_shows(small_run: SmallRun) -> None:
     page = (small_run.folder / "data/plots/report.html").read_text(encoding="utf-8")
-    assert not re.search(r"https?://|url\(|@import|<script|<link rel=\"stylesheet", page)
+    assert not re.search(r"https?://|url\(|@import|<script.*src|<link rel=\"stylesheet", page)
+    assert page.count("<script>") == 1  # of the slider
     sources = re.findall(r'src="([^"]*)"', page)
     assert len(sources) >= 10
     assert all(source.startswith("data:image/") for source in sources)
@@ -188,7 +214,13 @@ def test_a_browser_shows_every_picture_and_asks_for_nothing(
     asked = """<script>onload = () => { document.title = JSON.stringify([
         [...document.images].filter(image => image.complete && image.naturalWidth > 1).length,
         document.images.length, performance.getEntriesByType("resource").length,
-        document.documentElement.scrollWidth <= innerWidth]); };</script>"""
+        document.documentElement.scrollWidth <= innerWidth, ...[0, 2, 1].flatMap(lead => {
+            const own = document.getElementById("leads"), slider = own.querySelector("input");
+            slider.value = lead;
+            slider.dispatchEvent(new Event("input"));
+            return [...own.querySelectorAll("img")].flatMap(
+                (image, number) => image.checkVisibility() ? [number] : []); })
+        ]); };</script>"""
     (tmp_path / "report.html").write_text(page.replace("</body>", asked + "</body>"), "utf-8")
     done = subprocess.run(
         [
@@ -203,9 +235,11 @@ def test_a_browser_shows_every_picture_and_asks_for_nothing(
         text=True,
         timeout=120,
     )
-    found = re.search(r"<title>\[(\d+),(\d+),(\d+),(true|false)\]</title>", done.stdout)
+    number = r"(\d+),(\d+),(\d+)"
+    found = re.search(rf"<title>\[{number},(true|false),([\d,]+)\]</title>", done.stdout)
     assert found, done.stderr[-2000:]
-    loaded, images, requests, fits = found.groups()
+    loaded, images, requests, fits, seen = found.groups()
+    assert seen == "0,2,1"  # one picture at a time: the film, then a lead time
     assert int(loaded) == int(images) == page.count("<img")
     assert requests == "0"
     assert fits == "true"  # nothing but the table's own box scrolls sideways on a phone

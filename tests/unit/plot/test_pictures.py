@@ -1,15 +1,17 @@
 """Pictures show what they say, in the same bytes every time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from convlstm.plot import figures, pictures
 from convlstm.plot.pictures import COLOUR_MAP
-from convlstm.storage.forecasts import DrawnWindow
+from convlstm.storage.forecasts import DrawnWindow, Ensemble
 
 
 def window(channels: int = 1, context: int = 3, leads: int = 2) -> DrawnWindow:
@@ -22,6 +24,14 @@ def window(channels: int = 1, context: int = 3, leads: int = 2) -> DrawnWindow:
         random.uniform(0, 200, (leads, *shape)).astype(np.float32),
         (0.0, 200.0),
     )
+
+
+def ensemble_window(channels: int = 1, members: int = 3) -> DrawnWindow:
+    random = np.random.default_rng(1)
+    shape = (2, channels, 12, 14)
+    own = random.uniform(0, 200, (members, *shape)).astype(np.float32)
+    probability = random.uniform(0, 1, shape).astype(np.float32)
+    return replace(window(channels), ensemble=Ensemble(own, probability, 63.75))
 
 
 def panels(axes: list[Axes]) -> dict[str, np.ndarray]:
@@ -59,6 +69,79 @@ def test_the_colours_mean_the_same_in_every_run() -> None:
         for image in panel.images:
             error = panel.get_title().startswith("error")
             assert image.get_clim() == ((-100, 100) if error else (0, 200))
+
+
+def test_a_strip_of_an_ensemble_shows_members_mean_and_probability() -> None:
+    drawn = ensemble_window()
+    assert drawn.ensemble is not None
+    axes = pictures.strip(drawn).axes
+    shown = panels(axes)
+    names = ("truth", "member 1", "member 2", "member 3", "mean", "P(>= 63.75)")
+    assert [title for title in shown if title[-2] == "+"] == [
+        f"{name} +{lead}" for name in names for lead in (1, 2)
+    ]
+    np.testing.assert_array_equal(shown["truth +2"], drawn.truth[1, 0])
+    np.testing.assert_array_equal(shown["member 3 +1"], drawn.ensemble.members[2, 0, 0])
+    np.testing.assert_array_equal(shown["mean +2"], drawn.forecast[1, 0])
+    np.testing.assert_array_equal(shown["P(>= 63.75) +2"], drawn.ensemble.probability[1, 0])
+    for panel in axes:
+        for image in panel.images:
+            probability = panel.get_title().startswith("P(")
+            assert image.get_clim() == ((0, 1) if probability else (0, 200))
+    assert [bar.get_ylabel() for bar in axes if bar.get_ylabel()] == ["data units", "probability"]
+
+
+def test_the_lead_pictures_of_an_ensemble_are_its_film_after_the_inputs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn, seen = ensemble_window(), []
+    drawn.context[0, 0, 0, :3] = np.nan, 63.75, 63.5
+    assert drawn.ensemble is not None
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.append(still(figure)))
+    film = pictures._film_of_ensemble(drawn, drawn.ensemble)
+    film.png(0)
+    assert len(list(pictures.lead_pictures(drawn))) == 2
+    names = ["truth", *(f"member {number}" for number in (1, 2, 3)), "mean"]
+    names.append("probability of >= 63.75")
+    assert [list(shown) for _, shown in seen] == [names] * 3
+    assert [title for title, _ in seen] == ["input -2", "lead time +1 of 2", "lead time +2 of 2"]
+    (_, first), _, (_, last) = seen
+    for name in names[:5]:  # of the inputs there is one version
+        np.testing.assert_array_equal(first[name], drawn.context[0, 0])
+    np.testing.assert_array_equal(first[names[5]][0, :3], [np.nan, 1, 0])
+    np.testing.assert_array_equal(last["truth"], drawn.truth[1, 0])
+    np.testing.assert_array_equal(last["member 2"], drawn.ensemble.members[1, 1, 0])
+    np.testing.assert_array_equal(last["mean"], drawn.forecast[1, 0])
+    np.testing.assert_array_equal(last[names[5]], drawn.ensemble.probability[1, 0])
+
+
+def still(figure: Figure) -> tuple[str, dict[str, np.ndarray]]:
+    """Return the title and the panels of a figure as they are now; missing pixels as NaN."""
+    shown = {
+        panel.get_title(): np.ma.filled(np.ma.asarray(panel.images[0].get_array()), np.nan)
+        for panel in figure.axes
+        if panel.images and panel.get_title()
+    }
+    return figure.get_suptitle(), shown
+
+
+def test_without_an_ensemble_there_are_no_lead_pictures() -> None:
+    assert list(pictures.lead_pictures(window())) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "members"), [(1, 3), (1, 2), (3, 3)])
+def test_the_film_of_an_ensemble_is_900_pixels_wide_and_the_same_bytes_twice(
+    tmp_path: Path, channels: int, members: int
+) -> None:
+    drawn = ensemble_window(channels, members)
+    for name in ("a.gif", "b.gif"):
+        pictures.save_comparison(tmp_path / name, drawn, frames_per_second=4)
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.size == (900, 600)
+        assert getattr(film, "n_frames", 1) == 5
+    assert list(pictures.lead_pictures(drawn)) == list(pictures.lead_pictures(drawn))
 
 
 @pytest.mark.slow

@@ -1,12 +1,13 @@
 """Drawn windows and forecasts of the future come back as they were written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from convlstm.storage import forecasts, hdf5
-from convlstm.storage.forecasts import DrawnWindow
+from convlstm.storage.forecasts import DrawnWindow, Ensemble
 
 
 def window_of(label: str, start: float) -> DrawnWindow:
@@ -18,6 +19,8 @@ def window_of(label: str, start: float) -> DrawnWindow:
 
 def test_windows_come_back_in_their_order(tmp_path: Path) -> None:
     windows = [window_of(f"label {number} ü", 100 * number) for number in reversed(range(12))]
+    members = np.arange(36, dtype=np.float32).reshape(3, 2, 1, 2, 3)
+    windows[7] = replace(windows[7], ensemble=Ensemble(members, members[0] / 36, 0.1))
     run = {"skill": 0.5, "params": {"lr": 0.003}}
     with hdf5.create(tmp_path / "forecasts.h5") as file:
         forecasts.describe(file, (-32.0, 64.0), run)
@@ -31,6 +34,12 @@ def test_windows_come_back_in_their_order(tmp_path: Path) -> None:
         assert (window.label, window.value_range) == (expected.label, expected.value_range)
         for part in forecasts.PARTS:
             np.testing.assert_array_equal(getattr(window, part), getattr(expected, part))
+    assert [number for number, window in enumerate(found) if window.ensemble] == [7]
+    ensemble = found[7].ensemble
+    assert ensemble is not None
+    np.testing.assert_array_equal(ensemble.members, members)
+    np.testing.assert_array_equal(ensemble.probability, members[0] / 36)
+    assert ensemble.threshold == 0.1
 
 
 @pytest.mark.parametrize("times", [None, (-5, 2**60)])
