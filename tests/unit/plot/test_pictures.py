@@ -117,7 +117,7 @@ def test_the_lead_pictures_of_an_ensemble_are_its_film_after_the_inputs(
 
 def still(figure: Figure) -> tuple[str, dict[str, np.ndarray]]:
     """Return the title and the panels of a figure as they are now; missing pixels as NaN."""
-    shown = {
+    shown: dict[str, np.ndarray] = {
         panel.get_title(): np.ma.filled(np.ma.asarray(panel.images[0].get_array()), np.nan)
         for panel in figure.axes
         if panel.images and panel.get_title()
