@@ -2,8 +2,9 @@
 
 It runs the pipeline on a small demo and notes, stage by stage, the modules of the package whose
 functions are given or return a frame (an array of at least three axes), in the order in which the
-frame first enters them, and how many modules the stage loads. A branch of the way leads to the
-tables: the scores and the baselines, with what they alone call.
+frame first enters them, and how many modules the stage loads. The readout, which a newcomer may take as
+one box at first, is counted apart. A branch of the way leads to the tables: the scores and the
+baselines, with what they alone call.
 """
 
 import json
@@ -23,6 +24,7 @@ ON_THE_WAY = ("ingest", "patch", "evaluate", "plot")
 """The stages between a raw file and its picture; train learns from frames and passes none on."""
 TO_TABLES = ("scores.", *(f"evaluate.{name}" for name in ("baselines", "matching", "totals")))
 TO_TABLES += ("evaluate.tables",)
+READOUT = tuple(f"model.{name}" for name in ("basis", "motion", "grids", "cascade", "noise"))
 FRAME_AXES = 3
 
 
@@ -98,16 +100,22 @@ def walk(folder: Path) -> dict[str, dict[str, Any]]:
 
 def table(ways: dict[str, dict[str, Any]]) -> str:
     """Return the walk as the Markdown table that stands in docs/architecture.md."""
-    lines = ["| stage | loads | a frame passes | and, to the tables |", "|---|---|---|---|"]
+    lines = [
+        "| stage | loads | a frame passes | in the readout | and, to the tables |",
+        "|---|---|---|---|---|",
+    ]
     seen: set[str] = set()
     for stage, way in ways.items():
         branch = way["branch"]
-        main = [name for name in way["entered"] if name not in branch]
-        seen |= set(main)
-        lines.append(
-            f"| {stage} | {way['loaded']} modules | {', '.join(main)} | {', '.join(branch)} |"
-        )
-    return "\n".join([*lines, f"\nFrom raw file to picture: {len(seen)} modules."])
+        whole = [name for name in way["entered"] if name not in branch]
+        readout = [name for name in whole if name in READOUT]
+        main = [name for name in whole if name not in READOUT]
+        seen |= set(whole)
+        columns = (", ".join(names) for names in (main, readout, branch))
+        lines.append(f"| {stage} | {way['loaded']} modules | {' | '.join(columns)} |")
+    own = len(seen & set(READOUT))
+    count = f"From raw file to picture: {len(seen) - own} modules, and {own} of the readout."
+    return "\n".join([*lines, f"\n{count}"])
 
 
 if __name__ == "__main__":
