@@ -2,9 +2,9 @@
 
 It runs the pipeline on a small demo and notes, stage by stage, the modules of the package whose
 functions are given or return a frame (an array of at least three axes), in the order in which the
-frame first enters them, and how many modules the stage loads. The readout, which a newcomer may take as
-one box at first, is counted apart. A branch of the way leads to the tables: the scores and the
-baselines, with what they alone call.
+frame first enters them, and how many modules the stage loads. The readout, which a newcomer may
+take as one box at first, is counted apart. A branch of the way leads to the tables: the scores and
+the baselines, with what they alone call.
 """
 
 import json
