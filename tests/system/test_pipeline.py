@@ -43,7 +43,7 @@ OUTPUTS = (
 README_COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", "").splitlines()
     if line.startswith(("dvc", "python -m stages"))
 ]
 
@@ -116,7 +116,7 @@ def test_metrics_and_plots_can_be_compared(repository: Path) -> None:
 
 
 def test_back_at_the_first_lr_nothing_is_computed(repository: Path) -> None:
-    output = call(repository, "dvc", "exp", "run", "-S", "lr=0.003")
+    output = call(repository, "dvc", "exp", "run", "-S", "lr=0.02")
     assert ran(output) == []
     assert "Stage 'train' is cached" in output
     assert "up to date" in call(repository, "dvc", "status")

@@ -178,7 +178,7 @@ def test_other_params_start_afresh_and_say_so(fresh: Path) -> None:
     output = call(fresh, "dvc", "exp", "run", "-S", "lr=0.001", "train")
     assert "unfinished runs with other params, data or code (1); they are not continued" in output
     assert "continues after" not in output
-    output = call(fresh, "dvc", "exp", "run", "-S", "lr=0.003", "train")
+    output = call(fresh, "dvc", "exp", "run", "-S", "lr=0.02", "train")
     assert ran(output) == ["check", "train"]
     assert "continues after batch" in output
 
