@@ -14,7 +14,7 @@ from convlstm.params.group import Group, GroupT
 from convlstm.runtime.errors import BadInput
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[Any, Any]:
     """Return the keys and values of a params.yaml, unchecked, as DVC's own parser reads them.
 
     Raises:
@@ -74,7 +74,7 @@ def change(
     return check(changed, group, where=where)
 
 
-def check(values: Mapping[str, Any], group: type[GroupT], *, where: str) -> GroupT:
+def check(values: Mapping[Any, Any], group: type[GroupT], *, where: str) -> GroupT:
     """Return `values` as a group.
 
     Raises:
@@ -86,13 +86,13 @@ def check(values: Mapping[str, Any], group: type[GroupT], *, where: str) -> Grou
     except ValidationError as error:
         faults = _faults_by_key(error.errors(), values, group)
     # Rules are asked again, because pydantic leaves them out where a key is wrong by itself.
-    rest = {key: values[key] for key in values if key not in faults}
+    rest = {key: values[key] for key in group.model_fields if key in values and key not in faults}
     lines = [*faults.values(), *group.broken_rules(rest)]
     raise BadInput("\n".join(f"{where}: {line}" for line in lines))
 
 
 def _faults_by_key(
-    findings: list[ErrorDetails], values: Mapping[str, Any], group: type[Group]
+    findings: list[ErrorDetails], values: Mapping[Any, Any], group: type[Group]
 ) -> dict[str, str]:
     """Return one line for each key that is wrong by itself."""
     faults: dict[str, str] = {}
@@ -102,7 +102,7 @@ def _faults_by_key(
     return faults
 
 
-def _fault(finding: ErrorDetails, values: Mapping[str, Any], group: type[Group]) -> str:
+def _fault(finding: ErrorDetails, values: Mapping[Any, Any], group: type[Group]) -> str:
     """Turn a finding of pydantic into a line of ours: key, value, what is allowed."""
     key, *places = (str(part) for part in finding["loc"])
     if finding["type"] == "invalid_key":

@@ -157,6 +157,12 @@ def test_a_key_that_is_not_a_text_is_named(tmp_path: Path, key: str) -> None:
     assert "this key is not a text; remove it" in line
 
 
+def test_a_file_of_one_key_that_is_not_a_text_is_refused_in_lines(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(": step\n")  # as a flipped bit once left it
+    assert f"{path}: None: this key is not a text; remove it" in faults(path)
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(SHIPPED.read_text(encoding="utf-8").replace("\nseed: 0", ""))
