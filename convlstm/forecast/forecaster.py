@@ -11,7 +11,6 @@ or a batch of such; `forecast` is the same with `steps` frames, and `ensemble` h
 members before.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -23,9 +22,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 
 from convlstm.model import model_file
-from convlstm.model.device import default_device, explain_out_of_memory, forecast_dtype
+from convlstm.model.device import default_device
 from convlstm.model.model_file import Model
-from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import tile_corners
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
@@ -162,25 +160,10 @@ class Forecaster:
         self, context: UnitContext, mask: Mask, leads: int, noise: Noise
     ) -> Iterator[UnitForecast]:
         """Yield forecasts of frames of any size that the model takes, some members at a time."""
-        (batch, *_, rows, cols), model = context.shape, self.model
-        geometry = replace(model.geometry, rows=rows, cols=cols)
+        geometry = replace(self.model.geometry, rows=context.shape[-2], cols=context.shape[-1])
         seen, measured = (torch.from_numpy(geometry.fold(part)) for part in (context, mask))
-        if noise.members == 1:
-            yield geometry.unfold(model.rollout(seen, measured, leads).numpy())
-            return
-        device = next(model.network.parameters()).device
-        dtype = forecast_dtype(model.params.get("precision"), device)
-        shape = (batch, leads, *(geometry.patch_size * size for size in geometry.folded_shape[1:]))
-        together = max(1, model_file.PIXELS_TOGETHER // math.prod(shape))
-        generator = torch.Generator().manual_seed(noise.seed)
-        white = draw_noise(noise.members, shape, generator, together)
-        size = f"{batch} windows of {rows} x {cols} pixels"
-        drawn = model.network.ensemble(seen.to(device), measured.to(device), leads, white, dtype)
-        for _ in range(0, noise.members, together):
-            # Not around the loop, because what stands around a `yield` holds for the caller too.
-            with torch.no_grad(), explain_out_of_memory(device, size, lower="tile_size"):
-                some = next(drawn).cpu().numpy()
-            yield some[..., :rows, :cols]
+        for some in self.model.ensemble(seen, measured, leads, *noise):
+            yield geometry.unfold(some.numpy())
 
     def _blended(
         self, context: UnitContext, mask: Mask, leads: int, noise: Noise

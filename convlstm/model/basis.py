@@ -83,15 +83,15 @@ def basis_of(
     paths = motion.paths(flow, max(leads, known - 1))
     ways, coarse_ways = paths[:, :leads], shrink(paths[:, :leads], p) / p
     last, smooth = _filled(context[:, -1] * mask[:, -1], mask[:, -1], scales)
-    bands = _Bands(last, smooth, seen[:, -1:].to(context.dtype), scales)
+    finest = _finest(last, scales)
+    bands = _Bands(last, finest, smooth, seen[:, -1:].to(context.dtype), scales)
     fine, coarse, inside = bands.carried(ways, coarse_ways)
-    noisy = bool(scales.fine or scales.coarse)
     return Basis(
         _inputs(context, mask, flow, paths, leads, p),
         fine,
         coarse,
-        _along(bands.strength(), coarse_ways) if noisy else None,
-        _along(bands.dry()[:, None], coarse_ways)[:, :, 0] if noisy else None,
+        _along(bands.strength(), coarse_ways) if scales.noisy else None,
+        _along(bands.dry()[:, None], coarse_ways)[:, :, 0] if scales.noisy else None,
         inside,
         _beyond(coarse_ways) * p / BEYOND_UNIT_PIXELS,
         ways,
@@ -119,11 +119,20 @@ def _filled(
     return last + (1 - measured) * enlarge(smooth, p), smooth
 
 
+def _finest(
+    last: Float[Tensor, "batch channel pixelrow pixelcol"], scales: Scales
+) -> list[Float[Tensor, "batch channel pixelrow pixelcol"]]:
+    """Return the bands that Gaussians part on the grid of pixels."""
+    smooth = [last, *(blur(last, scale) for scale in scales.fine)]
+    return [finer - coarser for finer, coarser in pairwise(smooth)]
+
+
 @dataclass(frozen=True)
 class _Bands:
-    """The last frame before it is split into bands."""
+    """The last frame and its finest bands, from which all bands are split at any lead time."""
 
     last: Float[Tensor, "batch channel pixelrow pixelcol"]
+    finest: list[Float[Tensor, "batch channel pixelrow pixelcol"]]
     smooth: Float[Tensor, "batch channel row col"]
     seen: Float[Tensor, "batch 1 pixelrow pixelcol"]
     scales: Scales
@@ -143,7 +152,7 @@ class _Bands:
         blur it, and cubic, which keeps the finest band.
         """
         channels, p = self.last.shape[1], self.scales.patch_size
-        maps = torch.cat((self.last, *self._finest(), self.seen), dim=1)
+        maps = torch.cat((self.last, *self.finest, self.seen), dim=1)
         moved = torch.stack(
             [motion.carried(maps, way, mode="bicubic") for way in ways.unbind(1)], dim=1
         )
@@ -160,11 +169,6 @@ class _Bands:
             coarse.reshape(batch, leads, *coarse.shape[1:]),
             near,
         )
-
-    def _finest(self) -> list[Float[Tensor, "batch channel pixelrow pixelcol"]]:
-        """Return the bands that Gaussians part on the grid of pixels."""
-        smooth = [self.last, *(blur(self.last, scale) for scale in self.scales.fine)]
-        return [finer - coarser for finer, coarser in pairwise(smooth)]
 
     def _split(
         self,
@@ -188,7 +192,7 @@ class _Bands:
     def strength(self) -> Float[Tensor, "batch band channel row col"]:
         """Return the deviation of each band around each patch, taken over its own scale."""
         p = self.scales.patch_size
-        fine, coarse = self._split(self.last, self._finest())
+        fine, coarse = self._split(self.last, self.finest)
         power = torch.cat((shrink(fine.square(), p), coarse.square()), dim=1)
         measured = shrink(self.seen, p).expand_as(power[:, 0])
         reach = [max(STRENGTH_REACH * top / p, 1.0) for top in self.scales.tops]

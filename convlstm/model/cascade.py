@@ -63,10 +63,9 @@ class Cascade(nn.Module):
     def __init__(self, scales: tuple[float, ...], patch_size: int) -> None:
         super().__init__()
         self.scales = Scales.of(scales, patch_size)
-        self.noisy = bool(scales)
         self.log_lifetime = nn.Parameter(torch.zeros(self.bands))
         self.outside = nn.Parameter(torch.zeros(2, self.maps_per_channel))
-        if self.noisy:
+        if self.scales.noisy:
             self.log_floor = nn.Parameter(torch.zeros(self.bands))
             self.log_depth = nn.Parameter(torch.zeros(()))
             self.log_share = nn.Parameter(torch.zeros(self.bands))
@@ -79,12 +78,12 @@ class Cascade(nn.Module):
     @property
     def maps_per_channel(self) -> int:
         """The number of maps for each channel of a frame: d and r, and with noise z and q."""
-        return 2 * self.bands + 2 if self.noisy else self.bands + 1
+        return 2 * self.bands + 2 if self.scales.noisy else self.bands + 1
 
     def lifetimes(self) -> Float[Tensor, " band"]:
         """Return the lifetime of each band, in frames."""
         growth = LIFETIME_GROWTH ** torch.arange(self.bands, device=self.log_lifetime.device)
-        first = FIRST_LIFETIME if self.noisy else ENDLESS_LIFETIME
+        first = FIRST_LIFETIME if self.scales.noisy else ENDLESS_LIFETIME
         return first * growth * torch.exp(GLOBAL_GAIN * self.log_lifetime)
 
     def noise(
@@ -111,7 +110,7 @@ class Cascade(nn.Module):
         p, fine = self.scales.patch_size, self.scales.fine_bands
         known = decided.kept[:, :, fine:] * basis.coarse
         details = (enlarge(decided.kept[:, :, :fine], p) * basis.fine).sum(dim=2)
-        if self.noisy:
+        if self.scales.noisy:
             frames = self._with_noise(known, details, decided, basis, self.noise(white, basis))
         else:
             only = enlarge(known.sum(dim=2) + decided.change, p) + details
@@ -125,7 +124,7 @@ class Cascade(nn.Module):
         age = lead / self.lifetimes()[:, None, None, None]
         kept = torch.exp(-age * torch.exp(GAIN * fading))
         offset = loud = None
-        if self.noisy:
+        if self.scales.noisy:
             depth = GLOBAL_GAIN * self.log_depth + GAIN * noisy[0][:, :, 0]
             offset = FIRST_DEPTH * torch.exp(depth)
             # The least keeps the gradient of the square root finite.
@@ -167,7 +166,7 @@ class Cascade(nn.Module):
 
     def _parts(self) -> list[int]:
         """Return the numbers of maps of d, r, z and q."""
-        return [1, self.bands, 1, self.bands] if self.noisy else [1, self.bands]
+        return [1, self.bands, 1, self.bands] if self.scales.noisy else [1, self.bands]
 
     def _at_lead(
         self, maps: Float[Tensor, "batch lead map row col"], basis: Basis

@@ -1,6 +1,6 @@
 """The model file: a trained network and all it takes to use it, as safetensors with JSON inside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -42,7 +42,6 @@ class Model:
     forecast_frames: int
     params: dict[str, Any]
 
-    @torch.no_grad()
     def rollout(
         self,
         context: Float[Tensor, "batch known channel row col"],
@@ -52,6 +51,20 @@ class Model:
         seed: int = 0,
     ) -> Float[Tensor, "{members} batch {leads} channel row col"]:
         """Forecast freely the `leads` frames after the context; folded, on the CPU.
+
+        It is `ensemble`, with all members at once.
+        """
+        return torch.cat([*self.ensemble(context, mask, leads, members, seed)])
+
+    def ensemble(
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        mask: Bool[Tensor, "batch known channel row col"],
+        leads: int,
+        members: int,
+        seed: int,
+    ) -> Iterator[Float[Tensor, "member batch {leads} channel row col"]]:
+        """Yield the members of a free forecast, some at a time; folded, on the CPU.
 
         With the readout `frame` the forecast is not clipped to [0, 1], because FMAE is defined
         before clipping. Frames of another size than in training need an architecture that takes any
@@ -68,19 +81,39 @@ class Model:
         Raises:
             NoRoom: the memory is too small.
         """
-        device, p = next(self.network.parameters()).device, self.geometry.patch_size
-        batch, (rows, cols) = len(context), (size * p for size in context.shape[-2:])
+        batch, p = len(context), self.geometry.patch_size
+        rows, cols = (size * p for size in context.shape[-2:])
+        together = max(1, PIXELS_TOGETHER // (batch * leads * rows * cols))
+        generator = torch.Generator().manual_seed(seed)
+        white = draw_noise(members, (batch, leads, rows, cols), generator, together)
+        parts = self._folded(context, mask, leads, white)
+        device = next(self.network.parameters()).device
         size = f"{batch} windows of {rows} x {cols} pixels"
-        with explain_out_of_memory(device, size, lower="tile_size or hidden_channels"):
-            dtype = forecast_dtype(self.params.get("precision"), device)
-            context, mask = context.to(device), mask.to(device)
-            if self.network.cascade is None:
-                return self.network.rollout(context, leads, dtype).cpu()[None]
-            generator = torch.Generator().manual_seed(seed)
-            together = max(1, PIXELS_TOGETHER // (batch * leads * rows * cols))
-            white = draw_noise(members, (batch, leads, rows, cols), generator, together)
-            parts = self.network.ensemble(context, mask, leads, white, dtype)
-            return torch.cat([fold(part, p).cpu() for part in parts])
+        for _ in range(0, members, together):
+            # Not around the loop, because what stands around a `yield` holds for the caller too.
+            with (
+                torch.no_grad(),
+                explain_out_of_memory(device, size, lower="tile_size or hidden_channels"),
+            ):
+                some = next(parts)
+            yield some
+
+    def _folded(
+        self,
+        context: Float[Tensor, "batch known channel row col"],
+        mask: Bool[Tensor, "batch known channel row col"],
+        leads: int,
+        white: Iterator[Float[Tensor, "member batch {leads} pixelrow pixelcol"]],
+    ) -> Iterator[Float[Tensor, "member batch {leads} channel row col"]]:
+        """Yield folded members of either kind of readout, on the CPU."""
+        device = next(self.network.parameters()).device
+        dtype = forecast_dtype(self.params.get("precision"), device)
+        context, mask = context.to(device), mask.to(device)
+        if self.network.cascade is None:
+            yield self.network.rollout(context, leads, dtype).cpu()[None]
+            return
+        for part in self.network.ensemble(context, mask, leads, white, dtype):
+            yield fold(part, self.geometry.patch_size).cpu()
 
 
 def save(path: Path, model: Model) -> None:

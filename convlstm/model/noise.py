@@ -36,19 +36,22 @@ class Noise(NamedTuple):
 class Scales(NamedTuple):
     """The standard deviations of the Gaussians between the bands, in pixels, ascending.
 
-    Between the fine and the coarse ones lies `middle`, which parts the two grids.
+    Between the fine and the coarse ones lies `middle`, which parts the two grids. Without `noisy`
+    the bands have no noise.
     """
 
     fine: tuple[float, ...]
     coarse: tuple[float, ...]
     patch_size: int
+    noisy: bool
 
     @classmethod
     def of(cls, scales: tuple[float, ...], patch_size: int) -> "Scales":
-        """Tell the scales on the grid of pixels from those on the coarse grid."""
-        middle = cls((), (), patch_size).middle
+        """Tell the scales on the grid of pixels from those on the coarse grid; none is no noise."""
+        middle = cls((), (), patch_size, noisy=False).middle
         fine = tuple(scale for scale in scales if scale < middle)
-        return cls(fine, tuple(scale for scale in scales if scale > middle), patch_size)
+        coarse = tuple(scale for scale in scales if scale > middle)
+        return cls(fine, coarse, patch_size, noisy=bool(scales))
 
     @property
     def middle(self) -> float:

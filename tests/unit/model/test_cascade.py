@@ -135,6 +135,13 @@ def test_the_readouts_gradient_is_that_of_finite_differences() -> None:
     )
 
 
+def test_a_scale_that_parts_the_grids_anyway_leaves_the_noise() -> None:
+    # 1.5 pixels are three quarters of a patch of 2: no band more, and members all the same
+    network = Network(Architecture("convlstm", (3,), 3, 8, 12, 10, "cascade", (1.5,), PATCH))
+    first, second = forecast_of(network, *window(), white())
+    assert not torch.equal(first, second)
+
+
 def test_a_forecast_of_another_size_has_that_size() -> None:
     frames, mask = torch.rand(1, KNOWN, 8, 7, 9), torch.ones(1, KNOWN, 8, 7, 9, dtype=torch.bool)
     sky = torch.randn(3, 1, 5, 14, 18)

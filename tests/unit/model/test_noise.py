@@ -11,7 +11,7 @@ LIFETIMES = torch.tensor([1.5, 3.0, 6.0, 12.0])
 
 
 def test_scales_below_three_quarters_of_a_patch_are_of_the_grid_of_pixels() -> None:
-    assert Scales((1.0,), (4.0,), 4) == SCALES
+    assert Scales((1.0,), (4.0,), 4, noisy=True) == SCALES
     assert (SCALES.fine_bands, SCALES.coarse_bands, SCALES.tops) == (2, 2, (1.0, 3.0, 4.0, 4.0))
     assert Scales.of((1.0, 3.0, 4.0), 4) == SCALES  # 3 is there anyway
     whole = Scales.of((1.0, 4.0), 1)  # a patch of one pixel has nothing finer
