@@ -35,7 +35,7 @@ def main(params: Plot) -> None:
     }
     shown = [("forecast.gif", f"Film of {windows[0].label}")]
     with files.replacing_folder(PLOTS) as plots:
-        for name, (caption, chart) in (strips | figures.all_of(tables)).items():
+        for name, (caption, chart) in (strips | figures.all_of(tables, run["params"])).items():
             figures.save(plots / f"{name}.png", chart)
             shown.append((f"{name}.png", caption))
         for name, frame in pictures.numbered(windows[0]).items():

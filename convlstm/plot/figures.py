@@ -49,11 +49,14 @@ VALIDATION_CURVES = {
 """The report's names of its validation curves, and the score that each one shows."""
 
 
-def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
+def all_of(
+    tables: Mapping[str, pd.DataFrame], params: Mapping[str, Any]
+) -> dict[str, tuple[str, Figure]]:
     """Return every chart with its caption, by name, in the order of the page.
 
     Args:
         tables: the CSVs by name.
+        params: of the run.
     """
     by_lead, baselines = tables["by_lead"], tables["baselines"]
     charts = {
@@ -78,7 +81,7 @@ def all_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
             "Rank of the truth among the members; right is each as frequent",
             rank_histogram(tables["ranks"]),
         )
-    curves = training_curves(tables["training"])
+    curves = training_curves(tables["training"], params)
     return charts | {name: (f"Training: {name}", curve) for name, curve in curves.items()}
 
 
@@ -108,28 +111,36 @@ def means_of_events(
     return found
 
 
-def training_curves(table: pd.DataFrame) -> dict[str, Figure]:
+def training_curves(table: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, Figure]:
     """Return the report's six curves of training.csv against the epoch, by name.
 
-    A line marks the first epoch in which the network saw fewer true frames than its own.
+    With the readout `frame` a line marks the first epoch in which the network saw fewer true frames
+    than its own; other readouts see none after the context.
+
+    Args:
+        table: training.csv.
+        params: of the run, which say what the loss is.
     """
     scores = {score.key: score for score in families.BY_LEAD}
-    training = _curve(table, "train_loss", "training, all next frames", scores["mse"])
+    frames = "all next frames" if params["readout"] == "frame" else "forecast frames"
+    loss = f"{params['loss'].upper()}, the loss (sum over pixels)"
+    table = table if params["readout"] == "frame" else table.assign(sampling_probability=0.0)
+    training = _curve(table, "train_loss", f"training, {frames}", loss)
     validation = {
-        name: _curve(table, f"valid_{key}", "validation", scores[key])
+        name: _curve(table, f"valid_{key}", "validation", _with_unit(scores[key]))
         for name, key in VALIDATION_CURVES.items()
     }
     return {"loss": training, **validation}
 
 
-def _curve(table: pd.DataFrame, column: str, label: str, score: Score) -> Figure:
+def _curve(table: pd.DataFrame, column: str, label: str, quantity: str) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(table["epoch"], table[column], label=label, marker=".")
     switched = table["epoch"][table["sampling_probability"] < 0.5]
     if 0 < len(switched) < len(table):
         axes.axvline(switched.iloc[0], color="0.4", linestyle="--", label="sampling switch")
-    _label(axes, "epoch", _with_unit(score))
+    _label(axes, "epoch", quantity)
     axes.legend(fontsize=8)
     return figure
 

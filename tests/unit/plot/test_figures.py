@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from convlstm.plot import figures
 from convlstm.scores import families
 from convlstm.scores.categorical import COUNTS
+from tests.builders import REPORT
 
 TRAINING = pd.DataFrame(
     {
@@ -53,7 +54,7 @@ def lead_times() -> Figure:
 
 
 def test_the_six_curves_are_the_reports() -> None:
-    charts = figures.training_curves(TRAINING)
+    charts = figures.training_curves(TRAINING, REPORT)
     assert list(charts) == ["loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness"]
     columns = ["train_loss", *(f"valid_{name}" for name in ("mse", "ssim", "psnr", "fmae"))]
     for chart, column in zip(charts.values(), [*columns, "valid_sharpness"], strict=True):
@@ -74,9 +75,9 @@ def test_the_six_curves_are_the_reports() -> None:
     ],
 )
 def test_a_curve_says_what_it_shows(name: str, score: str, line: str) -> None:
-    (axes,) = figures.training_curves(TRAINING)[name].axes
+    (axes,) = figures.training_curves(TRAINING, REPORT)[name].axes
     assert axes.get_xlabel() == "epoch"
-    assert axes.get_ylabel().split()[0] == score
+    assert axes.get_ylabel().replace(",", "").split()[0] == score
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [line]
@@ -143,9 +144,17 @@ def test_a_panel_says_what_it_shows(key: str, name: str, better: str) -> None:
 
 def test_the_switch_of_the_sampling_is_marked() -> None:
     table = TRAINING.assign(sampling_probability=[0.9, 0.4, 0.0])
-    for chart in figures.training_curves(table).values():
+    for chart in figures.training_curves(table, REPORT).values():
         (switch,) = [line for line in chart.axes[0].lines if line.get_label() == "sampling switch"]
         assert list(np.unique(switch.get_xdata())) == [2]  # the first epoch below a half
+
+
+def test_the_curves_of_an_ensemble_name_its_loss_and_no_sampling() -> None:
+    table = TRAINING.assign(sampling_probability=[0.9, 0.4, 0.0])
+    charts = figures.training_curves(table, {"readout": "cascade", "loss": "crps"})
+    (axes,) = charts["loss"].axes
+    assert axes.get_ylabel() == "CRPS, the loss (sum over pixels)"
+    assert [line.get_label() for line in axes.lines] == ["training, forecast frames"]
 
 
 EVENTS = pd.DataFrame(
@@ -335,7 +344,7 @@ def test_a_figure_of_several_panels_has_one_legend_of_all_lines(
     [
         lambda: figures.performance(EVENTS),
         lambda: figures.sharpness(FORECASTERS["model"], BASELINES),
-        lambda: figures.training_curves(TRAINING)["loss"],
+        lambda: figures.training_curves(TRAINING, REPORT)["loss"],
     ],
     ids=["performance", "sharpness", "loss"],
 )
@@ -357,7 +366,7 @@ def test_all_charts_come_in_the_order_of_the_page_each_with_a_caption() -> None:
         "reliability": RELIABILITY,
         "ranks": RANKS,
     }
-    charts = figures.all_of(tables)
+    charts = figures.all_of(tables, REPORT)
     assert list(charts) == [
         *("lead_time", "performance", "reliability", "scale_skill", "spectra"),
         *("sharpness_by_truth", "rank_histogram"),
@@ -368,7 +377,7 @@ def test_all_charts_come_in_the_order_of_the_page_each_with_a_caption() -> None:
     assert len(set(captions)) == len(captions)
     assert charts["valid_loss"][0] == "Training: valid_loss"
     tables["ranks"] = RANKS[RANKS["forecaster"] == "zeros"]
-    assert set(charts) - set(figures.all_of(tables)) == {"rank_histogram"}
+    assert set(charts) - set(figures.all_of(tables, REPORT)) == {"rank_histogram"}
 
 
 def test_every_baseline_has_a_style_and_a_marker_of_its_own() -> None:
@@ -397,7 +406,7 @@ def test_means_are_over_leads_and_undefined_where_one_is() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "draw", [lead_times.__wrapped__, lambda: figures.training_curves(TRAINING)["loss"]]
+    "draw", [lead_times.__wrapped__, lambda: figures.training_curves(TRAINING, REPORT)["loss"]]
 )
 def test_a_chart_is_the_same_bytes_twice(tmp_path: Path, draw: Callable[[], Figure]) -> None:
     for name in ("a.png", "b.png"):
