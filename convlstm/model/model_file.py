@@ -53,6 +53,11 @@ class Model:
         """Forecast freely the `leads` frames after the context; folded, on the CPU.
 
         It is `ensemble`, with all members at once.
+
+        With the readout `frame` the forecast is not clipped to [0, 1], because FMAE is defined
+        before clipping. Frames of another size than in training need an architecture that takes any
+        size. The convolutions are in float32, or in bfloat16 if that is the `precision` in
+        `params`.
         """
         return torch.cat([*self.ensemble(context, mask, leads, members, seed)])
 
@@ -65,11 +70,6 @@ class Model:
         seed: int,
     ) -> Iterator[Float[Tensor, "member batch {leads} channel row col"]]:
         """Yield the members of a free forecast, some at a time; folded, on the CPU.
-
-        With the readout `frame` the forecast is not clipped to [0, 1], because FMAE is defined
-        before clipping. Frames of another size than in training need an architecture that takes any
-        size. The convolutions are in float32, or in bfloat16 if that is the `precision` in
-        `params`.
 
         Args:
             context: folded frames in [0, 1].
