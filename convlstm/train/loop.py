@@ -29,7 +29,7 @@ from convlstm.scores import ensemble
 from convlstm.scores.frame import LeadMeans
 from convlstm.train.budget import Budget, has_patience
 from convlstm.train.drawing import Drawing
-from convlstm.train.losses import masked_crps, masked_mae, masked_mse
+from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
 from convlstm.train.params import Train
 from convlstm.train.schedules import (
     Probability,
@@ -264,6 +264,12 @@ class Training:
         return self._pixel_loss(members[0], truth, measured)
 
     def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        if self.params.loss == "weighted":
+            low, high = self.batches.scaling.value_range
+            data = torch.tensor(self.params.loss_thresholds, device=self.device)
+            weights = torch.tensor(self.params.loss_weights, device=self.device)
+            thresholds = (data - low) / (high - low)
+            return masked_weighted(forecast, truth, mask, thresholds=thresholds, weights=weights)
         loss = masked_mse if self.params.loss == "mse" else masked_mae
         return loss(forecast, truth, mask)
 

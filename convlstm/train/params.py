@@ -106,7 +106,35 @@ def scales_ascend(cascade_scales: Sequence[Number]) -> str | None:
     return f"cascade_scales = {list(cascade_scales)}: must ascend"
 
 
-class Train(LearningRate, Sampling, Limits):
+def thresholds_ascend(loss_thresholds: Sequence[Number]) -> str | None:
+    """Ask for classes of values that are in order."""
+    if list(loss_thresholds) == sorted(set(loss_thresholds)):
+        return None
+    return f"loss_thresholds = {list(loss_thresholds)}: must ascend"
+
+
+def each_class_has_a_weight(
+    loss_thresholds: Sequence[Number], loss_weights: Sequence[Number]
+) -> str | None:
+    """Ask for a weight below the first threshold and one from each threshold on."""
+    if len(loss_weights) == len(loss_thresholds) + 1:
+        return None
+    return (
+        f"loss_weights = {list(loss_weights)}: must be {len(loss_thresholds) + 1} numbers, one "
+        f"more than loss_thresholds"
+    )
+
+
+class Weighting(Group):
+    """The weights of pixels in the loss `weighted`, by the true value."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (thresholds_ascend, each_class_has_a_weight)
+
+    loss_thresholds: Annotated[tuple[float, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    loss_weights: Annotated[tuple[Positive, ...], BeforeValidator(as_tuple)]
+
+
+class Train(LearningRate, Sampling, Limits, Weighting):
     """The network and how it learns."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -122,7 +150,7 @@ class Train(LearningRate, Sampling, Limits):
         tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=8)
     ]
     members: Annotated[int, Field(ge=1, le=64)]
-    loss: Literal["mse", "mae", "crps"]
+    loss: Literal["mse", "mae", "weighted", "crps"]
     average_decay: Annotated[float, Field(ge=0, lt=1)]
     hidden_channels: Counts
     kernel_size: Count

@@ -7,7 +7,14 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from convlstm.train.losses import ALPHA, crps, masked_crps, masked_mae, masked_mse
+from convlstm.train.losses import (
+    ALPHA,
+    crps,
+    masked_crps,
+    masked_mae,
+    masked_mse,
+    masked_weighted,
+)
 
 
 def test_the_loss_is_the_mean_square_over_the_mask() -> None:
@@ -43,6 +50,31 @@ def test_the_absolute_loss_is_the_mean_over_the_mask() -> None:
     forecast, truth = torch.tensor([1.0, 2.0, 100.0]), torch.tensor([0.0, 4.0, 0.0])
     mask = torch.tensor([True, True, False])
     assert masked_mae(forecast, truth, mask).item() == pytest.approx((1 + 2) / 2)
+
+
+def test_the_weighted_loss_is_that_of_hko_7_by_hand() -> None:
+    # errors of 0.5, 0.25, 1 and a missing pixel; their true values lie below, at and above 0.5
+    forecast, truth = torch.tensor([0.75, 0.75, 0.0, 9.0]), torch.tensor([0.25, 0.5, 1.0, 1.0])
+    mask = torch.tensor([True, True, True, False])
+    loss = masked_weighted(
+        forecast,
+        truth,
+        mask,
+        thresholds=torch.tensor([0.5, 0.9]),
+        weights=torch.tensor([1.0, 2.0, 30.0]),
+    )
+    expected = (1 * (0.25 + 0.5) + 2 * (0.0625 + 0.25) + 30 * (1 + 1)) / 3
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_with_equal_weights_it_is_the_sum_of_both_errors() -> None:
+    forecast, truth = torch.rand(2, 5, 7)
+    mask = torch.rand(5, 7) > 0.2
+    thresholds, weights = torch.tensor([0.3, 0.6]), torch.ones(3)
+    torch.testing.assert_close(
+        masked_weighted(forecast, truth, mask, thresholds=thresholds, weights=weights),
+        masked_mse(forecast, truth, mask) + masked_mae(forecast, truth, mask),
+    )
 
 
 @pytest.mark.parametrize("members", [2, 3, 5])

@@ -54,6 +54,11 @@ def test_a_network_or_a_step_of_nothing_is_refused(changes: dict[str, object]) -
             "loss = 'crps': with members = 1; set members to 2",
         ),
         ({"cascade_scales": (3.0, 2.0)}, "cascade_scales = [3.0, 2.0]: must ascend"),
+        ({"loss_thresholds": (2.0, 1.0, 3.0, 4.0)}, "= [2.0, 1.0, 3.0, 4.0]: must ascend"),
+        (
+            {"loss_thresholds": (2.0,)},
+            "loss_weights = [1.0, 2.0, 5.0, 10.0, 30.0]: must be 2 numbers, one more",
+        ),
     ],
 )
 def test_choices_that_do_not_go_together_are_refused(changes: dict[str, object], line: str) -> None:
