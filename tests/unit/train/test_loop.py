@@ -82,13 +82,13 @@ NO_LIMIT: dict[str, Any] = {"epochs": None, "steps": None, "minutes": None}
 RANDOM: dict[str, Any] = {"random_windows": True}
 WORSE: dict[str, Any] = {"lr": 0.3, "lr_schedule": "constant", "epochs": 8}
 REVERSE = {"sampling": "reverse"}
-WEIGHTED: dict[str, Any] = {"loss": "weighted", "loss_thresholds": (0.1, 0.2, 0.3, 0.4)}
+WEIGHTED: dict[str, Any] = {"loss": "weighted", "loss_thresholds": (20.0, 50.0, 90.0, 99.0)}
 KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "readout": ({}, "motion"),
     "cascade_scales": (CASCADE, (2.0,)),
     "members": (CASCADE, 3),
     "loss": ({}, "mae"),
-    "loss_thresholds": (WEIGHTED, (0.2, 0.5, 0.6, 0.7)),
+    "loss_thresholds": (WEIGHTED, (40.0, 50.0, 90.0, 99.0)),
     "loss_weights": (WEIGHTED, (1.0, 1.0, 9.0, 9.0, 9.0)),
     "average_decay": ({}, 0.9),
     "cell": ({}, "peephole"),
