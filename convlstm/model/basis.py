@@ -23,6 +23,7 @@ DRY_BELOW = 0.004  # of the value range: nothing, in bytes less than a step
 STRENGTH_REACH = 2.0  # of the Gaussian within which the strength of a band is taken, in its scale
 FLOW_UNIT_PIXELS = 8.0  # per frame, which enters the network as 1
 LEAD_UNIT = 10.0  # frames
+LEAST_MEAN = 0.03  # of the value range: below it a deviation is no larger a part of the mean
 BEYOND_UNIT_PIXELS = 32.0
 
 Coarse = Float[Tensor, "batch lead row col"]
@@ -34,16 +35,18 @@ class Basis:
 
     `inputs` enter the network, one for each frame of the context and for each lead time. `fine` and
     `coarse` are the bands of the last frame, carried to each lead time; they add up to the frame.
-    `strength` is the deviation of each band nearby, and `dry` the part nearby where nothing falls:
-    there a value may lie below what can be seen. A forecast without noise has neither. `inside` is
-    1 where the air comes from the frame, and `beyond` how far from the frame it comes. The `ways`
-    lead back to the last frame, in pixels.
+    `strength` is the deviation of each band nearby, `variation` the same as a part of the mean
+    nearby, and `dry` the part nearby where nothing falls: there a value may lie below what can be
+    seen. A forecast without noise has none of the three. `inside` is 1 where the air comes from the
+    frame, and `beyond` how far from the frame it comes. The `ways` lead back to the last frame, in
+    pixels.
     """
 
     inputs: Float[Tensor, "batch time entering row col"]
     fine: Float[Tensor, "batch lead fineband channel pixelrow pixelcol"]
     coarse: Float[Tensor, "batch lead coarseband channel row col"]
     strength: Float[Tensor, "batch lead band channel row col"] | None
+    variation: Float[Tensor, "batch lead band channel row col"] | None
     dry: Float[Tensor, "batch lead channel row col"] | None
     inside: Coarse
     beyond: Coarse
@@ -86,12 +89,14 @@ def basis_of(
     finest = _finest(last, scales)
     bands = _Bands(last, finest, smooth, seen[:, -1:].to(context.dtype), scales)
     fine, coarse, inside = bands.carried(ways, coarse_ways)
+    strength, variation, dry = (None,) * 3 if not scales.noisy else bands.nearby(coarse_ways)
     return Basis(
         _inputs(context, mask, flow, paths, leads, p),
         fine,
         coarse,
-        _along(bands.strength(), coarse_ways) if scales.noisy else None,
-        _along(bands.dry()[:, None], coarse_ways)[:, :, 0] if scales.noisy else None,
+        strength,
+        variation,
+        dry,
         inside,
         _beyond(coarse_ways) * p / BEYOND_UNIT_PIXELS,
         ways,
@@ -189,20 +194,43 @@ class _Bands:
             fine = torch.stack([*finest, rest], dim=1)
         return fine, torch.stack([*coarse, smooth[-1]], dim=1)
 
-    def strength(self) -> Float[Tensor, "batch band channel row col"]:
-        """Return the deviation of each band around each patch, taken over its own scale."""
+    def nearby(
+        self, coarse_ways: Float[Tensor, "batch lead 2 row col"]
+    ) -> tuple[
+        Float[Tensor, "batch lead band channel row col"],
+        Float[Tensor, "batch lead band channel row col"],
+        Float[Tensor, "batch lead channel row col"],
+    ]:
+        """Return strength, variation and the dry part at each lead time."""
+        own = (*self._strength_and_variation(), self._dry()[:, None])
+        moved = _along(torch.cat(own, dim=1), coarse_ways)
+        strength, variation, dry = moved.split_with_sizes([len(part[0]) for part in own], dim=2)
+        return strength, variation, dry[:, :, 0]
+
+    def _strength_and_variation(
+        self,
+    ) -> tuple[
+        Float[Tensor, "batch band channel row col"], Float[Tensor, "batch band channel row col"]
+    ]:
+        """Return the deviation of each band around each patch, taken over its own scale.
+
+        The second is the deviation as a part of the mean there.
+        """
         p = self.scales.patch_size
         fine, coarse = self._split(self.last, self.finest)
         power = torch.cat((shrink(fine.square(), p), coarse.square()), dim=1)
         measured = shrink(self.seen, p).expand_as(power[:, 0])
         reach = [max(STRENGTH_REACH * top / p, 1.0) for top in self.scales.tops]
-        means = [
-            blur_measured(own * measured, measured, scale)
+        levels, weights = shrink(self.last, p), torch.cat((measured, measured), dim=1)
+        near = [
+            blur_measured(torch.cat((own, levels), dim=1) * weights, weights, scale)
             for own, scale in zip(power.unbind(1), reach, strict=True)
         ]
-        return torch.stack(means, dim=1).sqrt()
+        squares, means = torch.stack(near, dim=1).chunk(2, dim=2)
+        strength = squares.sqrt()
+        return strength, strength / (means + LEAST_MEAN)
 
-    def dry(self) -> Float[Tensor, "batch channel row col"]:
+    def _dry(self) -> Float[Tensor, "batch channel row col"]:
         """Return the part around each patch where nothing falls."""
         p = self.scales.patch_size
         scale = max((*self.scales.coarse[:1], 2.0 * p)) / p

@@ -4,16 +4,18 @@ Untrained it is close to the nowcasting system STEPS (Bowler, Pierce and Seed 20
 doi:10.1256/qj.04.100). The last frame is split into bands of wavelength. Each is carried along the
 motion of the context and forgotten with a lifetime of its own; noise of the same wavelengths, as
 strong as the band is nearby, takes the place of what is forgotten. At lead time k, with B a carried
-band, N noise of variance 1 that changes with the band's lifetime, S the strength of the band
-nearby, and Z the dry part nearby, where a value may lie below what can be seen, the bands are added
-from the coarsest, and x is the sum of those before:
+band, N noise of variance 1 that changes with the band's lifetime, S the strength of the band nearby
+and V the same as a part of the mean nearby, and Z the dry part nearby, where a value may lie below
+what can be seen, the bands are added from the coarsest, and x is the sum of those before:
 
-    x(k) = d - e depth Z at first, then + a B + sqrt(1 - a^2) s (S + floor + share max(x, 0)) N
+    x(k) = d - e depth Z at first, then + a B + sqrt(1 - a^2) s A N
+    A = S + floor + (share + part V) max(x, 0)
     a = exp(-k / lifetime exp(GAIN r)), s = exp(GAIN q), e = exp(GAIN z)
 
-The frame is x after the finest band, clipped to [0, 1]. The share gives rain that a member invents
-details of its own. The network gives r, q, z and d as coarse maps, which are zero before training
-and move with the rain. It learns where rain grows and decays and how far it may be trusted, cannot
+The frame is x after the finest band, clipped to [0, 1]. Where a member has more rain, its details
+are stronger, as in a multiplicative cascade; the share gives details to rain that it invents where
+there was none. The network gives r, q, z and d as coarse maps, which are zero before training and
+move with the rain. It learns where rain grows and decays and how far it may be trusted, cannot
 paint patches, and runs once for all members. Without `scales` nothing fades of itself, and there is
 no noise: the readout `motion`.
 """
@@ -37,6 +39,7 @@ ENDLESS_LIFETIME = 1e6  # of the bands of the readout `motion`
 FIRST_FLOOR, FLOOR_GROWTH = 0.004, 2.0  # of the value range, and per band; before training
 FIRST_DEPTH = 0.1  # of the value range
 FIRST_SHARE = 0.05
+FIRST_PART = 0.3
 
 
 class Decided(NamedTuple):
@@ -69,6 +72,7 @@ class Cascade(nn.Module):
             self.log_floor = nn.Parameter(torch.zeros(self.bands))
             self.log_depth = nn.Parameter(torch.zeros(()))
             self.log_share = nn.Parameter(torch.zeros(self.bands))
+            self.log_part = nn.Parameter(torch.zeros(self.bands))
 
     @property
     def bands(self) -> int:
@@ -142,6 +146,7 @@ class Cascade(nn.Module):
     ) -> Float[Tensor, "member batch lead channel pixelrow pixelcol"]:
         """Add up the bands, the coarsest first, each with its noise."""
         assert basis.strength is not None
+        assert basis.variation is not None
         assert basis.dry is not None
         assert decided.offset is not None
         assert decided.loud is not None
@@ -149,12 +154,14 @@ class Cascade(nn.Module):
         growth = FLOOR_GROWTH ** torch.arange(self.bands, device=known.device)
         floor = FIRST_FLOOR * growth * torch.exp(GLOBAL_GAIN * self.log_floor)
         share = FIRST_SHARE * torch.exp(GLOBAL_GAIN * self.log_share)
+        part = FIRST_PART * torch.exp(GLOBAL_GAIN * self.log_part)
+        relative = share[:, None, None, None] + part[:, None, None, None] * basis.variation
         strength = basis.strength + floor[:, None, None, None]
         start = decided.change - decided.offset * basis.dry
         total = start.expand(len(noise.fine), *start.shape)
 
         def amplitude(band: int) -> Tensor:
-            return loud[:, :, band] * (strength[:, :, band] + share[band] * total.relu())
+            return loud[:, :, band] * (strength[:, :, band] + relative[:, :, band] * total.relu())
 
         for band in reversed(range(fine, self.bands)):
             own = noise.coarse[:, :, :, band - fine, None]

@@ -21,7 +21,7 @@ from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
 from convlstm.version import VERSION
 
-FORMAT = "convlstm-5"  # of the metadata; CHANGELOG.md says which version wrote which
+FORMAT = "convlstm-6"  # of the metadata; CHANGELOG.md says which version wrote which
 PIXELS_TOGETHER = 2**22  # of members that are forecast at a time, in 1 GB of memory
 LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred layers
 

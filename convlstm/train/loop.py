@@ -260,7 +260,7 @@ class Training:
             frames[:, :known], mask[:, :known], leads, white, self.dtype
         )
         if self.params.loss == "crps":
-            return masked_crps(members, truth, measured)
+            return masked_crps(members, truth, measured, self.params.crps_alpha)
         return self._pixel_loss(members[0], truth, measured)
 
     def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-ALPHA = 0.95  # of the almost fair CRPS: 1 is fair, and with two members lets them part for nothing
 BLOCKS_PIXELS = (1, 4, 16)
 """Sides of the squares whose means are scored, and what a mean leaves out of the next finer ones:
 members that are right at single pixels only are neither smooth nor scattered as rain is."""
@@ -90,6 +89,7 @@ def masked_crps(
     members: Float[Tensor, "member batch time channel row col"],
     truth: Float[Tensor, "batch time channel row col"],
     mask: Bool[Tensor, "batch time channel row col"],
+    alpha: float,
 ) -> Float[Tensor, ""]:
     """Return the almost fair CRPS of the means of blocks and of the details between them.
 
@@ -99,11 +99,11 @@ def masked_crps(
     ensemble that stands still would not have.
     """
     finest = Blocks(members, truth, mask.to(truth.dtype), BLOCKS_PIXELS[0])
-    total = finest.crps()
+    total = finest.crps(alpha)
     for side in BLOCKS_PIXELS[1:]:
         larger = finest.larger(side)
-        total = total + larger.crps() + finest.details(larger).crps()
-        total = total + CHANGE_WEIGHT * finest.changes().crps()
+        total = total + larger.crps(alpha) + finest.details(larger).crps(alpha)
+        total = total + CHANGE_WEIGHT * finest.changes().crps(alpha)
         finest = larger
     return total / len(BLOCKS_PIXELS)
 
@@ -116,9 +116,9 @@ class Blocks(NamedTuple):
     weights: Float[Tensor, "batch time channel row col"]
     side: int
 
-    def crps(self) -> Float[Tensor, ""]:
+    def crps(self, alpha: float) -> Float[Tensor, ""]:
         """Return the weighted mean of the almost fair CRPS; 0 if nothing is measured."""
-        score = crps(self.members, self.truth, ALPHA) * self.weights
+        score = crps(self.members, self.truth, alpha) * self.weights
         return score.sum() / self.weights.sum().clamp(min=1e-6)
 
     def larger(self, side: int) -> "Blocks":

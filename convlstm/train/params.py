@@ -151,6 +151,7 @@ class Train(LearningRate, Sampling, Limits, Weighting):
     ]
     members: Annotated[int, Field(ge=1, le=64)]
     loss: Literal["mse", "mae", "weighted", "crps"]
+    crps_alpha: Fraction
     average_decay: Annotated[float, Field(ge=0, lt=1)]
     hidden_channels: Counts
     kernel_size: Count

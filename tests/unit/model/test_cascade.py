@@ -70,6 +70,7 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
     basis = basis_of(unfold(frames, PATCH), unfold(mask, PATCH), LEADS, cascade.scales)
     noise = cascade.noise(sky, basis)
     assert basis.strength is not None
+    assert basis.variation is not None
     assert basis.dry is not None
     forecast = forecast_of(network, frames, mask, sky)
     for lead in range(LEADS):
@@ -79,15 +80,17 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
         floor = (0.004, 0.008, 0.016, 0.032)
         total = (-0.1 * basis.dry[:, lead]).expand(2, -1, -1, -1, -1)
         for band in (3, 2):
+            share = 0.05 + 0.3 * basis.variation[:, lead, band]
             spread = loud[band] * (
-                basis.strength[:, lead, band] + floor[band] + 0.05 * total.relu()
+                basis.strength[:, lead, band] + floor[band] + share * total.relu()
             )
             total = total + kept[band] * basis.coarse[:, lead, band - 2]
             total = total + spread * noise.coarse[:, :, lead, band - 2, None]
         frames = enlarge(total, PATCH)
         for band in (0, 1):  # below 0.5 pixels, and from there to 1.5
+            share = 0.05 + 0.3 * basis.variation[:, lead, band]
             spread = loud[band] * (
-                basis.strength[:, lead, band] + floor[band] + 0.05 * total.relu()
+                basis.strength[:, lead, band] + floor[band] + share * total.relu()
             )
             frames = frames + kept[band] * basis.fine[:, lead, band]
             frames = frames + enlarge(spread, PATCH) * noise.fine[:, :, lead, band, None]

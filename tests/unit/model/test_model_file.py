@@ -228,7 +228,7 @@ def test_the_checksum_is_the_sha256_of_the_metadata_and_the_weights(tmp_path: Pa
         (
             "format",
             "convlstm-1",
-            f"format convlstm-1, written by version {VERSION}, not convlstm-5",
+            f"format convlstm-1, written by version {VERSION}, not convlstm-6",
         ),
     ],
 )

@@ -88,6 +88,7 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "cascade_scales": (CASCADE, (2.0,)),
     "members": (CASCADE, 3),
     "loss": ({}, "mae"),
+    "crps_alpha": (CASCADE, 0.5),
     "loss_thresholds": (WEIGHTED, (40.0, 50.0, 90.0, 99.0)),
     "loss_weights": (WEIGHTED, (1.0, 1.0, 9.0, 9.0, 9.0)),
     "average_decay": ({}, 0.9),

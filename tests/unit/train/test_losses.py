@@ -8,13 +8,14 @@ from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from convlstm.train.losses import (
-    ALPHA,
     crps,
     masked_crps,
     masked_mae,
     masked_mse,
     masked_weighted,
 )
+
+ALPHA = 0.95
 
 
 def test_the_loss_is_the_mean_square_over_the_mask() -> None:
@@ -123,7 +124,7 @@ def test_the_loss_of_an_ensemble_is_that_of_blocks_details_and_changes() -> None
     for part in (one, four):
         changes = part[:, 1:] - part[:, :-1]
         scores.append(crps(changes[:2], changes[2], ALPHA).mean() / 2)
-    torch.testing.assert_close(masked_crps(members, truth, mask), sum(scores) / 3)
+    torch.testing.assert_close(masked_crps(members, truth, mask, ALPHA), sum(scores) / 3)
 
 
 def test_a_member_without_details_costs_more_than_one_with_them() -> None:
@@ -133,7 +134,7 @@ def test_a_member_without_details_costs_more_than_one_with_them() -> None:
     right = torch.stack((truth, 1 - truth))[:, None, None, None]
     flat = torch.full_like(right, 0.5)
     mask = torch.ones(1, 1, 1, 16, 16, dtype=torch.bool)
-    losses = [masked_crps(own, truth[None, None, None], mask) for own in (right, flat)]
+    losses = [masked_crps(own, truth[None, None, None], mask, ALPHA) for own in (right, flat)]
     assert losses[0] < losses[1]
 
 
@@ -141,9 +142,11 @@ def test_a_missing_pixel_counts_in_no_block() -> None:
     members, truth = torch.rand(2, 1, 1, 1, 20, 9), torch.rand(1, 1, 1, 20, 9)
     mask = torch.rand_like(truth) < 0.7
     other = torch.where(mask, members, torch.rand_like(members)).requires_grad_()
-    loss = masked_crps(other, truth, mask)
-    torch.testing.assert_close(loss, masked_crps(members, torch.where(mask, truth, 9.0), mask))
+    loss = masked_crps(other, truth, mask, ALPHA)
+    torch.testing.assert_close(
+        loss, masked_crps(members, torch.where(mask, truth, 9.0), mask, ALPHA)
+    )
     loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
     assert other.grad is not None
     assert not other.grad[:, ~mask].any()
-    assert masked_crps(members, truth, torch.zeros_like(mask)).item() == 0
+    assert masked_crps(members, truth, torch.zeros_like(mask), ALPHA).item() == 0
