@@ -39,7 +39,7 @@ ENDLESS_LIFETIME = 1e6  # of the bands of the readout `motion`
 FIRST_FLOOR, FLOOR_GROWTH = 0.004, 2.0  # of the value range, and per band; before training
 FIRST_DEPTH = 0.1  # of the value range
 FIRST_SHARE = 0.05
-FIRST_PART = 0.3
+FIRST_PART = 0.2
 
 
 class Decided(NamedTuple):

@@ -1,7 +1,8 @@
 """The noise of an ensemble: bands of white noise that move along with the rain and live as long.
 
 It is drawn at each pixel, from a seed, and split by Gaussians into bands of wavelength: the finest
-on the grid of pixels, the others on the coarse grid of patches, which has all that they have.
+on the grid of pixels, the others on the coarse grid of patches, which has all that they have. In
+each band long waves are stronger than short ones, as in rain.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from convlstm.model.grids import shrink
 MIDDLE_PATCHES = 0.75
 """Between the noise of both grids, as a Gaussian in patches: finer noise of the coarse grid would
 show its places when it is interpolated."""
+SPECTRAL_SLOPE = 3.0
+"""The power of a wave falls with this power of its wavenumber, as it does in rain (2.5 to 3.5 in two
+dimensions): white noise within a band has too much of its shortest waves, which look like a grid."""
 MARGIN = 2  # coarse pixels that go on at the opposite edge, as far as a cubic interpolation sees
 
 
@@ -161,7 +165,8 @@ def _filters(rows: int, cols: int, edges: Edges, dtype: torch.dtype) -> Float[Te
         # what nothing passes is the mean, of which a window has no noise
         return (square == 0).to(dtype) if edge == float("inf") else torch.exp(-square * edge**2)
 
-    filters = torch.stack([passed(below) - passed(above) for below, above in edges])
+    steep = torch.where(square > 0, square, 1).pow(-SPECTRAL_SLOPE / 4)
+    filters = torch.stack([(passed(below) - passed(above)) * steep for below, above in edges])
     weight = torch.full((len(right),), 2.0, dtype=dtype)  # of a wave and its mirror image
     weight[0] = 1
     if cols % 2 == 0:

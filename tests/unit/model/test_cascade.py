@@ -80,7 +80,7 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
         floor = (0.004, 0.008, 0.016, 0.032)
         total = (-0.1 * basis.dry[:, lead]).expand(2, -1, -1, -1, -1)
         for band in (3, 2):
-            share = 0.05 + 0.3 * basis.variation[:, lead, band]
+            share = 0.05 + 0.2 * basis.variation[:, lead, band]
             spread = loud[band] * (
                 basis.strength[:, lead, band] + floor[band] + share * total.relu()
             )
@@ -88,7 +88,7 @@ def test_the_untrained_cascade_is_the_sum_that_its_equation_says() -> None:
             total = total + spread * noise.coarse[:, :, lead, band - 2, None]
         frames = enlarge(total, PATCH)
         for band in (0, 1):  # below 0.5 pixels, and from there to 1.5
-            share = 0.05 + 0.3 * basis.variation[:, lead, band]
+            share = 0.05 + 0.2 * basis.variation[:, lead, band]
             spread = loud[band] * (
                 basis.strength[:, lead, band] + floor[band] + share * total.relu()
             )

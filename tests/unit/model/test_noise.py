@@ -29,6 +29,17 @@ def test_noise_has_variance_1_and_forgets_as_its_band_does() -> None:
         assert remembered.item() == pytest.approx(np.exp(-1 / lifetime.item()), abs=0.03)
 
 
+def test_within_a_band_power_falls_with_the_third_power_of_the_wavenumber() -> None:
+    # of the finest band, by NumPy, where its Gaussian, 1 - exp(-2 (pi k)^2), is divided out
+    sky = torch.randn(200, 1, 1, 96, 96, generator=torch.Generator().manual_seed(0))
+    fine = bands_of(sky, torch.zeros(1, 1, 2, 96, 96), SCALES, LIFETIMES).fine
+    line = np.abs(np.fft.fft2(fine[:, 0, 0, 0].numpy())[:, 0]) ** 2
+    wavenumber = np.fft.fftfreq(96)[24:48]
+    power = line.mean(axis=0)[24:48] / (1 - np.exp(-2 * (np.pi * wavenumber) ** 2)) ** 2
+    slope, _ = np.polyfit(np.log(wavenumber), np.log(power), 1)
+    assert slope == pytest.approx(-3, abs=0.3)
+
+
 def test_noise_moves_with_the_rain_and_comes_back_at_the_other_edge() -> None:
     sky = torch.randn(2, 1, 2, 24, 20)
     still = bands_of(sky, torch.zeros(1, 2, 2, 24, 20), SCALES, LIFETIMES)
