@@ -21,8 +21,8 @@ MIDDLE_PATCHES = 0.75
 """Between the noise of both grids, as a Gaussian in patches: finer noise of the coarse grid would
 show its places when it is interpolated."""
 SPECTRAL_SLOPE = 3.0
-"""The power of a wave falls with this power of its wavenumber, as it does in rain (2.5 to 3.5 in two
-dimensions): white noise within a band has too much of its shortest waves, which look like a grid."""
+"""The power of a wave falls with this power of its wavenumber, as in rain (2.5 to 3.5 in two
+dimensions): white noise within a band has too much of its shortest waves, and looks like a grid."""
 MARGIN = 2  # coarse pixels that go on at the opposite edge, as far as a cubic interpolation sees
 
 
