@@ -23,7 +23,7 @@ DRY_BELOW = 0.004  # of the value range: nothing, in bytes less than a step
 STRENGTH_REACH = 2.0  # of the Gaussian within which the strength of a band is taken, in its scale
 FLOW_UNIT_PIXELS = 8.0  # per frame, which enters the network as 1
 LEAD_UNIT = 10.0  # frames
-LEAST_MEAN = 0.1  # of the value range: of less rain the deviation is no part, or single drops would burst
+LEAST_MEAN = 0.1  # of the value range, for a part of the mean: in sparse rain it would burst
 BEYOND_UNIT_PIXELS = 32.0
 
 Coarse = Float[Tensor, "batch lead row col"]
