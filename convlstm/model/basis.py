@@ -23,7 +23,8 @@ DRY_BELOW = 0.004  # of the value range: nothing, in bytes less than a step
 STRENGTH_REACH = 2.0  # of the Gaussian within which the strength of a band is taken, in its scale
 FLOW_UNIT_PIXELS = 8.0  # per frame, which enters the network as 1
 LEAD_UNIT = 10.0  # frames
-LEAST_MEAN = 0.1  # of the value range, for a part of the mean: in sparse rain it would burst
+VARIATION_REACH_PIXELS = 16.0  # at least, or the edge of a shower would vary without a limit
+LEAST_MEAN = 0.03  # of the value range: of less rain the deviation is no larger a part
 BEYOND_UNIT_PIXELS = 32.0
 
 Coarse = Float[Tensor, "batch lead row col"]
@@ -214,21 +215,21 @@ class _Bands:
     ]:
         """Return the deviation of each band around each patch, taken over its own scale.
 
-        The second is the deviation as a part of the mean there.
+        The second is the deviation as a part of the mean, both taken over a wider area.
         """
         p = self.scales.patch_size
         fine, coarse = self._split(self.last, self.finest)
         power = torch.cat((shrink(fine.square(), p), coarse.square()), dim=1)
         measured = shrink(self.seen, p).expand_as(power[:, 0])
-        reach = [max(STRENGTH_REACH * top / p, 1.0) for top in self.scales.tops]
         levels, weights = shrink(self.last, p), torch.cat((measured, measured), dim=1)
-        near = [
-            blur_measured(torch.cat((own, levels), dim=1) * weights, weights, scale)
-            for own, scale in zip(power.unbind(1), reach, strict=True)
-        ]
-        squares, means = torch.stack(near, dim=1).chunk(2, dim=2)
-        strength = squares.sqrt()
-        return strength, strength / (means + LEAST_MEAN)
+        strengths, variations = [], []
+        for own, top in zip(power.unbind(1), self.scales.tops, strict=True):
+            near = max(STRENGTH_REACH * top, float(p)) / p
+            strengths.append(blur_measured(own * measured, measured, near).sqrt())
+            far, both = max(near, VARIATION_REACH_PIXELS / p), torch.cat((own, levels), dim=1)
+            square, mean = blur_measured(both * weights, weights, far).chunk(2, dim=1)
+            variations.append(square.sqrt() / (mean + LEAST_MEAN))
+        return torch.stack(strengths, dim=1), torch.stack(variations, dim=1)
 
     def _dry(self) -> Float[Tensor, "batch channel row col"]:
         """Return the part around each patch where nothing falls."""
