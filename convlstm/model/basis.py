@@ -62,8 +62,8 @@ class Basis:
 
 def inputs_of(channels: int) -> int:
     """Return the channels of `Basis.inputs`, for as many channels of a folded frame."""
-    measured, lead, flow = 1, 1, 2
-    return channels + measured + lead + flow
+    missing, lead, flow = 1, 1, 2
+    return channels + missing + lead + flow
 
 
 @torch.no_grad()
@@ -266,7 +266,9 @@ def _inputs(
 ) -> Float[Tensor, "batch time entering row col"]:
     """Return the context, carried to the last frame, and that frame again for each lead time.
 
-    After the frame come the measured part of each patch, the lead time and the motion.
+    After the frame come the missing part of each patch, the lead time and the motion. Where nothing
+    is missing it is 0, and the pixels of a patch, which are much alike, together weigh as one: what
+    many weights multiply by the same number would be learnt too fast, and shut the gates for good.
     """
     batch, known, channels = context.shape[:3]
     both = torch.cat((context * mask, mask.all(dim=2, keepdim=True).to(context.dtype)), dim=2)
@@ -279,8 +281,8 @@ def _inputs(
     grid = frames.shape[-2:]
     lead = (torch.arange(known + leads, device=flow.device) - known + 1).clamp(min=0) / LEAD_UNIT
     parts = [
-        frames,
-        shrink(moved[:, :, channels:], patch_size),
+        frames / patch_size,
+        1 - shrink(moved[:, :, channels:], patch_size),
         lead.to(flow.dtype)[:, None, None, None].expand(batch, -1, 1, *grid),
         (shrink(flow, patch_size)[:, None] / FLOW_UNIT_PIXELS).expand(batch, len(lead), 2, *grid),
     ]

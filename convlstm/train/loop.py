@@ -41,6 +41,9 @@ from convlstm.train.schedules import (
 PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels"
 PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_score")
 """The attributes of a `Training` that its state holds as plain values."""
+BETAS = (0.9, 0.99)
+"""The memories of Adam. By its usual 0.999 the gradients of the first steps, a hundred times those
+that follow, would keep its steps small for most of a short run."""
 VALIDATION_BATCH = 8
 """Windows at a time without gradients; a constant, so that it cannot change numbers."""
 VALIDATION_MEMBERS = 4
@@ -129,7 +132,7 @@ class Training:
         self.drawing = Drawing(batches, params)
         self.steps_per_epoch = self.drawing.steps
         self.budget = Budget(params, self.steps_per_epoch)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.lr)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.lr, betas=BETAS)
         self.scheduler = learning_rate(self.optimizer, params, self.budget.total)
         self.generator = torch.Generator().manual_seed(params.seed)
         self.iteration, self.skipped = 0, 0

@@ -89,6 +89,15 @@ def test_the_network_sees_rain_that_only_moves_standing_still() -> None:
     assert stands < 0.7 * moves  # carried the wrong way, it would be twice as much
 
 
+def test_nothing_enters_the_network_where_nothing_falls_moves_or_is_missing() -> None:
+    frames = torch.zeros(1, KNOWN, 1, 24, 20)
+    mask = torch.ones_like(frames, dtype=torch.bool)
+    mask[..., :6, :] = False
+    own = basis_of(frames, mask, LEADS, SCALES)
+    assert not own.inputs[:, :KNOWN, :, 4:].any()
+    assert own.inputs[:, :KNOWN, PATCH**2, 1].eq(1).all()  # patches that are missing
+
+
 def test_the_distance_beyond_the_frame_is_that_of_the_paths() -> None:
     row, col = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
     times = torch.arange(8)[:, None, None]
