@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
+from convlstm.storage.frames import Frame
 from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +78,16 @@ def reading_of(**changes: object) -> Reading:
     return params_of(Reading, **changes)
 
 
+def frames_from(arrays: Iterable[np.ndarray]) -> list[Frame]:
+    """Return frames of whose numbers nothing is said."""
+    return [Frame(values) for values in arrays]
+
+
+def values_of(frames: Iterable[Frame]) -> list[np.ndarray]:
+    """Return the numbers of frames."""
+    return [frame.values for frame in frames]
+
+
 def patches_of(
     folder: Path,
     sequences: Mapping[str, np.ndarray],
@@ -98,7 +109,7 @@ def patches_of(
             frames_h5.append_sequence(
                 file,
                 name,
-                frames,
+                frames_from(frames),
                 labels=tuple(f"{number}.png" for number in range(len(frames))),
                 times=(times or {}).get(name),
             )

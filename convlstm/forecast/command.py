@@ -65,7 +65,7 @@ def forecast_all(arguments: argparse.Namespace) -> None:
         context = deque(sequence, maxlen=forecaster.context_frames)
         faults.check()
         target = out / source.name if len(found) > 1 else out
-        known = Known(source, np.stack(context), params)
+        known = Known(source, np.stack([frame.values for frame in context]), params)
         leads = _forecast(target, known, forecaster=forecaster, wanted=wanted, arguments=arguments)
         many = f"{wanted.members} members of " if wanted.members > 1 else ""
         print(f"{target}: {many}{leads} frames after {source.files[-1].name}")

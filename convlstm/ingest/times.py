@@ -59,6 +59,11 @@ def following(times: Sequence[int] | None, count: int) -> tuple[int, ...] | None
     return tuple(times[-1] + step(times) * number for number in range(1, count + 1))
 
 
+def shown(time: int) -> str:
+    """Return a time for messages and tables, such as 2021-02-03 20:05:00, UTC."""
+    return (EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def name(time: int, time_format: str) -> str:
     """Return the name that `parse` reads as this time."""
     return (EPOCH + timedelta(microseconds=time)).strftime(time_format)
