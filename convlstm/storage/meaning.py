@@ -19,7 +19,8 @@ class Channel(NamedTuple):
     """One channel of a sequence; its physical value is `scale` times the number plus `offset`.
 
     `missing` are the numbers that mean that nothing was measured, and `undetected` those that mean
-    a measurement of nothing: the low end of the value range.
+    a measurement of nothing: the low end of the value range. `valid_range` has the two ends of the
+    physical values that the file calls valid, or is empty.
     """
 
     name: str = ""
@@ -28,6 +29,7 @@ class Channel(NamedTuple):
     offset: float = 0.0
     missing: tuple[float, ...] = ()
     undetected: tuple[float, ...] = ()
+    valid_range: tuple[float, ...] = ()
 
 
 class Coordinate(NamedTuple):
