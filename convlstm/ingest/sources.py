@@ -14,6 +14,7 @@ import numpy as np
 
 from convlstm.ingest import readers, times
 from convlstm.ingest.params import Reading
+from convlstm.ingest.time_format import time_format
 from convlstm.runtime.errors import BadInput, Faults
 
 
@@ -149,7 +150,7 @@ def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
     found: list[tuple[int, Path]] = []
     for path in source.files:
         try:
-            found.append((times.parse(path.name, reading.time_format), path))
+            found.append((time_format(reading.time_format).parse(path.name), path))
         except ValueError as error:
             faults.add(f"{path}: time_format = '{reading.time_format}' does not fit ({error})")
     found.sort()

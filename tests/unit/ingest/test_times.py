@@ -1,46 +1,10 @@
-"""Times are read from names and continued, and gaps are found between them."""
-
-from datetime import UTC, datetime
+"""Gaps are found between times, and times go on after the last one."""
 
 import numpy as np
 import pytest
 
 from convlstm.ingest import times
 from tests.builders import MINUTE
-
-
-def microseconds(*moment: int) -> int:
-    return round(datetime(*moment, tzinfo=UTC).timestamp()) * 1_000_000  # type: ignore[misc, arg-type] # ints
-
-
-@pytest.mark.parametrize(
-    ("name", "time_format", "moment"),
-    [
-        ("RAD_NL25_RAP_5min_201008260035.h5", "RAD_NL25_RAP_5min_%Y%m%d%H%M", (2010, 8, 26, 0, 35)),
-        # 2015, day 135 = 15 May, 15:45; a flag follows
-        ("AQC151351545F_00005.801.gif", "AQC%y%j%H%M", (2015, 5, 15, 15, 45)),
-        ("2020-01-02T03:04:05.png", "%Y-%m-%dT%H:%M:%S.png", (2020, 1, 2, 3, 4, 5)),
-        ("2020-01-02 03+0200.png", "%Y-%m-%d %H%z", (2020, 1, 2, 1)),
-        ("cloud_7.png", "cloud_%m", (1900, 7, 1)),
-    ],
-)
-def test_the_time_with_which_a_name_begins_is_read(
-    name: str, time_format: str, moment: tuple[int, ...]
-) -> None:
-    assert times.parse(name, time_format) == microseconds(*moment)
-
-
-@pytest.mark.parametrize("name", ["frame.png", "RAD_20100826.h5", "AQC.gif", ""])
-def test_another_name_is_an_error(name: str) -> None:
-    with pytest.raises(ValueError, match="match"):
-        times.parse(name, "AQC%y%j%H%M")
-
-
-def test_the_name_of_a_time_is_read_as_that_time() -> None:
-    moment = microseconds(2015, 5, 15, 15, 45)
-    name = times.name(moment, "AQC%y%j%H%M")
-    assert name == "AQC151351545"
-    assert times.parse(name, "AQC%y%j%H%M") == moment
 
 
 @pytest.mark.parametrize(
