@@ -36,13 +36,15 @@ class Source:
         """Return the sequence of the last `count` files, or all of a file that holds a sequence.
 
         Raises:
-            BadInput: there is a gap between these files.
+            BadInput: these files are not evenly spaced in time.
         """
         if self.part is not None:
             return self
         kept = self.times and self.times[-count:]
         if kept is not None and len(times.runs(np.array(kept, np.int64), len(kept))) > 1:
-            raise BadInput(f"{self.name}: a frame is missing among the last {count}")
+            raise BadInput(
+                f"{self.name}: a frame is missing, or the step changes, in the last {count}"
+            )
         return replace(self, files=self.files[-count:], times=kept)
 
 

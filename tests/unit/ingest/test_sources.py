@@ -242,7 +242,7 @@ def test_the_last_frames_must_follow_each_other(tmp_path: Path) -> None:
     touch_frames(tmp_path, *(f"{hour}.png" for hour in (1, 2, 3, 7, 8, 9, 10)))
     (source,) = find(tmp_path, time_format="%H")
     assert names(source.last(4)) == ["7.png", "8.png", "9.png", "10.png"]
-    with pytest.raises(BadInput, match="a frame is missing among the last 5"):
+    with pytest.raises(BadInput, match="a frame is missing, or the step changes, in the last 5"):
         source.last(5)
 
 
