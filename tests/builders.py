@@ -93,6 +93,7 @@ def patches_of(
     sequences: Mapping[str, np.ndarray],
     *,
     times: Mapping[str, tuple[int, ...]] | None = None,
+    time_format: str | None = None,
     **changes: object,
 ) -> Path:
     """Build frames.h5 and from it patches.h5 in `folder`; return the path of patches.h5.
@@ -101,6 +102,7 @@ def patches_of(
         folder: exists.
         sequences: frames (time, channel, row, col) by name; frame 3 comes from a file 3.png.
         times: for the sequences that have them, microseconds since 1970 of each frame.
+        time_format: by which the times were read.
         changes: to the shipped params of the patch stage.
     """
     source_path, target_path = folder / "frames.h5", folder / "patches.h5"
@@ -113,7 +115,7 @@ def patches_of(
                 labels=tuple(f"{number}.png" for number in range(len(frames))),
                 times=(times or {}).get(name),
             )
-        hdf5.describe(file, reading=reading_of().model_dump())
+        hdf5.describe(file, reading=reading_of(time_format=time_format).model_dump())
     params = params_of(Patch, **changes)
     with hdf5.open_complete(source_path) as source, hdf5.create(target_path) as target:
         list(building.build(source, target, params))
