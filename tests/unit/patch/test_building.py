@@ -189,7 +189,7 @@ def test_a_split_that_lost_its_windows_to_another_is_told_why(tmp_path: Path) ->
 
 def test_times_without_a_date_are_not_compared_between_sequences(tmp_path: Path) -> None:
     """Names such as day1/05.png say the hour of some day."""
-    raw = three(length=20)
+    raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
     same = dict.fromkeys(raw, tuple(range(0, 100 * MINUTE, 5 * MINUTE)))
     with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format="%H%M")) as file:
         assert hdf5.description(file)["left_out"] == {}
