@@ -38,10 +38,10 @@ def main(params: Ingest) -> None:
             )
         faults.check()
         hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
-    others = sources.skipped_files(raw)
+    others = sources.left_out(raw)
     if others:
-        names = ", ".join(path.name for path in others[:5])
-        print(f"ingest: skipped {len(others)} files of other kinds: {names}", file=sys.stderr)
+        names = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        print(f"ingest: {len(others)} files or folders were left out: {names}", file=sys.stderr)
 
 
 def _counted(items: Iterable[T], bar: "tqdm[T]") -> Iterator[T]:

@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
+from convlstm.storage.frames import Frame
 from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
@@ -77,11 +78,22 @@ def reading_of(**changes: object) -> Reading:
     return params_of(Reading, **changes)
 
 
+def frames_from(arrays: Iterable[np.ndarray]) -> list[Frame]:
+    """Return frames of whose numbers nothing is said."""
+    return [Frame(values) for values in arrays]
+
+
+def values_of(frames: Iterable[Frame]) -> list[np.ndarray]:
+    """Return the numbers of frames."""
+    return [frame.values for frame in frames]
+
+
 def patches_of(
     folder: Path,
     sequences: Mapping[str, np.ndarray],
     *,
     times: Mapping[str, tuple[int, ...]] | None = None,
+    time_format: str | None = None,
     **changes: object,
 ) -> Path:
     """Build frames.h5 and from it patches.h5 in `folder`; return the path of patches.h5.
@@ -90,6 +102,7 @@ def patches_of(
         folder: exists.
         sequences: frames (time, channel, row, col) by name; frame 3 comes from a file 3.png.
         times: for the sequences that have them, microseconds since 1970 of each frame.
+        time_format: by which the times were read.
         changes: to the shipped params of the patch stage.
     """
     source_path, target_path = folder / "frames.h5", folder / "patches.h5"
@@ -98,11 +111,11 @@ def patches_of(
             frames_h5.append_sequence(
                 file,
                 name,
-                frames,
+                frames_from(frames),
                 labels=tuple(f"{number}.png" for number in range(len(frames))),
                 times=(times or {}).get(name),
             )
-        hdf5.describe(file, reading=reading_of().model_dump())
+        hdf5.describe(file, reading=reading_of(time_format=time_format).model_dump())
     params = params_of(Patch, **changes)
     with hdf5.open_complete(source_path) as source, hdf5.create(target_path) as target:
         list(building.build(source, target, params))

@@ -4,18 +4,20 @@ import argparse
 import shlex
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convlstm.forecast import outputs
+from convlstm.forecast.outputs import Job
 from convlstm.forecast.params import Ensemble, Forecast
 from convlstm.ingest import decoding, sources
 from convlstm.params import loading
-from convlstm.runtime import exits, files
-from convlstm.runtime.errors import BadInput, Faults
+from convlstm.runtime import exits
+from convlstm.runtime.errors import Faults
 from convlstm.version import VERSION
 
 if TYPE_CHECKING:
@@ -44,9 +46,13 @@ def run(arguments: Sequence[str], *, prog: str, default_model: str | None = None
 
 
 def forecast_all(arguments: argparse.Namespace) -> None:
-    """Forecast each sequence of FRAMES; if there are several, each into a folder of its own."""
+    """Forecast each sequence of FRAMES; if there are several, each into a folder of its own.
+
+    Raises:
+        BadInput: some cannot be forecast; all of them are named, and the others are written.
+    """
     raw, out = Path(arguments.frames), Path(arguments.out)
-    files.check_new_folder(out, beside=raw)
+    outputs.check(out, beside=raw, overwrite=arguments.overwrite)
     wanted = _ensemble(arguments)
     # Imported here, because they take seconds and a typo should not wait for them.
     from convlstm.forecast.forecaster import load
@@ -58,17 +64,36 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     wanted.check_range(params.value_range)
     forecaster, faults = replace(forecaster, scaling=params.scaling()), Faults()
     found = sources.find(raw, params, faults)
-    found = [source.last(forecaster.context_frames) for source in found]
-    if _is_netcdf(out) and len(found) > 1:
-        raise BadInput(f"{out}: holds one sequence, and {raw} {len(found)}; give a new folder")
-    for source, sequence in decoding.read(found, params, faults):
+    faults.check()
+    origin = outputs.Origin(outputs.digest(arguments.model), arguments.steps, wanted, params)
+    jobs = outputs.jobs(out, found, origin, overwrite=arguments.overwrite)
+    due = list(_due(jobs, forecaster.context_frames, faults))
+    read = decoding.read([job.source for job in due], params, faults)
+    for job, (source, sequence) in zip(due, read, strict=True):
+        before = faults.count
         context = deque(sequence, maxlen=forecaster.context_frames)
-        faults.check()
-        target = out / source.name if len(found) > 1 else out
-        known = Known(source, np.stack(context), params)
-        leads = _forecast(target, known, forecaster=forecaster, wanted=wanted, arguments=arguments)
-        many = f"{wanted.members} members of " if wanted.members > 1 else ""
-        print(f"{target}: {many}{leads} frames after {source.files[-1].name}")
+        if faults.count > before:
+            continue
+        with faults.collected():
+            known = Known(source, np.stack([frame.values for frame in context]), params)
+            with job.writing() as path:
+                leads = _forecast(
+                    path, known, forecaster=forecaster, wanted=wanted, arguments=arguments
+                )
+            many = f"{wanted.members} members of " if wanted.members > 1 else ""
+            print(f"{job.target}: {many}{leads} frames after {source.files[-1].name}")
+    faults.check()
+
+
+def _due(jobs: Iterable[Job], context_frames: int, faults: Faults) -> Iterator[Job]:
+    """Yield the jobs that are still to be done, each with the last frames of its sequence."""
+    for job in jobs:
+        with faults.collected():
+            last = replace(job, source=job.source.last(context_frames))
+            if last.is_done():
+                print(f"{last.target}: is complete already")
+            else:
+                yield last
 
 
 def _forecast(
@@ -87,7 +112,7 @@ def _forecast(
         context, arguments.steps, members=wanted.members, seed=wanted.seed, where=source.name
     )
     about = _about(forecaster, wanted, arguments.history)
-    if _is_netcdf(target):
+    if outputs.is_netcdf(target):
         return len(members.write(target, known, some, wanted, about))
     if wanted.members == 1:
         (forecast,) = next(some)
@@ -108,10 +133,6 @@ def _ensemble(arguments: argparse.Namespace) -> Ensemble:
         if text is not None
     ]
     return loading.change(NO_ENSEMBLE, given, Ensemble, where="command line")
-
-
-def _is_netcdf(out: Path) -> bool:
-    return out.suffix == ".nc" and not out.is_dir()
 
 
 def _about(forecaster: "Forecaster", wanted: Ensemble, history: str) -> dict[str, str | int]:
@@ -140,6 +161,9 @@ def _parser(prog: str, default_model: str | None) -> argparse.ArgumentParser:
     parser.add_argument("out", help="a new folder, or a new NetCDF file that ends in .nc")
     parser.add_argument(
         "--steps", type=int, help="frames to forecast; as in training, if not given"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace forecasts that are in OUT already"
     )
     for key, words in {
         "members": "equally likely futures, of a model with noise; one forecast, if not given",

@@ -10,6 +10,7 @@ from PIL import Image
 from convlstm.forecast.params import Forecast
 from convlstm.ingest import readers, times
 from convlstm.ingest.sources import Source
+from convlstm.ingest.time_format import time_format
 from convlstm.plot import pictures
 from convlstm.runtime.files import replacing
 from convlstm.storage import forecasts, hdf5
@@ -68,7 +69,7 @@ def write_frames(
     following = times.following(source.times, len(forecast))
     names = [f"{lead:03d}" for lead in range(1, len(rounded) + 1)]
     if following is not None and params.time_format is not None:
-        names = [times.name(time, params.time_format) for time in following]
+        names = [time_format(params.time_format).name(time) for time in following]
     for name, frame in zip(names, rounded, strict=True):
         with replacing(folder / f"{name}{suffix_for(frame.dtype)}") as path:
             write_image(path, frame, like=source.files[-1])

@@ -14,7 +14,7 @@ import numpy as np
 
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nc", ".nc4")
 SUFFIXES = (".npy", ".npz", *HDF5_SUFFIXES)
@@ -34,7 +34,7 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return _length(array, axes, "N"), _length(array, axes, "T")
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
     """Yield the frames of one sequence of an array file; an .npz is unpacked as a whole.
 
     Raises:
@@ -53,7 +53,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame
                 -1, _length(array, axes, "C"), *_size(array, axes)
             )
             for frame in block:
-                yield frame.astype(_native(frame.dtype), copy=False)
+                yield Frame(frame.astype(_native(frame.dtype), copy=False))
 
 
 def _length(array: Any, axes: str, axis: str) -> int:

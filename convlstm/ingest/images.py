@@ -12,7 +12,7 @@ from PIL import GifImagePlugin, Image
 
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame
 
 SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pgm.gz")
 GRAY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
@@ -32,7 +32,7 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return 1, getattr(image, "n_frames", 1)
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:  # noqa: ARG001 - see readers.KINDS
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
     """Yield the frames of an image file as its decoder gives them: no scaling, no cast.
 
     Raises:
@@ -46,7 +46,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame
             largest = _largest_number(image)
             meant = _meaning(image, path, reading.pixel_values, largest)
             pixels = _as_stored(np.asarray(meant), meant, largest)
-            yield pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+            yield Frame(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0))
             number += 1
             try:
                 with _limited(reading):

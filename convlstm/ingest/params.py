@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from convlstm.ingest.time_format import fault
 from convlstm.params.group import Count, Group, Rule, Text
 from convlstm.runtime.errors import BadInput
 
@@ -16,10 +17,15 @@ def axes_are_letters(raw_axes: str | None) -> str | None:
     return f"raw_axes = {raw_axes!r}: must name each axis once, with H and W among N T C H W"
 
 
+def time_format_tells_a_time(time_format: str | None) -> str | None:
+    """Ask for directives from which one time can be told."""
+    return fault(time_format)
+
+
 class Reading(Group):
     """How the names and the numbers of raw files are read."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (axes_are_letters,)
+    RULES: ClassVar[tuple[Rule, ...]] = (axes_are_letters, time_format_tells_a_time)
 
     pixel_values: Literal["gray", "luminance", "index", "rgb"]
     raw_axes: str | None

@@ -7,7 +7,7 @@ from types import ModuleType
 from convlstm.ingest import arrays, images, video
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame
 
 KINDS: dict[str, ModuleType] = {
     suffix: kind for kind in (images, arrays, video) for suffix in kind.SUFFIXES
@@ -42,8 +42,10 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
     return sequences, frames
 
 
-def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[RawFrame]:
+def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[Frame]:
     """Yield the frames of one of a file's sequences as they are stored: no scaling, no cast.
+
+    A reader of files that say when their frames were taken yields them in the order of time.
 
     Raises:
         BadInput: it cannot be read with these params.

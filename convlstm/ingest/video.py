@@ -10,7 +10,7 @@ from PIL import Image
 
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
@@ -24,7 +24,7 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return 1, max(2, container.streams.video[0].frames)
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:  # noqa: ARG001 - see readers.KINDS
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
     """Yield the decoded frames as RGB or luminance.
 
     Raises:
@@ -41,9 +41,9 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame
             reading.check_pixels(path, picture.width * picture.height)
             pixels = picture.to_ndarray(format="rgb24")
             if reading.pixel_values == "luminance":  # with the same weights as for an image
-                yield np.asarray(Image.fromarray(pixels).convert("L"))[None]
+                yield Frame(np.asarray(Image.fromarray(pixels).convert("L"))[None])
             else:
-                yield np.moveaxis(pixels, -1, 0)
+                yield Frame(np.moveaxis(pixels, -1, 0))
 
 
 @contextmanager

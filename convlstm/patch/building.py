@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Int, Num, UInt
 
 from convlstm.ingest import times
+from convlstm.ingest.time_format import time_format
+from convlstm.patch import overlaps
 from convlstm.patch.folding import Geometry, tile_corners
 from convlstm.patch.params import Patch
 from convlstm.patch.windows import (
@@ -17,7 +19,6 @@ from convlstm.patch.windows import (
     check_lengths,
     split_by_name,
     split_by_sequence,
-    split_by_time,
 )
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage import frames as frames_h5
@@ -79,7 +80,9 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[s
     sequences = frames_h5.sequences(source)
     geometry = _geometry(sequences, params)
     length = params.context_frames + params.forecast_frames
-    spans = _spans(sequences, params, length)
+    reading = hdf5.description(source)["reading"]
+    form = reading["time_format"]
+    spans, lost = _spans(sequences, params, dated=form is None or time_format(form).dated)
     dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
     shapes = [sequence.frames.shape for sequence in sequences.values()]
     writer = patches_h5.Writer(target, shapes, dtype, (geometry.rows, geometry.cols))
@@ -100,10 +103,9 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[s
             ]
         yield {split: len(rows) for split, rows in windows.items()}
     faults.check()
-    _check_windows(windows)
-    reading = hdf5.description(source)["reading"]
-    trained = _trained(spans.values())
-    writer.finish(sequences, windows, trained, _description(geometry, params, reading))
+    _check_windows(windows, lost)
+    about = {**_description(geometry, params, reading), "left_out": lost}
+    writer.finish(sequences, windows, _trained(spans.values()), about)
 
 
 def _trained(spans: Iterable[list[Span]]) -> list[patches_h5.Span]:
@@ -151,21 +153,30 @@ def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:
     return Geometry(channels, rows, cols, params.patch_size)
 
 
-def _spans(sequences: Mapping[str, Sequence], params: Patch, length: int) -> dict[str, list[Span]]:
-    """Return the spans of each sequence by the rule that params name, cut at its gaps."""
+def _spans(
+    sequences: Mapping[str, Sequence], params: Patch, *, dated: bool
+) -> tuple[dict[str, list[Span]], dict[str, int]]:
+    """Return the spans of each sequence by the rule that params name, evenly spaced in time.
+
+    No time is in two splits, if times are `dated`; also return how many frames each has lost.
+    """
+    length = params.context_frames + params.forecast_frames
     lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
     runs = {name: times.runs(sequences[name].times, lengths[name]) for name in lengths}
     check_lengths(runs, length=length)
+    moments = {name: own.times if dated else None for name, own in sequences.items()}
     if params.split_by == "time":
-        spans = split_by_time(lengths, params.split, length=length)
+        spans = overlaps.split_by_common_times(lengths, params.split, moments, length=length)
     elif params.test_sequences:
         spans = split_by_name(lengths, valid=params.valid_sequences, test=params.test_sequences)
     else:
         spans = split_by_sequence(lengths, params.split)
+    even = [part for span in spans for part in span.without_gaps(runs[span.sequence])]
+    kept, lost = overlaps.apart(even, moments, length=length)
     parts: dict[str, list[Span]] = {name: [] for name in lengths}
-    for span in spans:
-        parts[span.sequence] += span.without_gaps(runs[span.sequence])
-    return parts
+    for span in sorted(kept, key=lambda span: span.start):
+        parts[span.sequence].append(span)
+    return parts, lost
 
 
 def _blocks(
@@ -205,8 +216,13 @@ def _tiles(sequence: Sequence, geometry: Geometry) -> list[Tile]:
     ]
 
 
-def _check_windows(windows: Mapping[str, list[Window]]) -> None:
+def _check_windows(windows: Mapping[str, list[Window]], lost: Mapping[str, int]) -> None:
     for split, rows in windows.items():
+        if not rows and split in lost:
+            raise BadInput(
+                f"split: no window is left to {split}; {overlaps.line(lost)}; set split_by to "
+                f"time, or name sequences of other times in valid_sequences and test_sequences"
+            )
         if not rows:
             raise BadInput(
                 f"split: no window is left to {split}; give it more sequences, lower "

@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
-from convlstm.params.group import Group, Number, Rule, as_tuple
+from convlstm.params.group import Group, Number, NumberOrNan, Rule, as_tuple
 from convlstm.runtime.errors import BadInput
 
 
@@ -37,9 +37,7 @@ class Values(Group):
     RULES: ClassVar[tuple[Rule, ...]] = (range_has_two_ends,)
 
     value_range: Annotated[tuple[float, float], BeforeValidator(as_tuple)]
-    missing_value: Annotated[
-        tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_always_tuple)
-    ]
+    missing_value: Annotated[tuple[NumberOrNan, ...], BeforeValidator(_always_tuple)]
     out_of_range: Literal["error", "clip", "missing"]
 
     def scaling(self) -> "Scaling":

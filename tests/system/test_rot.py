@@ -23,7 +23,7 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.patches import Span, Window
 from convlstm.train.checkpoint import Checkpoints
-from tests.builders import model_of, reading_of
+from tests.builders import frames_from, model_of, reading_of
 
 FLIPS, TRUNCATIONS = 200, 100
 CHANCE = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def write_frames(path: Path) -> None:
     with hdf5.create(path) as file:
         for name in ("first", "zweite Wolke ☁"):
             labels, times = ("a.png", "b.png", "c.png"), (1, 2, 3)
-            frames_h5.append_sequence(file, name, noise(3), labels=labels, times=times)
+            frames_h5.append_sequence(file, name, frames_from(noise(3)), labels=labels, times=times)
         hdf5.describe(file, reading=reading_of().model_dump())
 
 

@@ -12,7 +12,7 @@ from convlstm.forecast.params import Forecast
 from convlstm.ingest import arrays, images
 from convlstm.ingest.sources import Source
 from convlstm.plot import pictures
-from tests.builders import MINUTE, params_of, reading_of
+from tests.builders import MINUTE, params_of, reading_of, values_of
 
 FORECAST = np.linspace(0, 200, 2 * 8 * 9, dtype=np.float32).reshape(2, 1, 8, 9)
 INDEX = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9) % 4
@@ -90,7 +90,7 @@ def test_arrays_are_answered_with_an_array_of_the_same_axes(
     writers.write(tmp_path / "out", source, context("u2"), FORECAST, how)
     kept = axes.replace("N", "") if axes else "THW"
     frames = arrays.frames(tmp_path / "out/forecast.npy", reading_of(raw_axes=kept))
-    result = np.stack(list(frames))
+    result = np.stack(values_of(frames))
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result, np.rint(FORECAST))
 
@@ -147,7 +147,7 @@ def test_a_written_image_is_read_as_it_was(tmp_path: Path, dtype: str) -> None:
     frame = (FORECAST[0].astype(np.int64) * 3 % 251).astype(dtype)
     path = tmp_path / f"a{writers.suffix_for(frame.dtype)}"
     writers.write_image(path, frame)
-    (read,) = images.frames(path, reading_of())
+    (read,) = values_of(images.frames(path, reading_of()))
     np.testing.assert_array_equal(read, frame)
     assert read.dtype == dtype
 
@@ -173,5 +173,5 @@ def test_a_written_sequence_is_read_by_the_same_axes(tmp_path: Path, axes: str |
     writers.write_array(tmp_path / "x.npy", sequence, axes)
     kept = (axes or "HW").replace("N", "")
     kept = kept if "T" in kept else f"T{kept}"
-    read = list(arrays.frames(tmp_path / "x.npy", reading_of(raw_axes=kept)))
+    read = values_of(arrays.frames(tmp_path / "x.npy", reading_of(raw_axes=kept)))
     np.testing.assert_array_equal(read, sequence)

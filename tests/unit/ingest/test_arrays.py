@@ -11,7 +11,7 @@ import pytest
 
 from convlstm.ingest import arrays
 from convlstm.runtime.errors import BadInput
-from tests.builders import reading_of
+from tests.builders import reading_of, values_of
 
 SIZES = {"N": 2, "T": 5, "C": 3, "H": 4, "W": 6}
 
@@ -22,7 +22,7 @@ def array_of(axes: str, dtype: str = "u2") -> np.ndarray:
 
 
 def read(path: Path, sequence: int = 0, /, **reading: object) -> np.ndarray:
-    return np.stack(list(arrays.frames(path, reading_of(**reading), sequence)))
+    return np.stack(values_of(arrays.frames(path, reading_of(**reading), sequence)))
 
 
 def block_of(frame: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_an_npz_of_several_sequences_is_unpacked_once_for_all_threads(tmp_path: 
 
     def read_one(sequence: int) -> list[np.ndarray]:
         together.wait()
-        return list(arrays.frames(path, reading_of(raw_axes="NTHW"), sequence))
+        return values_of(arrays.frames(path, reading_of(raw_axes="NTHW"), sequence))
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(read_one, range(2))
@@ -121,7 +121,7 @@ def test_long_arrays_are_read_in_blocks(
         file.create_dataset("x", data=array, chunks=chunk and (chunk, 4, 6))
     monkeypatch.setattr(arrays, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(arrays, "MOST_BLOCK_BYTES", most)
-    frames = list(arrays.frames(tmp_path / "x.h5", reading_of()))
+    frames = values_of(arrays.frames(tmp_path / "x.h5", reading_of()))
     np.testing.assert_array_equal(np.stack(frames)[:, 0], array)
     own = [id(block_of(frame)) for frame in frames]
     assert [len(list(same)) for _, same in groupby(own)] == blocks

@@ -12,7 +12,7 @@ from PIL import Image
 
 from convlstm.ingest import images
 from convlstm.runtime.errors import BadInput
-from tests.builders import reading_of
+from tests.builders import reading_of, values_of
 
 GRAY = np.random.default_rng(0).integers(0, 256, (9, 11), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (9, 11, 3), np.uint8)
@@ -33,7 +33,7 @@ def palette_image() -> Image.Image:
 
 def only_frame(path: Path, **reading: object) -> np.ndarray:
     (frame,) = images.frames(path, reading_of(**reading))
-    return frame
+    return frame.values
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".pgm", ".gif"])
@@ -181,7 +181,7 @@ def test_every_frame_of_a_film_is_read(tmp_path: Path, suffix: str) -> None:
     stack = [Image.fromarray(np.roll(GRAY, shift, axis=1)) for shift in range(4)]
     path = tmp_path / f"a{suffix}"
     stack[0].save(path, save_all=True, append_images=stack[1:])
-    frames = list(images.frames(path, reading_of()))
+    frames = values_of(images.frames(path, reading_of()))
     assert images.extent(path, reading_of()) == (1, 4)
     np.testing.assert_array_equal(
         np.stack(frames)[:, 0], [np.roll(GRAY, shift, axis=1) for shift in range(4)]
@@ -197,7 +197,7 @@ def test_class_numbers_stay_class_numbers_in_an_animated_gif(tmp_path: Path) -> 
     films[0].save(
         tmp_path / "a.gif", save_all=True, append_images=films[1:], palette=bytes(PALETTE)
     )
-    frames = list(images.frames(tmp_path / "a.gif", reading_of(pixel_values="index")))
+    frames = values_of(images.frames(tmp_path / "a.gif", reading_of(pixel_values="index")))
     for shift, frame in enumerate(frames):
         np.testing.assert_array_equal(frame[0], np.roll(INDEX, shift, axis=1))
 

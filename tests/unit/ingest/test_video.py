@@ -10,7 +10,7 @@ import pytest
 
 from convlstm.ingest import video
 from convlstm.runtime.errors import BadInput
-from tests.builders import reading_of
+from tests.builders import reading_of, values_of
 
 ROWS, COLS = 144, 176  # what a small phone films
 
@@ -35,7 +35,7 @@ def film(path: Path, codec: str, frames: int = 5) -> np.ndarray:
 )
 def test_every_picture_of_a_film_is_read(tmp_path: Path, name: str, codec: str) -> None:
     drawn = film(tmp_path / name, codec)
-    frames = np.stack(list(video.frames(tmp_path / name, reading_of(pixel_values="rgb"))))
+    frames = np.stack(values_of(video.frames(tmp_path / name, reading_of(pixel_values="rgb"))))
     assert frames.shape == (5, 3, ROWS, COLS)
     assert video.extent(tmp_path / name, reading_of())[0] == 1
     error = np.abs(np.moveaxis(frames, 1, -1).astype(int) - drawn)
@@ -44,8 +44,10 @@ def test_every_picture_of_a_film_is_read(tmp_path: Path, name: str, codec: str) 
 
 def test_luminance_is_that_of_the_colours(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", "mpeg4")
-    colours = np.stack(list(video.frames(tmp_path / "a.mp4", reading_of(pixel_values="rgb"))))
-    grey = np.stack(list(video.frames(tmp_path / "a.mp4", reading_of(pixel_values="luminance"))))
+    colours = np.stack(values_of(video.frames(tmp_path / "a.mp4", reading_of(pixel_values="rgb"))))
+    grey = np.stack(
+        values_of(video.frames(tmp_path / "a.mp4", reading_of(pixel_values="luminance")))
+    )
     expected = np.einsum("tchw,c->thw", colours, [0.299, 0.587, 0.114])
     assert np.abs(grey[:, 0] - expected).max() <= 1
 
@@ -88,7 +90,7 @@ def test_a_film_whose_pictures_grow_beyond_max_pixels_is_refused(tmp_path: Path)
             container.mux(packet)
     reading = reading_of(pixel_values="rgb", max_pixels=2000)
     shown = video.frames(tmp_path / "a.avi", reading)
-    assert next(shown).shape == (3, 32, 32)
+    assert next(shown).values.shape == (3, 32, 32)
     with pytest.raises(BadInput, match="more pixels than max_pixels = 2000"):
         list(shown)
 

@@ -29,7 +29,8 @@ def build(
         for name, moments in (minutes or {}).items()
     }
     usual: dict[str, object] = {"context_frames": 2, "forecast_frames": 1, "stride": 1}
-    path = patches_of(folder, sequences, times=times, **{**usual, **changes})
+    changed = {**usual, **changes}
+    path = patches_of(folder, sequences, times=times, time_format=None, **changed)
     with hdf5.open_complete(path) as file:
         built = patches.read(file)
         frames, counts = ([own[:] for own in all_of] for all_of in (built.frames, built.counts))
@@ -135,9 +136,63 @@ def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by:
 
 def test_no_window_crosses_a_gap(tmp_path: Path) -> None:
     raw = three(length=7)
-    built = build(tmp_path, raw, dict.fromkeys(raw, (0, 5, 10, 30, 35, 40, 45)), **WIDE)
+    minutes = {
+        name: tuple(1000 * number + minute for minute in (0, 5, 10, 30, 35, 40, 45))
+        for number, name in enumerate(raw)
+    }
+    built = build(tmp_path, raw, minutes, **WIDE)
     starts = sorted(start for rows in built.windows.values() for start in rows["start"])
     assert starts == [0] * 3 + [3] * 3 + [4] * 3  # frames 0-2, 3-5 and 4-6 of each
+
+
+def test_no_window_mixes_two_rates(tmp_path: Path) -> None:
+    """Frames every minute, and then every ten."""
+    raw = {"rates": unique(12)}
+    minutes = {"rates": (*range(6), *range(15, 75, 10))}
+    built = build(tmp_path, raw, minutes, split_by="time", **WIDE)
+    starts = sorted(start for rows in built.windows.values() for start in rows["start"])
+    assert 4 not in starts
+    assert 5 not in starts
+
+
+def test_no_time_of_a_test_window_is_in_another_split(tmp_path: Path) -> None:
+    """Events cut from one archive, each of 30 frames, from frame 12, 24 and so on."""
+    raw = {f"event{n}": unique(30, start=10_000 * n) for n in range(4)}
+    minutes = {f"event{n}": tuple(range(60 * n, 60 * n + 150, 5)) for n in range(4)}
+    built = build(tmp_path, raw, minutes, split=(0.5, 0.25, 0.25), **WIDE)
+    of = {
+        split: {
+            minutes[f"event{sequence}"][frame]
+            for start, sequence, *_ in windows_of(built, split)
+            for frame in range(start, start + 3)
+        }
+        for split in built.windows
+    }
+    assert all(of.values())
+    assert not of["train"] & (of["valid"] | of["test"])
+    assert not of["valid"] & of["test"]
+    assert built.description["left_out"] == {"train": 24, "valid": 18}
+    assert built.spans == [Span(0, 0, 24), Span(1, 0, 12)]
+
+
+def test_a_split_that_lost_its_windows_to_another_is_told_why(tmp_path: Path) -> None:
+    raw = three(length=7)
+    minutes = dict.fromkeys(raw, tuple(range(0, 35, 5)))
+    with pytest.raises(BadInput) as raised:
+        build(tmp_path, raw, minutes, **WIDE)
+    assert str(raised.value) == (
+        "split: no window is left to train; 7 frames of train and 7 frames of valid are left out, "
+        "because their times are in test or valid too; set split_by to time, or name sequences of "
+        "other times in valid_sequences and test_sequences"
+    )
+
+
+def test_times_without_a_date_are_not_compared_between_sequences(tmp_path: Path) -> None:
+    """Names such as day1/05.png say the hour of some day."""
+    raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
+    same = dict.fromkeys(raw, tuple(range(0, 100 * MINUTE, 5 * MINUTE)))
+    with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format="%H%M")) as file:
+        assert hdf5.description(file)["left_out"] == {}
 
 
 def test_a_sequence_cut_to_pieces_is_named(tmp_path: Path) -> None:
