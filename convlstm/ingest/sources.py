@@ -86,7 +86,7 @@ def skipped_files(raw: Path) -> list[Path]:
     """Return the visible files under `raw` that are of no kind that is read."""
     folders = [raw, *_folders(raw)] if raw.is_dir() else []
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    return [path for path in files if not readers.suffix(path) and not path.name.startswith(".")]
+    return [path for path in files if not readers.is_read(path) and not path.name.startswith(".")]
 
 
 def natural(path: Path) -> tuple[list[str | int], str]:
@@ -162,10 +162,8 @@ def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
 
 def _files(folder: Path) -> list[Path]:
     """Return the visible files of a kind that is read, in natural order; also broken links."""
-    files = (
-        path for path in folder.iterdir() if readers.suffix(path) and not path.name.startswith(".")
-    )
-    return sorted((path for path in files if not path.is_dir()), key=natural)
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted((path for path in visible if readers.is_read(path)), key=natural)
 
 
 def _folders(raw: Path) -> list[Path]:
@@ -173,5 +171,10 @@ def _folders(raw: Path) -> list[Path]:
     here = raw.resolve()
     folders = (path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted(
-        (path for path in folders if not here.is_relative_to(path.resolve())), key=natural
+        (
+            path
+            for path in folders
+            if not here.is_relative_to(path.resolve()) and not readers.is_read(path)
+        ),
+        key=natural,
     )
