@@ -175,6 +175,8 @@ def in_order(
     """
     if moments is None or len(moments) != content.extent[1]:
         return content
+    if len(moments) == 1:
+        return replace(content, times=(int(moments[0]),)) if dated else content
     places = np.argsort(moments, kind="stable")
     moments = moments[places]
     doubled = np.flatnonzero(moments[1:] == moments[:-1])

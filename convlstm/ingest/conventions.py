@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+from h5py import h5a, h5t
 
 from convlstm.ingest import cf, projections
 from convlstm.ingest.cf import numbers, text
@@ -52,24 +53,28 @@ def about(file: h5py.File, name: str) -> About:
     Raises:
         ValueError: what it says cannot be understood.
     """
-    dataset = file[name]
-    groups = [file, *(file[path] for path in _paths(name)[:-1])]
-    if "calibration" in groups[-1] and "image_geo_parameter" in groups[-1].attrs:
-        return _knmi(file, groups[-1], dataset)
+    dataset, folder = file[name], name.rpartition("/")[0]
+    if folder and h5a.exists(file.id, b"image_geo_parameter", obj_name=folder.encode()):
+        return _knmi(file, folder, dataset)
+    groups = [file, *(file[path] for path in _folders(name))]
     if any("what" in group for group in groups[1:]) or _is_odim(file):
         return _odim(groups, dataset)
     return _cf(groups, dataset)
 
 
-def usual(names: list[str]) -> list[str]:
-    """Return the datasets that the conventions mean for frames, or all if there are none."""
+def usual(file: h5py.File, names: list[str]) -> list[str]:
+    """Return the datasets that the conventions mean for frames, or all that are no palette."""
     meant = [name for name in names if _DATASET.fullmatch(name)]
-    return meant or [name for name in names if not _QUALITY.search(name)]
+    return meant or [
+        name
+        for name in names
+        if not _QUALITY.search(name) and text(file[name].attrs.get("CLASS", "")) != "PALETTE"
+    ]
 
 
-def _paths(name: str) -> list[str]:
-    """Return the paths of all groups on the way to a dataset, and its own."""
-    parts = name.split("/")
+def _folders(name: str) -> list[str]:
+    """Return the paths of all groups on the way to a dataset, but the root."""
+    parts = name.split("/")[:-1]
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
@@ -182,24 +187,40 @@ def _centres(start: float, stop: float, count: int) -> np.ndarray:
     return start + (np.arange(count) + 0.5) * ((stop - start) / count)
 
 
-def _knmi(file: h5py.File, image: h5py.Group, dataset: h5py.Dataset) -> About:
-    said = image["calibration"].attrs
+def _knmi(file: h5py.File, image: str, dataset: h5py.Dataset) -> About:
+    formula = text(_attribute(file, f"{image}/calibration", "calibration_formulas")).strip()
     channel = _knmi_channel(
-        text(image.attrs["image_geo_parameter"]),
-        text(said.get("calibration_formulas", said.get("calibration_flag", ""))).strip(),
-        tuple(numbers(said.get("calibration_out_of_image", ()))),
-        tuple(numbers(said.get("calibration_missing_data", ()))),
+        text(_attribute(file, image, "image_geo_parameter")),
+        formula or text(_attribute(file, f"{image}/calibration", "calibration_flag")),
+        tuple(numbers(_attribute(file, f"{image}/calibration", "calibration_out_of_image"))),
+        tuple(numbers(_attribute(file, f"{image}/calibration", "calibration_missing_data"))),
         dataset.dtype,
     )
-    nominal = _knmi_time(file.get("overview", image), "product_datetime_end")
-    own = _knmi_time(image, "image_datetime_valid")
+    nominal = _knmi_time(_attribute(file, "overview", "product_datetime_end"))
+    own = _knmi_time(_attribute(file, image, "image_datetime_valid"))
+    proj = text(_attribute(file, "geographic/map_projection", "projection_proj4_params"))
     grid = None
-    if "geographic/map_projection" in file:
-        place = file["geographic"].attrs
-        proj = text(file["geographic/map_projection"].attrs.get("projection_proj4_params", ""))
-        edges = tuple((numbers(place.get(key, ())) or [None])[0] for key in _KNMI_EDGES)
-        grid = _knmi_grid(proj, text(place.get("geo_dim_pixel", "KM")), edges, dataset.shape[-2:])
+    if proj:
+        edges = (tuple(numbers(_attribute(file, "geographic", key))[:1]) for key in _KNMI_EDGES)
+        grid = _knmi_grid(proj, tuple(edges), dataset.shape[-2:])
     return About(channel, nominal if own is None else own, nominal, grid)
+
+
+def _attribute(file: h5py.File, where: str, key: str) -> Any:
+    """Return an attribute, empty if there is none, in half of the time of `attrs`."""
+    try:
+        attribute = h5a.open(file.id, key.encode(), obj_name=where.encode())
+    except KeyError:
+        return ()
+    kind = attribute.get_type()
+    if kind.get_class() in (h5t.INTEGER, h5t.FLOAT):
+        value: np.ndarray = np.empty(attribute.shape, np.float64)
+    elif kind.get_class() == h5t.STRING and not kind.is_variable_str():
+        value = np.empty(attribute.shape, f"S{kind.get_size()}")
+    else:
+        return file[where].attrs[key]
+    attribute.read(value)
+    return value
 
 
 @lru_cache(maxsize=64)
@@ -227,27 +248,26 @@ def _knmi_channel(
     )
 
 
-def _knmi_time(group: h5py.Group, key: str) -> int | None:
-    moment = text(group.attrs.get(key, "")).strip()
+def _knmi_time(said: Any) -> int | None:
+    moment = text(said).strip()
     return _microseconds(moment, _KNMI_TIME) if moment and moment != "NA" else None
 
 
 @lru_cache(maxsize=16)
-def _knmi_grid(
-    proj: str, unit: str, edges: tuple[float | None, ...], shape: tuple[int, int]
-) -> Grid:
-    """Return the centres of the pixels, from the corner and the size of a pixel."""
-    in_degrees, in_km = (unit.upper().startswith(word) for word in ("DEG", "KM"))
+def _knmi_grid(proj: str, edges: tuple[tuple[float, ...], ...], shape: tuple[int, int]) -> Grid:
+    """Return the centres of the pixels, from the corner and the size of a pixel in km."""
+    mapping = projections.mapping(proj)
+    if not all(edges):
+        return Grid({}, mapping)
+    in_degrees = mapping.get("grid_mapping_name") == "latitude_longitude"
     coordinates = {}
-    for axis, start, size, count in (
-        ("y", edges[0], edges[1], shape[0]),
-        ("x", edges[2], edges[3], shape[1]),
-    ):
-        if start is None or size is None:
-            return Grid({}, projections.mapping(proj))
-        centres = (start + np.arange(count) + 0.5) * size * (1000 if in_km else 1)
-        name, about = axis, {"standard_name": f"projection_{axis}_coordinate", "units": "m"}
+    (top,), (height,), (left,), (width,) = edges
+    for axis, start, size, count in (("y", top, height, shape[0]), ("x", left, width, shape[1])):
+        centres = (start + np.arange(count) + 0.5) * size
         if in_degrees:
             name, about = ("lat", cf.LATITUDE) if axis == "y" else ("lon", cf.LONGITUDE)
-        coordinates[name] = Coordinate((axis,), centres, about)
-    return Grid(coordinates, projections.mapping(proj))
+            coordinates[name] = Coordinate((axis,), centres, about)
+        else:
+            about = {"standard_name": f"projection_{axis}_coordinate", "units": "m"}
+            coordinates[axis] = Coordinate((axis,), 1000 * centres, about)
+    return Grid(coordinates, mapping)

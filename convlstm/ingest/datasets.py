@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5l, h5o
 
-from convlstm.ingest import conventions, gridded
+from convlstm.ingest import chunks, conventions, gridded
 from convlstm.ingest.arrays import named, unreadable
 from convlstm.ingest.blocks import (
     Content,
@@ -27,7 +27,6 @@ from convlstm.ingest.blocks import (
     in_order,
     matching,
 )
-from convlstm.ingest.cf import text
 from convlstm.ingest.conventions import About
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
@@ -58,12 +57,44 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
 def _opened(path: Path, reading: Reading) -> Iterator[Content]:
     with unreadable(path):
         with h5py.File(path, "r") as file:
+            links = _links(file, path)
+            wanted = reading.raw_dataset
+            if isinstance(wanted, str) and _is_plain(file, wanted.strip("/"), links, path):
+                yield _content(file, [wanted.strip("/")], path, reading)
+                return
             inside = _inside(file, path)
             if not inside.scaled:
                 yield _content(file, inside.names, path, reading)
                 return
         with gridded.opened(path, "h5netcdf", inside.groups, reading) as content:
             yield content
+
+
+def _links(file: h5py.File, path: Path) -> set[bytes]:
+    """Return the names of all links in a file.
+
+    Raises:
+        BadInput: one leads to another file, which a raw file may not read.
+    """
+    links: set[bytes] = set()
+
+    def note(name: bytes, link: Any) -> None:
+        if link.type == h5l.TYPE_EXTERNAL:
+            raise _leads_away(path, name.decode("utf-8", "replace"))
+        links.add(name)
+
+    # A tenth of the time of File.visititems_links, which makes an object of each.
+    file.id.links.visit(note, info=True)
+    return links
+
+
+def _is_plain(file: h5py.File, name: str, links: set[bytes], path: Path) -> bool:
+    """Return whether this is the name of a dataset without dimension scales."""
+    if name.encode() not in links or file.get(name, getclass=True) is not h5py.Dataset:
+        return False
+    dataset = h5d.open(file.id, name.encode())
+    _check_own(dataset, name, path)
+    return dataset.rank >= 2 and not h5a.exists(dataset, b"DIMENSION_LIST")
 
 
 class _Inside(NamedTuple):
@@ -75,32 +106,27 @@ class _Inside(NamedTuple):
 
 
 def _inside(file: h5py.File, path: Path) -> _Inside:
-    """Look at all of a file's datasets and links once.
+    """Look at all datasets and groups of a file.
 
     Raises:
-        BadInput: a link or a dataset leads to another file, which a raw file may not read.
+        BadInput: a dataset has its numbers in another file, which a raw file may not read.
     """
+    names, groups, scaled = [], [""], False
     kinds: dict[str, int] = {}
-
-    def note_link(name: bytes, link: Any) -> None:
-        if link.type == h5l.TYPE_EXTERNAL:
-            raise _leads_away(path, name, "another file")
 
     def note(name: bytes, node: Any) -> None:
         kinds[name.decode("utf-8", "surrogateescape")] = node.type
 
-    # These calls take a tenth of the time of File.visititems, which makes an object of each node.
-    file.id.links.visit(note_link, info=True)
     h5o.visit(file.id, note, info=True)
-    names, scaled = [], False
-    for name in (name for name, kind in kinds.items() if kind == h5o.TYPE_DATASET):
-        dataset = h5d.open(file.id, name.encode("utf-8", "surrogateescape"))
-        _check_own(dataset, name, path)
-        kind = text(file[name].attrs["CLASS"]) if h5a.exists(dataset, b"CLASS") else ""
-        scaled |= kind == "DIMENSION_SCALE"
-        if dataset.rank >= 2 and kind not in ("DIMENSION_SCALE", "PALETTE"):
-            names.append(name)
-    groups = ["", *(name for name, kind in kinds.items() if kind == h5o.TYPE_GROUP)]
+    for name, kind in kinds.items():
+        if kind == h5o.TYPE_GROUP:
+            groups.append(name)
+        elif kind == h5o.TYPE_DATASET:
+            dataset = h5d.open(file.id, name.encode("utf-8", "surrogateescape"))
+            _check_own(dataset, name, path)
+            if dataset.rank >= 2:
+                names.append(name)
+                scaled |= h5a.exists(dataset, b"DIMENSION_LIST")
     return _Inside(names, groups, scaled)
 
 
@@ -108,29 +134,28 @@ def _check_own(dataset: h5d.DatasetID, name: str, path: Path) -> None:
     """Check that a dataset has all of its data in its own file."""
     layout = dataset.get_create_plist()
     if layout.get_layout() == h5d.VIRTUAL or layout.get_external_count():
-        raise _leads_away(path, name, "other files")
+        raise _leads_away(path, name)
 
 
-def _leads_away(path: Path, name: str | bytes, other: str) -> BadInput:
-    name = name if isinstance(name, str) else name.decode("utf-8", "replace")
+def _leads_away(path: Path, name: str) -> BadInput:
     return BadInput(
-        f"{path}: {name} leads to {other}, and a raw file may not read other files; "
+        f"{path}: {name} leads to another file, which a raw file may not read; "
         f"copy it with h5repack, so that it holds all of its data"
     )
 
 
 def _content(file: h5py.File, names: list[str], path: Path, reading: Reading) -> Content:
-    picked = _chosen(names, path, reading)
+    picked = _chosen(file, names, path, reading)
     abouts = [[conventions.about(file, name) for name in steps] for steps in picked]
     variables = []
     for steps, about in zip(picked, abouts, strict=True):
-        array: Any = file[steps[0]]
-        chunks = array.chunks
+        dataset = file[steps[0]]
+        array, stored = chunks.of(dataset), dataset.chunks
         if len(steps) > 1:
-            array, chunks = Steps([file[name] for name in steps], steps, path), None
+            array, stored = Steps([file[name] for name in steps], steps, path), None
         axes = axes_of(array.shape, path, reading)
         channels = _channels(steps, about, path, several=len(picked) > 1)
-        variable = Variable(array, axes, channels, about[0].dtype, chunk_of(chunks, axes))
+        variable = Variable(array, axes, channels, about[0].dtype, chunk_of(stored, axes))
         variable.check(path, reading)
         variables.append(variable)
     content = Content(agreed(variables, [steps[0] for steps in picked], path), abouts[0][0].grid)
@@ -158,14 +183,14 @@ def _timed(content: Content, about: list[About], path: Path) -> Content:
     return in_order(content, None if None in found else np.array(found), path)
 
 
-def _chosen(names: list[str], path: Path, reading: Reading) -> list[list[str]]:
+def _chosen(file: h5py.File, names: list[str], path: Path, reading: Reading) -> list[list[str]]:
     """Return the datasets of each channel, one a time step.
 
     Raises:
         BadInput: `raw_dataset` names none, or several were found and none is named.
     """
     if reading.raw_dataset is None:
-        usual = conventions.usual(names)
+        usual = conventions.usual(file, names)
         if len(usual) != 1:
             raise named(names, path, reading, _hint(names))
         return [usual]

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from convlstm.ingest import arrays, readers
+from convlstm.ingest import arrays, blocks, readers
 from convlstm.runtime.errors import BadInput
 from tests.builders import reading_of, values_of
 
