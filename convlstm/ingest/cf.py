@@ -45,9 +45,9 @@ _BY_STANDARD_NAME = {
 }
 _BY_NAME = {
     "T": "time t times datetime date valid_time frame frames time_step timestep tstep nt",
-    "H": "y lat latitude row rows rlat yc nav_lat south_north northing nj j ny nlat line lines",
-    "W": "x lon longitude col cols column columns rlon xc nav_lon west_east easting ni i nx nlon",
-    "C": "channel channels c band bands variable variables feature features",
+    "H": "y h lat latitude row rows rlat yc nav_lat south_north northing nj j ny nlat line lines",
+    "W": "x w lon longitude col cols column columns rlon xc nav_lon west_east easting ni i nx nlon",
+    "C": "channel channels band bands variable variables feature features",
     OTHER: "z level levels lev plev pressure depth height altitude isobaric member members number "
     "ensemble realization station sample batch step lead lead_time leadtime bnds bounds nv vertex "
     "vertices nvertex nbnds bnd",

@@ -6,7 +6,7 @@ for any part between two slashes: each dataset that fits is a time step, in natu
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,8 +66,29 @@ def _opened(path: Path, reading: Reading) -> Iterator[Content]:
             if not inside.scaled:
                 yield _content(file, inside.names, path, reading)
                 return
-        with gridded.opened(path, "h5netcdf", inside.groups, reading) as content:
+        with _scaled(path, inside, reading) as content:
             yield content
+
+
+@contextmanager
+def _scaled(path: Path, inside: "_Inside", reading: Reading) -> Iterator[Content]:
+    """Open a file with dimension scales; if they make no sense, `raw_axes` takes their place.
+
+    Raises:
+        BadInput: they make none, and `raw_axes` is null.
+    """
+    with ExitStack() as stack:
+        try:
+            content = stack.enter_context(gridded.opened(path, "h5netcdf", inside.groups, reading))
+        except (ValueError, KeyError) as error:
+            if reading.raw_axes is None:
+                raise BadInput(
+                    f"{path}: its dimension scales cannot be understood ({error}); "
+                    f"name the axes in raw_axes with letters of NTCHW, as THW"
+                ) from None
+            file = stack.enter_context(h5py.File(path, "r"))
+            content = _content(file, inside.names, path, reading)
+        yield content
 
 
 def _links(file: h5py.File, path: Path) -> set[bytes]:
@@ -76,16 +97,17 @@ def _links(file: h5py.File, path: Path) -> set[bytes]:
     Raises:
         BadInput: one leads to another file, which a raw file may not read.
     """
-    links: set[bytes] = set()
+    links: dict[bytes, int] = {}
 
     def note(name: bytes, link: Any) -> None:
-        if link.type == h5l.TYPE_EXTERNAL:
-            raise _leads_away(path, name.decode("utf-8", "replace"))
-        links.add(name)
+        links[name] = link.type
 
     # A tenth of the time of File.visititems_links, which makes an object of each.
     file.id.links.visit(note, info=True)
-    return links
+    for name, kind in links.items():
+        if kind == h5l.TYPE_EXTERNAL:
+            raise _leads_away(path, name.decode("utf-8", "replace"))
+    return set(links)
 
 
 def _is_plain(file: h5py.File, name: str, links: set[bytes], path: Path) -> bool:
@@ -192,7 +214,7 @@ def _chosen(file: h5py.File, names: list[str], path: Path, reading: Reading) -> 
     if reading.raw_dataset is None:
         usual = conventions.usual(file, names)
         if len(usual) != 1:
-            raise named(names, path, reading, _hint(names))
+            raise named(usual, path, reading, _hint(usual))
         return [usual]
     channels = [matching(wanted, names) for wanted in reading.datasets_among(names)]
     if not all(channels):

@@ -5,6 +5,7 @@ xarray is loaded when the first such file is met.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".nc3", ".cdf", ".zarr")
 SIGNATURE = re.compile(rb"CDF[\x01\x02]")
 STORE_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")  # one is in each folder of zarr
+MOST_CHUNK_VALUES = 2**30  # a chunk is unpacked as a whole
 _CODECS = ("codecs", "filters", "compressor")
 _POINTERS = ("coordinates", "bounds", "climatology", "grid_mapping", "ancillary_variables")
 _OF_A_COORDINATE = ("standard_name", "long_name", "units", "axis", "positive")
@@ -114,11 +116,8 @@ def _nodes(path: Path) -> tuple[list[str], list[str]]:
         folder = open_folders.pop()
         name = "" if folder == path else str(folder.relative_to(path))
         about = _metadata(folder)
-        if re.search(r"pickle", json.dumps([about.get(key) for key in _CODECS]), re.IGNORECASE):
-            raise BadInput(
-                f"{path}: {name or 'its array'} is packed by pickle, which runs programs"
-            )
         if about["is_array"]:
+            _check_array(about, name or "its array", path)
             if about["dimensions"] is None:
                 unnamed.append(name)
             continue
@@ -129,6 +128,20 @@ def _nodes(path: Path) -> tuple[list[str], list[str]]:
                     raise BadInput(f"{path}: {inner.name} is a link to another folder; copy it")
                 open_folders.append(inner)
     return groups, unnamed
+
+
+def _check_array(about: Mapping[str, Any], name: str, path: Path) -> None:
+    """Check that an array of zarr can be unpacked without harm.
+
+    Raises:
+        BadInput: a codec runs programs, or a chunk is larger than most memories.
+    """
+    if re.search(r"pickle", json.dumps([about.get(key) for key in _CODECS]), re.IGNORECASE):
+        raise BadInput(f"{path}: {name} is packed by pickle, which can run programs; remove it")
+    grid = about.get("chunk_grid", {}).get("configuration", {})
+    chunk = about.get("chunks") or grid.get("chunk_shape", ())
+    if math.prod(chunk) > MOST_CHUNK_VALUES:
+        raise BadInput(f"{path}: {name} has chunks of {math.prod(chunk):,} values; rechunk it")
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
@@ -226,7 +239,8 @@ def _chosen(file: _File, path: Path, reading: Reading) -> list[list[str]]:
     if reading.raw_dataset is None:
         found = _candidates(file)
         if len(found) != 1:
-            raise named(found, path, reading)
+            hint = "; name one, or several with commas between them, which become channels"
+            raise named(found, path, reading, hint if found else "")
         return [found]
     names = file.names()
     channels = []
@@ -304,7 +318,8 @@ def _variable(file: _File, steps: list[str], path: Path, reading: Reading) -> Va
     chunks = None if len(steps) > 1 else _chunks(source)
     variable = Variable(array, axes, (channel,), taken, chunk_of(chunks, axes))
     variable.check(path, reading)
-    return replace(variable, channels=_channels(file, name, variable))
+    says_nothing = name in file.unnamed and not source.attrs
+    return replace(variable, channels=() if says_nothing else _channels(file, name, variable))
 
 
 def _letters(file: _File, name: str, path: Path, reading: Reading) -> str:
@@ -351,7 +366,7 @@ def _moments(file: _File, steps: list[str], variable: Variable) -> "tuple[np.nda
         return None, False
     dim = str(file[name].dims[variable.axes.index("T")])
     along = _along(file, name, dim)
-    timed = [one for own, one in along if own == dim or _is_moment(own, one.attrs)]
+    timed = [one for own, one in along if own == dim or _is_moment("time", one.attrs)]
     for one in sorted(timed, key=lambda one: not cf.is_time(one.attrs)):
         times = cf.microseconds(_physical(one), one.attrs)
         return (_physical(one), False) if times is None else (times, True)
