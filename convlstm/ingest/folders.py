@@ -36,14 +36,14 @@ def _look_into(folder: Path, above: tuple[Path, ...], tree: Tree) -> None:
     above = (*above, folder.resolve())
     tree.seen.add(above[-1])
     paths = _visible(folder)
-    folders = {path for path in paths if path.is_dir()}
-    files = [path for path in paths if readers.suffix(path) and path not in folders]
+    files = [path for path in paths if readers.is_read(path)]  # a store of zarr is a folder
+    folders = {path for path in paths if path.is_dir()} - set(files)
     if files:
         name = "" if folder == tree.top else folder.relative_to(tree.top).as_posix()
         tree.frames[name] = _sorted(files)
     if not paths and folder != tree.top:
         tree.others.append(folder)
-    tree.others += [path for path in paths if path.is_file() and not readers.suffix(path)]
+    tree.others += [path for path in paths if path.is_file() and path not in files]
     for inner in _sorted(sorted(folders)):
         true = inner.resolve()
         if any(each.is_relative_to(true) for each in above):

@@ -1,6 +1,7 @@
 """Readers of image files; the meaning of a pixel is never guessed, `pixel_values` gives it."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -15,6 +16,10 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
 SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pgm.gz")
+SIGNATURE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|GIF8[79]a|\xff\xd8\xff|BM(?s:.{4})\0{4}|P[1-6]\s|RIFF(?s:.{4})WEBP"
+    rb"|II[*+]\0|MM\0[*+]"
+)
 GRAY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of TIFF 6.0
 LARGEST_PIXEL_BYTES = 8  # of a gzip-ed image; what unpacks to more is a bomb

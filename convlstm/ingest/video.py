@@ -1,5 +1,6 @@
 """Readers of video files, by the optional extra `video` (PyAV)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+SIGNATURE = re.compile(
+    rb"(?s:.{4})ftyp(?!heic|heix|mif1|msf1|avif|avis)|\x1a\x45\xdf\xa3|RIFF(?s:.{4})AVI "
+)
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:

@@ -20,7 +20,8 @@ class Channel(NamedTuple):
 
     `missing` are the numbers that mean that nothing was measured, and `undetected` those that mean
     a measurement of nothing: the low end of the value range. `valid_range` has the two ends of the
-    physical values that the file calls valid, or is empty.
+    physical values that the file calls valid, or is empty. `standard_name` is CF's name of the
+    quantity.
     """
 
     name: str = ""
@@ -30,6 +31,7 @@ class Channel(NamedTuple):
     missing: tuple[float, ...] = ()
     undetected: tuple[float, ...] = ()
     valid_range: tuple[float, ...] = ()
+    standard_name: str = ""
 
 
 class Coordinate(NamedTuple):
