@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from convlstm.ingest import arrays, images, video
+from convlstm.ingest import arrays, gifs, images, tiffs, video
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
 KINDS: dict[str, ModuleType] = {
-    suffix: kind for kind in (images, arrays, video) for suffix in kind.SUFFIXES
+    suffix: kind for kind in (images, gifs, tiffs, arrays, video) for suffix in kind.SUFFIXES
 }
 """The reader of each suffix. A new kind of file is a module with `SUFFIXES`, `extent`, `frames`."""
 

@@ -20,7 +20,8 @@ class Channel(NamedTuple):
 
     `missing` are the numbers that mean that nothing was measured, and `undetected` those that mean
     a measurement of nothing: the low end of the value range. `valid_range` has the two ends of the
-    physical values that the file calls valid, or is empty.
+    physical values that the file calls valid, or is empty. `palette` has the colours of class
+    numbers from 0 on, six hexadecimal digits each (red, green, blue).
     """
 
     name: str = ""
@@ -30,6 +31,7 @@ class Channel(NamedTuple):
     missing: tuple[float, ...] = ()
     undetected: tuple[float, ...] = ()
     valid_range: tuple[float, ...] = ()
+    palette: str = ""
 
 
 class Coordinate(NamedTuple):

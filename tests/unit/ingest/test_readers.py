@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convlstm.ingest import arrays, images, readers, video
+from convlstm.ingest import arrays, gifs, images, readers, tiffs, video
 from convlstm.runtime.errors import BadInput
 from tests.builders import reading_of, values_of
 
@@ -35,7 +35,8 @@ def test_a_name_is_its_stem_and_a_suffix_that_is_read(name: str, suffix: str, st
 
 
 def test_every_suffix_belongs_to_one_kind() -> None:
-    suffixes = [*images.SUFFIXES, *arrays.SUFFIXES, *video.SUFFIXES]
+    kinds = (images, gifs, tiffs, arrays, video)
+    suffixes = [suffix for kind in kinds for suffix in kind.SUFFIXES]
     assert sorted(readers.KINDS) == sorted(suffixes)
 
 
