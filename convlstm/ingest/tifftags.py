@@ -19,6 +19,9 @@ from convlstm.storage.meaning import NOTHING_SAID, Channel, Coordinate, Grid, Me
 GDAL_METADATA, GDAL_NODATA = 42112, 42113
 TIEPOINTS, PIXEL_SCALE, TRANSFORMATION = 33922, 33550, 34264
 GEO_KEYS, GEO_DOUBLES, GEO_TEXTS = 34735, 34736, 34737
+GEO_CODES = (TIEPOINTS, PIXEL_SCALE, TRANSFORMATION, GEO_KEYS, GEO_DOUBLES, GEO_TEXTS)
+CODES = (GDAL_METADATA, GDAL_NODATA, *GEO_CODES)
+NO_PLACE: tuple[tuple[Any, ...], ...] = ((),) * len(GEO_CODES)
 MODEL_TYPE, RASTER_TYPE, GEOGRAPHIC, PROJECTED, LINEAR_UNIT = 1024, 1025, 2048, 3072, 3076
 PIXEL_IS_POINT, LATITUDE_LONGITUDE, USER_DEFINED = 2, 2, 32767
 LINEAR_UNITS = {9001: "m", 9002: "foot", 9003: "US_survey_foot", 9036: "km"}
@@ -58,16 +61,13 @@ NOT_CALIBRATED, NO_EXPERIMENT = Calibration(), Experiment()
 
 def said(page: TiffPage) -> Said:
     """Return what the tags of a page say."""
-    tags = page.tags
-    values = [
-        tags.valueof(code)
-        for code in (TIEPOINTS, PIXEL_SCALE, TRANSFORMATION, GEO_KEYS, GEO_DOUBLES, GEO_TEXTS)
-    ]
+    tags, size = page.tags, (str(page.dtype), page.imagelength, page.imagewidth)
+    if not any(code in tags for code in CODES):
+        return Said(*size, "", "", NO_PLACE)
+    values = [tags.valueof(code) for code in GEO_CODES]
     geo = tuple((value,) if isinstance(value, str) else _tuple(value) for value in values)
     return Said(
-        str(page.dtype),
-        page.imagelength,
-        page.imagewidth,
+        *size,
         str(tags.valueof(GDAL_NODATA) or "").strip(" \0"),
         str(tags.valueof(GDAL_METADATA) or ""),
         geo,
