@@ -10,7 +10,7 @@ import math
 import mmap
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,7 +84,7 @@ class Stack:
 
     axes: str
     shape: tuple[int, ...]
-    pages: Sequence[Any]
+    pages: Any
     key: TiffPage
     masks: Mapping[int, TiffPage] = field(default_factory=dict)
     experiment: tifftags.Experiment = tifftags.NO_EXPERIMENT
@@ -232,7 +232,7 @@ def _squeezed(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     return "".join(axes[place] for place in kept), tuple(shape[place] for place in kept)
 
 
-def _pages(tif: TiffFile, series: TiffPageSeries) -> Sequence[Any]:
+def _pages(tif: TiffFile, series: TiffPageSeries) -> Any:
     """Return the pages of a series, as arrays if the file holds all numbers in one piece."""
     count = math.prod(series.shape) // max(1, math.prod(series.keyframe.shape))
     if series.transform is not None:
@@ -240,8 +240,7 @@ def _pages(tif: TiffFile, series: TiffPageSeries) -> Sequence[Any]:
     if series.dataoffset is not None and count > 1:
         dtype = np.dtype(f"{tif.byteorder}{series.dtype.char}")
         shape = (count, *series.keyframe.shape)
-        whole: Any = np.memmap(tif.filehandle.path, dtype, "r", series.dataoffset, shape)
-        return whole  # type: ignore[no-any-return] # an array is read as a sequence of pages
+        return np.memmap(tif.filehandle.path, dtype, "r", series.dataoffset, shape)
     if len(series) != count:
         raise ValueError(f"it names {count} pages and holds {len(series)}")
     if any(page is not None and page.parent is not tif for page in series):
@@ -313,7 +312,8 @@ def _block(
     mask = None
     if stack.masks:
         own = stack.masks.get(numbers[0])
-        mask = np.ones(block.shape[-2:], bool) if own is None else _array(own, path, reading)
+        mask = np.ones(block.shape[-2:], np.uint8)
+        mask = mask if own is None else _native(_array(own, path, reading))
     for values in block.reshape(len(block), -1, *block.shape[-2:]):
         found = tiffpixels.shown(
             _native(values), page, path, reading.pixel_values, samples="S" in axes, mask=mask

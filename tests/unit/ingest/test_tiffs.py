@@ -206,7 +206,7 @@ def test_pages_that_an_ome_file_does_not_have_end_it_or_leave_a_gap(tmp_path: Pa
 
 
 def test_two_sizes_of_one_page_are_checked_before_it_is_unpacked(tmp_path: Path) -> None:
-    zeros = np.zeros((3000, 3000), np.uint8)
+    zeros = np.zeros((400, 400), np.uint8)
     for options in ({"tile": (16, 16)}, {"compression": "zlib"}, {"compression": "jpeg"}):
         path = written(tmp_path / "a.tif", zeros, **options)
         with pytest.raises(BadInput, match="max_pixels = 1000"):
@@ -258,7 +258,8 @@ LENGTHS = {"T": 3, "C": 2, "Y": 8, "X": 9}
 def tiff_files(draw: st.DrawFn) -> tuple[np.ndarray, str, dict[str, Any]]:
     """An array, its axes, and how tifffile is to write it."""
     dtype, axes = np.dtype(draw(st.sampled_from(DTYPES))), draw(st.sampled_from(AXES))
-    kind = draw(st.sampled_from(["shaped", "imagej", "ome", "bigtiff"]))
+    ordered = axes != "CTYX"  # ImageJ has one order of axes
+    kind = draw(st.sampled_from(["shaped", "ome", "bigtiff", *(["imagej"] if ordered else [])]))
     shape = tuple(LENGTHS[axis] for axis in axes)
     chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     pixels = chance.integers(0, 256, (*shape, dtype.itemsize), np.uint8).view(dtype)[..., 0]
@@ -296,7 +297,7 @@ def check_like_tifffile(folder: Path, drawn: tuple[np.ndarray, str, dict[str, An
     np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn=tiff_files())
 def test_numbers_are_those_that_tifffile_reads(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[np.ndarray, str, dict[str, Any]]
