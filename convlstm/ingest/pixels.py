@@ -16,6 +16,8 @@ HIDDEN = -1
 _WIDER = {"uint8": np.int16, "uint16": np.int32, "uint32": np.int64}
 
 Pixels = Num[np.ndarray, "channel row col"]
+Other = Num[np.ndarray, "other_channel other_row other_col"]
+"""Pixels of another shape than those that a function was given."""
 
 
 @lru_cache(maxsize=256)
@@ -38,7 +40,7 @@ def said(
     return NOTHING_SAID if channel == Channel() else Meaning((channel,) * channels)
 
 
-def turned(pixels: Pixels, orientation: Any) -> Pixels:
+def turned(pixels: Pixels, orientation: Any) -> Other:
     """Return the picture as it is to be shown; `orientation` is 1 to 8 of TIFF 6.0 and EXIF."""
     if orientation not in range(2, 9):
         return pixels

@@ -14,7 +14,7 @@ from tifffile import PHOTOMETRIC, TiffPage
 
 from convlstm.ingest import pixels as rules
 from convlstm.ingest import tifftags
-from convlstm.ingest.pixels import Pixels
+from convlstm.ingest.pixels import Other, Pixels
 from convlstm.storage.meaning import Channel
 
 GRAY, PALETTE, RGB = "grey values", "a palette of colours", "colours (RGB)"
@@ -76,7 +76,7 @@ def shown(
     return Shown(converted, channel, said)
 
 
-def _meant(values: Pixels, page: TiffPage, kind: str, wanted: str) -> tuple[Pixels, Channel] | None:
+def _meant(values: Pixels, page: TiffPage, kind: str, wanted: str) -> tuple[Other, Channel] | None:
     """Return what `pixel_values` wants of a page and what is known of it, or None for another kind.
 
     Numbers that are not changed are the same array.
@@ -112,7 +112,7 @@ def _kind(page: TiffPage) -> str:
     return KINDS.get(photometric, f"colours ({getattr(photometric, 'name', photometric)})")
 
 
-def _split(values: Pixels, page: TiffPage) -> tuple[Pixels, Alpha | None, bool]:
+def _split(values: Pixels, page: TiffPage) -> tuple[Other, Alpha | None, bool]:
     """Return grey values or colours, alpha, and whether they were weighed by it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pages of a TIFF are frames where its file says so; the reference is tifffile, which writes them."""
+"""Pages of a TIFF are frames where its file says so; their writer, tifffile, is the reference."""
 
 import struct
 from pathlib import Path
