@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from convlstm.ingest import arrays, datasets, gridded, images, video
+from convlstm.ingest import arrays, datasets, gifs, gridded, images, tiffs, video
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
-READERS: tuple[ModuleType, ...] = (images, arrays, datasets, gridded, video)
+READERS: tuple[ModuleType, ...] = (images, gifs, tiffs, arrays, datasets, gridded, video)
 """A new kind is a module with `SUFFIXES`, `SIGNATURE` (its first bytes), `extent` and `frames`."""
 KINDS: dict[str, ModuleType] = {suffix: kind for kind in READERS for suffix in kind.SUFFIXES}
 """The reader of a file whose content is of no kind, so that it is named as broken."""

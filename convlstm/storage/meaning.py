@@ -21,7 +21,8 @@ class Channel(NamedTuple):
     `missing` are the numbers that mean that nothing was measured, and `undetected` those that mean
     a measurement of nothing: the low end of the value range. `valid_range` has the two ends of the
     physical values that the file calls valid, or is empty. `standard_name` is CF's name of the
-    quantity.
+    quantity. `palette` has the colours of class numbers from 0 on, six hexadecimal digits each
+    (red, green, blue).
     """
 
     name: str = ""
@@ -32,6 +33,7 @@ class Channel(NamedTuple):
     undetected: tuple[float, ...] = ()
     valid_range: tuple[float, ...] = ()
     standard_name: str = ""
+    palette: str = ""
 
 
 class Coordinate(NamedTuple):

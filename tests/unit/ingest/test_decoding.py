@@ -112,10 +112,10 @@ def test_a_file_that_may_not_be_read_is_named_even_for_root(
         save(tmp_path / name, np.zeros((8, 8), np.uint8))
     original = Image.open
 
-    def refusing(path: Path) -> Image.Image:
+    def refusing(path: Path, **options: object) -> Image.Image:
         if Path(path).name == "2.png":
             raise PermissionError(13, "Permission denied", str(path))
-        return original(path)
+        return original(path, **options)  # type: ignore[arg-type] # passed on
 
     monkeypatch.setattr(Image, "open", refusing)
     (line,) = lines(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from convlstm.ingest import images
+from convlstm.ingest import readers
 from convlstm.runtime.errors import BadInput
 from tests.builders import reading_of, values_of
 
@@ -32,7 +32,7 @@ def palette_image() -> Image.Image:
 
 
 def only_frame(path: Path, **reading: object) -> np.ndarray:
-    (frame,) = images.frames(path, reading_of(**reading))
+    (frame,) = readers.frames(path, reading_of(**reading))
     return frame.values
 
 
@@ -40,7 +40,7 @@ def only_frame(path: Path, **reading: object) -> np.ndarray:
 def test_grey_bytes_come_back_exactly(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"a{suffix}", GRAY)
     np.testing.assert_array_equal(only_frame(path), GRAY[None])
-    assert images.extent(path, reading_of()) == (1, 1)
+    assert readers.extent(path, reading_of()) == (1, 1)
 
 
 def test_a_jpeg_comes_back_nearly(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_tiff_that_promises_a_page_that_is_not_there_is_named(tmp_path: Path) 
     damaged[10 + 12 * damaged[8]] = 5
     (tmp_path / "a.tif").write_bytes(damaged)
     with pytest.raises(BadInput, match=r"a\.tif: cannot be read as an image"):
-        list(images.frames(tmp_path / "a.tif", reading_of()))
+        list(readers.frames(tmp_path / "a.tif", reading_of()))
 
 
 def test_a_gzipped_pgm_is_unpacked(tmp_path: Path) -> None:
@@ -122,9 +122,11 @@ def test_a_gzipped_pgm_is_unpacked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only_frame(tmp_path / "a.pgm.gz"), GRAY[None])
 
 
-def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
-    frame = only_frame(saved(tmp_path / "a.png", GRAY > 127))
-    np.testing.assert_array_equal(frame[0], np.where(GRAY > 127, 255, 0))
+def test_one_bit_is_0_and_1_and_as_luminance_black_and_white(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", GRAY > 127)
+    np.testing.assert_array_equal(only_frame(path)[0], GRAY > 127)
+    shown = only_frame(path, pixel_values="luminance")
+    np.testing.assert_array_equal(shown[0], np.where(GRAY > 127, 255, 0))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".gif", ".tif"])
@@ -181,8 +183,8 @@ def test_every_frame_of_a_film_is_read(tmp_path: Path, suffix: str) -> None:
     stack = [Image.fromarray(np.roll(GRAY, shift, axis=1)) for shift in range(4)]
     path = tmp_path / f"a{suffix}"
     stack[0].save(path, save_all=True, append_images=stack[1:])
-    frames = values_of(images.frames(path, reading_of()))
-    assert images.extent(path, reading_of()) == (1, 4)
+    frames = values_of(readers.frames(path, reading_of()))
+    assert readers.extent(path, reading_of()) == (1, 4)
     np.testing.assert_array_equal(
         np.stack(frames)[:, 0], [np.roll(GRAY, shift, axis=1) for shift in range(4)]
     )
@@ -197,7 +199,7 @@ def test_class_numbers_stay_class_numbers_in_an_animated_gif(tmp_path: Path) -> 
     films[0].save(
         tmp_path / "a.gif", save_all=True, append_images=films[1:], palette=bytes(PALETTE)
     )
-    frames = values_of(images.frames(tmp_path / "a.gif", reading_of(pixel_values="index")))
+    frames = values_of(readers.frames(tmp_path / "a.gif", reading_of(pixel_values="index")))
     for shift, frame in enumerate(frames):
         np.testing.assert_array_equal(frame[0], np.roll(INDEX, shift, axis=1))
 
@@ -207,7 +209,7 @@ def test_class_numbers_of_changing_palettes_are_refused(tmp_path: Path) -> None:
     films[1].putpalette(PALETTE[::-1])
     films[0].save(tmp_path / "a.gif", save_all=True, append_images=films[1:])
     with pytest.raises(BadInput, match="holds colours"):
-        list(images.frames(tmp_path / "a.gif", reading_of(pixel_values="index")))
+        list(readers.frames(tmp_path / "a.gif", reading_of(pixel_values="index")))
 
 
 def test_colours_of_16_bits_are_refused(tmp_path: Path) -> None:
@@ -261,4 +263,4 @@ def test_a_film_that_grows_beyond_max_pixels_is_refused_before_it_is_decoded(
         content[descriptor + 5 : descriptor + 9] = struct.pack("<2H", side, side)
         path.write_bytes(content)
         with pytest.raises(BadInput, match="more pixels than max_pixels = 1000"):
-            list(images.frames(path, reading_of(max_pixels=1000)))
+            list(readers.frames(path, reading_of(max_pixels=1000)))
