@@ -23,7 +23,7 @@ LEFT_BY_A_KILL = re.compile(r"\..*\.(partial|old)")
 
 
 class Origin(NamedTuple):
-    """What decides a forecast beside its input; `model` is the SHA-256 of the model file."""
+    """The things that decide a forecast beside its input; `model` is the SHA-256 of its file."""
 
     model: str
     steps: int | None
