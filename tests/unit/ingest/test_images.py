@@ -4,6 +4,7 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -378,7 +379,7 @@ def test_of_several_views_the_first_is_read(tmp_path: Path) -> None:
     assert only_frame(tmp_path / "a.jpg").shape == (1, 9, 11)
 
 
-def film_of(path: Path, *pictures: np.ndarray, **options: object) -> Path:
+def film_of(path: Path, *pictures: np.ndarray, **options: Any) -> Path:
     first, *others = (Image.fromarray(pixels) for pixels in pictures)
     first.save(path, save_all=True, append_images=others, **options)
     return path
