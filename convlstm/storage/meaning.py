@@ -84,14 +84,17 @@ class Meaning:
         """Return the names of what differs, such as "scale" or "grid"; none if they agree."""
         if self is other:
             return []
-        if len(self.channels) != len(other.channels):
+        # who says nothing of its numbers says what a channel says by default
+        mine = self.channels or (Channel(),) * len(other.channels)
+        others = other.channels or (Channel(),) * len(self.channels)
+        if len(mine) != len(others):
             return ["channels"]
         different = [
             name
             for name in Channel._fields
             if any(
                 to_text({"": getattr(a, name)}) != to_text({"": getattr(b, name)})
-                for a, b in zip(self.channels, other.channels, strict=True)
+                for a, b in zip(mine, others, strict=True)
             )
         ]
         grids = [None if each.grid is None else each.grid.key for each in (self, other)]

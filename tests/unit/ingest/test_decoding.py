@@ -227,6 +227,20 @@ def test_files_that_mean_something_else_are_named(
     ]
 
 
+def test_pictures_of_another_palette_or_depth_are_named(tmp_path: Path) -> None:
+    # the same class number would be another class, and the same grey value another brightness
+    for name, palette in (("1.png", [0, 0, 0, 255, 0, 0]), ("2.png", [0, 0, 0, 0, 255, 0])):
+        image = Image.fromarray(np.eye(8, dtype=np.uint8))
+        image.putpalette(palette)
+        image.save(tmp_path / name)
+    (line,) = lines(tmp_path, pixel_values="index")
+    assert line.startswith(f"{tmp_path}/2.png: another palette than {tmp_path}/1.png")
+    save(tmp_path / "gray/1.png", np.eye(8, dtype=np.uint8))
+    save(tmp_path / "gray/2.png", np.eye(8, dtype=bool))
+    (line,) = lines(tmp_path / "gray")
+    assert "gray/2.png: another valid_range than" in line
+
+
 def test_times_inside_the_files_that_do_not_follow_each_other_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,7 @@ def test_names_of_ome_channels_are_kept(tmp_path: Path) -> None:
 
 def test_an_ome_file_of_several_files_is_refused(tmp_path: Path) -> None:
     path = ome(tmp_path / "a.ome.tif")
-    text = tifffile.tiffcomment(path)
+    text = str(tifffile.tiffcomment(path))
     uuid = (
         '<TiffData IFD="0" PlaneCount="6"><UUID FileName="b.ome.tif">urn:uuid:1</UUID></TiffData>'
     )
@@ -191,7 +191,7 @@ def test_an_ome_file_of_several_files_is_refused(tmp_path: Path) -> None:
 
 def test_pages_that_an_ome_file_does_not_have_end_it_or_leave_a_gap(tmp_path: Path) -> None:
     path = ome(tmp_path / "a.ome.tif")
-    text, whole = tifffile.tiffcomment(path), '<TiffData IFD="0" PlaneCount="6"/>'
+    text, whole = str(tifffile.tiffcomment(path)), '<TiffData IFD="0" PlaneCount="6"/>'
     for first, kept in (((0, 3), 4), ((0, 4), None)):
         some = "".join(
             f'<TiffData IFD="{number}" FirstT="{number}" PlaneCount="1"/>'
@@ -288,7 +288,7 @@ def check_like_tifffile(folder: Path, drawn: tuple[np.ndarray, str, dict[str, An
     pixels, axes, options = drawn
     path = folder / "a.tif"
     tifffile.imwrite(path, pixels, **options)
-    expected = tifffile.imread(path).reshape(pixels.shape)
+    expected: np.ndarray = tifffile.imread(path).reshape(pixels.shape)
     order = [axes.index(axis) for axis in "TCYX" if axis in axes]
     expected = expected.transpose(order).reshape(
         LENGTHS["T"] if "T" in axes else 1, LENGTHS["C"] if "C" in axes else 1, 8, 9

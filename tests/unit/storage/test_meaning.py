@@ -90,3 +90,9 @@ def test_times_inside_the_files_are_kept_if_all_are_known(tmp_path: Path) -> Non
     assert times is not None
     assert times.tolist() == [5, 7]
     assert stored(tmp_path / "b.h5", *frames, Frame(VALUES)).times is None
+
+
+def test_who_says_nothing_says_the_default() -> None:
+    assert NOTHING_SAID.differences(Meaning((Channel(), Channel()))) == []
+    assert NOTHING_SAID.differences(Meaning((Channel(unit="K"),))) == ["unit"]
+    assert Meaning((Channel(unit="K"),)).differences(NOTHING_SAID) == ["unit"]
