@@ -4,13 +4,14 @@ Frames keep the numbers of their file, because they are small and exact. A `Mean
 them from the reader of the raw file to every table, picture and forecast in physical units.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Num
 
 from convlstm.runtime.files import from_text, to_text
 
@@ -20,7 +21,8 @@ class Channel(NamedTuple):
 
     `missing` are the numbers that mean that nothing was measured, and `undetected` those that mean
     a measurement of nothing: the low end of the value range. `valid_range` has the two ends of the
-    physical values that the file calls valid, or is empty.
+    physical values that the file calls valid, or is empty. `standard_name` is CF's name of the
+    quantity.
     """
 
     name: str = ""
@@ -30,6 +32,7 @@ class Channel(NamedTuple):
     missing: tuple[float, ...] = ()
     undetected: tuple[float, ...] = ()
     valid_range: tuple[float, ...] = ()
+    standard_name: str = ""
 
 
 class Coordinate(NamedTuple):
@@ -76,6 +79,12 @@ class Meaning:
         """The channels as a text; equal channels have equal texts."""
         return to_text({"channels": [channel._asdict() for channel in self.channels]})
 
+    @cached_property
+    def as_stored(self) -> "Meaning":
+        """The meaning if the stored numbers are taken as values: the marks and the grid remain."""
+        plain = (Channel(missing=own.missing, undetected=own.undetected) for own in self.channels)
+        return Meaning(tuple(plain), self.grid)
+
     def differences(self, other: "Meaning") -> list[str]:
         """Return the names of what differs, such as "scale" or "grid"; none if they agree."""
         if self is other:
@@ -101,3 +110,35 @@ def channels_from_text(text: str) -> tuple[Channel, ...]:
 
 NOTHING_SAID = Meaning()
 """Of files that hold numbers only."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Stored numbers that mean one thing, such as missing, in the type of the frames."""
+
+    numbers: tuple[float, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, numbers: Iterable[float], dtype: np.dtype[Any]) -> "Marks":
+        """Keep the numbers that the type can hold; -999.9 is another one in float32."""
+        found = dict.fromkeys(_held(number, dtype) for number in numbers)
+        return cls(tuple(number for number in found if number is not None), dtype)
+
+    def where(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Return where a value is one of them."""
+        found = np.zeros(values.shape, bool)
+        for number in self.numbers:
+            is_mark = np.isnan(values) if np.isnan(number) else values == self.dtype.type(number)
+            np.logical_or(found, is_mark, out=found)
+        return found
+
+
+def _held(number: float, dtype: np.dtype[Any]) -> float | None:
+    """Return the number as the type holds it; None if it cannot."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))
+    limits = np.iinfo(dtype)
+    whole = np.isfinite(number) and float(number).is_integer()
+    return float(number) if whole and limits.min <= number <= limits.max else None
