@@ -24,6 +24,7 @@ class Reading(Group):
     pixel_values: Literal["gray", "luminance", "index", "rgb"]
     raw_axes: str | None
     raw_dataset: str | None
+    apply_scale: bool
     time_format: str | None
     max_pixels: Count
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int, Num
 
 from convlstm.ingest import times
-from convlstm.storage.meaning import Channel, Marks
+from convlstm.storage.meaning import Channel, Marks, names
 
 SHOWN = 20  # sequences that a table lists
 HEADS = ("sequence", "frames", "first", "last", "step", "gaps", "size", "channel")
@@ -104,15 +104,6 @@ def _shown(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.4g}"
 
 
-def named(channels: Sequence[Channel]) -> list[str]:
-    """Return the name of each channel; its number, if it has none of its own."""
-    names = [own.name for own in channels]
-    return [
-        name if name and names.count(name) == 1 else f"{name or 'channel'} {number}"
-        for number, name in enumerate(names, start=1)
-    ]
-
-
 def of_sequence(
     name: str, shape: tuple[int, ...], moments: Int[np.ndarray, " time"] | None, tally: Tally
 ) -> Summary:
@@ -135,7 +126,7 @@ def of_sequence(
         tuple(
             OfChannel(label, own.unit, low, high, tally.pixels, int(missing))
             for label, own, (low, high), missing in zip(
-                named(tally.channels), tally.channels, tally.ranges, tally.missing, strict=True
+                names(tally.channels), tally.channels, tally.ranges, tally.missing, strict=True
             )
         ),
     )

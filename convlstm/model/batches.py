@@ -13,7 +13,7 @@ from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
 from convlstm.storage import hdf5, patches
-from convlstm.storage.meaning import Meaning
+from convlstm.storage.meaning import Meaning, Quantity
 from convlstm.storage.patches import Window
 from convlstm.storage.prefetch import prefetch
 
@@ -48,7 +48,7 @@ class Batches:
         self.fingerprint: str = about["fingerprint"]
         self.geometry = Geometry(**about["geometry"])
         self.scaling = Scaling(**about["scaling"])
-        self.channels = stored.channels[0]
+        self.quantities = tuple(Quantity(*own) for own in about["quantities"])
         self._conversions = _conversions(self.scaling, stored)
         self.reading: dict[str, Any] = about["reading"]
         self.params: dict[str, Any] = about["params"]

@@ -29,7 +29,7 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Sequence
-from convlstm.storage.meaning import Channel
+from convlstm.storage.meaning import Channel, quantities
 from convlstm.storage.patches import FRAMES_PER_CHUNK, Window
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
@@ -151,7 +151,8 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
     _check_windows(windows)
     reading = hdf5.description(source)["reading"]
     about = _description(geometry, dataset.scaling, params, reading)
-    writer.finish(channels, windows, _trained(spans.values()), about)
+    shown = quantities(next(iter(channels.values())), dataset.scaling.value_range, dtype)
+    writer.finish(channels, windows, _trained(spans.values()), {**about, "quantities": shown})
 
 
 def _kept(

@@ -17,6 +17,8 @@ from convlstm.patch.scaling import OutOfRange, Scaling, by_channel
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.meaning import Channel, Marks
 
+SMALL_INTEGERS = (np.uint8, np.int8, np.uint16, np.int16)
+SMALL_FLOATS = (np.float16, np.float32)
 NEAR_STEPS = 0.01  # how near a missing_value must be to a stored number, which decimals only show
 ROUNDING = 1e-6  # of the range: a value that is so little outside was rounded there
 Stored = Num[np.ndarray, "*shape"]
@@ -74,9 +76,9 @@ class Band:
         self, values: Stored
     ) -> tuple[Float[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
         """Return numbers in [0, 1] in float32, 0 where missing, and the mask of measured values."""
-        small = self.dtype.kind in "iu" and self.dtype.itemsize <= 2
+        small = self.dtype in SMALL_INTEGERS
         straight = self._is_plain and self.curve.transform == "none"
-        if straight and (small or self.dtype.itemsize < 8 and self.dtype.kind == "f"):
+        if straight and (small or self.dtype in SMALL_FLOATS):
             unit, missing = self._straight(values), self.missing.where(values)
         elif small:
             index = values.view(f"u{self.dtype.itemsize}")
@@ -126,9 +128,7 @@ class Band:
         of_channel = f"{self.channel.name} = " if self.channel.name else ""
         unit = f" {self.channel.unit}" if self.channel.unit else ""
         low, high = self.curve.pair
-        return (
-            f"{of_channel}{shown}{unit} lies outside value_range [{low:g}, {high:g}]; {remedy}"
-        )
+        return f"{of_channel}{shown}{unit} lies outside value_range [{low:g}, {high:g}]; {remedy}"
 
     def _stored_mark(self, value: float) -> float:
         """Return the stored number of a physical value that means missing."""
@@ -154,7 +154,7 @@ class Band:
 
     @cached_property
     def _table(self) -> Float[np.ndarray, " number"]:
-        """The number in [0, 1] of each pattern of bits of the type; NaN of those that are missing."""
+        """The number in [0, 1] of each pattern of bits of the type; NaN where it is missing."""
         bits = 8 * self.dtype.itemsize
         values = np.arange(2**bits, dtype=f"u{self.dtype.itemsize}").view(self.dtype)
         return np.where(self.missing.where(values), np.float32("nan"), self._curved(values))

@@ -46,7 +46,9 @@ class Filling:
         The upper one is of the values above the low end, or rain on a few pixels would count as
         none.
         """
-        return [100 * (_percentile(own, 99, 1) - _percentile(own, 1, 0)) / BINS for own in self._bins]
+        return [
+            100 * (_percentile(own, 99, 1) - _percentile(own, 1, 0)) / BINS for own in self._bins
+        ]
 
 
 def _percentile(bins: Int[np.ndarray, " bin"], percent: float, first: int) -> int:
@@ -105,10 +107,7 @@ class Dataset:
             span = f"[{low:g}, {high:g}]{f' {unit}' if unit else ''}"
             clipped = own["clipped_percent"]
             beyond = f"; {clipped:.2g} % of the values lie outside and are clipped"
-            yield (
-                f"{name}: value_range {span} from {self._range_from}"
-                f"{beyond if clipped else ''}"
-            )
+            yield (f"{name}: value_range {span} from {self._range_from}{beyond if clipped else ''}")
             if own["filled_percent"] < LEAST_FILLED_PERCENT:
                 yield (
                     f"warning: the values of {name}, {own['minimum']:.4g} to "
@@ -126,15 +125,18 @@ class Dataset:
             strict=True,
         )
         for (name, own), curve, filled, clipped in parts:
-            yield name, {
-                **own,
-                "range_low": curve.pair[0],
-                "range_high": curve.pair[1],
-                "range_from": self._range_from,
-                "transform": curve.transform,
-                "filled_percent": filled,
-                "clipped_percent": 100 * clipped / max(1, self.filling.pixels),
-            }
+            yield (
+                name,
+                {
+                    **own,
+                    "range_low": curve.pair[0],
+                    "range_high": curve.pair[1],
+                    "range_from": self._range_from,
+                    "transform": curve.transform,
+                    "filled_percent": filled,
+                    "clipped_percent": 100 * clipped / max(1, self.filling.pixels),
+                },
+            )
 
 
 def _shared(own: Summary) -> dict[str, Any]:

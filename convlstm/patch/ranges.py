@@ -92,7 +92,9 @@ def _values(
     conversion = Conversion(anything, sequence.meaning.channels, frame.dtype)
     pixels = some_pixels(frame, PIXELS_OF_A_FRAME)
     physical = conversion.physical(pixels).astype(np.float64)
-    hidden = conversion.is_missing(pixels) | conversion.is_undetected(pixels) | ~np.isfinite(physical)
+    hidden = (
+        conversion.is_missing(pixels) | conversion.is_undetected(pixels) | ~np.isfinite(physical)
+    )
     return [values[~own] for values, own in zip(physical[0], hidden[0], strict=True)]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from convlstm.params.group import Group, Rule
+from convlstm.params.group import Group, Rule, always_tuple, nested_tuple, one_or_several
 from convlstm.patch.curves import Curve, Pair, Transform
 from convlstm.runtime.errors import BadInput
 
@@ -50,24 +50,6 @@ def ranges_can_be_transformed(value_range: Range, transform: Sequence[Transform]
     return next(filter(None, (Curve(*one).fault for one in both)), None) if pairs else None
 
 
-def always_tuple(value: object) -> object:
-    """Turn null, one value or several into a tuple."""
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _tupled(value: object) -> object:
-    """Turn lists, and lists in them, into tuples."""
-    return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
-
-
-def _kind_of_range(value: object) -> str:
-    """Say whether a value_range is meant as one pair or as several."""
-    nested = isinstance(value, tuple) and any(isinstance(part, tuple) for part in value)
-    return "several" if nested else "one"
-
-
 Ranges = Annotated[tuple[Pair, ...], Field(min_length=1)]
 
 
@@ -79,8 +61,8 @@ class Values(Group):
     value_range: (
         Annotated[
             Annotated[Pair, Tag("one")] | Annotated[Ranges, Tag("several")],
-            Discriminator(_kind_of_range),
-            BeforeValidator(_tupled),
+            Discriminator(one_or_several),
+            BeforeValidator(nested_tuple),
         ]
         | None
     )
@@ -111,8 +93,9 @@ class Values(Group):
             _for_each(pairs, channels),
             _for_each(self.transform, channels),
             self.missing_value,
-            "clip" if self.value_range is None and self.out_of_range == "error" else
-            self.out_of_range,
+            "clip"
+            if self.value_range is None and self.out_of_range == "error"
+            else self.out_of_range,
         )
 
 

@@ -4,7 +4,7 @@ Frames keep the numbers of their file, because they are small and exact. A `Mean
 them from the reader of the raw file to every table, picture and forecast in physical units.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -142,3 +142,58 @@ def _held(number: float, dtype: np.dtype[Any]) -> float | None:
     limits = np.iinfo(dtype)
     whole = np.isfinite(number) and float(number).is_integer()
     return float(number) if whole and limits.min <= number <= limits.max else None
+
+
+class Quantity(NamedTuple):
+    """Channels `first` to `stop` of frames, which are scored and drawn together.
+
+    It is a channel of its own unit and range, or the three colours of a picture. The name is empty
+    where there is no need to tell it from others.
+    """
+
+    name: str = ""
+    unit: str = ""
+    value_range: tuple[float, float] = (0.0, 1.0)
+    first: int = 0
+    stop: int = 1
+
+    @property
+    def channels(self) -> slice:
+        """Its place on the axis of channels."""
+        return slice(self.first, self.stop)
+
+    @property
+    def label(self) -> str:
+        """The name and the unit, as on an axis."""
+        unit = f" ({self.unit})" if self.name and self.unit else self.unit
+        return f"{self.name}{unit}" or "data units"
+
+
+def names(channels: Sequence[Channel]) -> list[str]:
+    """Return a name of each channel; with its number, if it has none of its own."""
+    said = [own.name for own in channels]
+    return [
+        name if name and said.count(name) == 1 else f"{name or 'channel'} {number}"
+        for number, name in enumerate(said, start=1)
+    ]
+
+
+def quantities(
+    channels: Sequence[Channel], ranges: Sequence[tuple[float, float]], dtype: np.dtype[Any]
+) -> tuple[Quantity, ...]:
+    """Return the quantities of frames: each channel is one, but for the three bytes of a colour.
+
+    Args:
+        channels: of the frames.
+        ranges: the value range of each channel.
+        dtype: of the stored numbers.
+    """
+    plain = all(own._replace(missing=(), undetected=()) == Channel() for own in channels)
+    if len(channels) == 3 and plain and dtype == np.uint8 and len(set(ranges)) == 1:
+        return (Quantity("", "", ranges[0], 0, 3),)
+    labels = [channels[0].name] if len(channels) == 1 else names(channels)
+    parts = zip(labels, channels, ranges, strict=True)
+    return tuple(
+        Quantity(label, own.unit, pair, number, number + 1)
+        for number, (label, own, pair) in enumerate(parts)
+    )

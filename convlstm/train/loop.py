@@ -121,6 +121,7 @@ class Training:
             cast(Network, self.averaged.module),
             batches.geometry,
             batches.scaling,
+            batches.quantities,
             batches.reading,
             batches.context_frames,
             batches.forecast_frames,
