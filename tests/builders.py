@@ -29,6 +29,7 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import NOTHING_SAID, Channel, Meaning, Quantity, quantities
 from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
@@ -78,9 +79,9 @@ def reading_of(**changes: object) -> Reading:
     return params_of(Reading, **changes)
 
 
-def frames_from(arrays: Iterable[np.ndarray]) -> list[Frame]:
-    """Return frames of whose numbers nothing is said."""
-    return [Frame(values) for values in arrays]
+def frames_from(arrays: Iterable[np.ndarray], meaning: Meaning = NOTHING_SAID) -> list[Frame]:
+    """Return frames of one meaning; without it nothing is said of their numbers."""
+    return [Frame(values, meaning) for values in arrays]
 
 
 def values_of(frames: Iterable[Frame]) -> list[np.ndarray]:
@@ -93,6 +94,7 @@ def patches_of(
     sequences: Mapping[str, np.ndarray],
     *,
     times: Mapping[str, tuple[int, ...]] | None = None,
+    meanings: Mapping[str, Meaning] | None = None,
     **changes: object,
 ) -> Path:
     """Build frames.h5 and from it patches.h5 in `folder`; return the path of patches.h5.
@@ -101,6 +103,7 @@ def patches_of(
         folder: exists.
         sequences: frames (time, channel, row, col) by name; frame 3 comes from a file 3.png.
         times: for the sequences that have them, microseconds since 1970 of each frame.
+        meanings: of the numbers of sequences; the others say nothing.
         changes: to the shipped params of the patch stage.
     """
     source_path, target_path = folder / "frames.h5", folder / "patches.h5"
@@ -109,7 +112,7 @@ def patches_of(
             frames_h5.append_sequence(
                 file,
                 name,
-                frames_from(frames),
+                frames_from(frames, (meanings or {}).get(name, NOTHING_SAID)),
                 labels=tuple(f"{number}.png" for number in range(len(frames))),
                 times=(times or {}).get(name),
             )
@@ -120,6 +123,12 @@ def patches_of(
     return target_path
 
 
+def quantities_of(channels: int) -> tuple[Quantity, ...]:
+    """Return channels of which nothing is said, whose values are -32 to 64."""
+    nothing = (Channel(),) * channels
+    return quantities(nothing, ((-32.0, 64.0),) * channels, np.dtype(np.float32))
+
+
 def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) -> Model:
     """An untrained network of one layer that forecasts 2 frames from 3; -32 to 64 become 0 to 1."""
     torch.manual_seed(0)
@@ -128,7 +137,12 @@ def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) 
     return Model(
         Network(architecture),
         geometry,
-        Scaling((-32.0, 64.0), (255.0, float("nan"))),
+        Scaling(
+            ((-32.0, 64.0),) * geometry.channels,
+            ("none",) * geometry.channels,
+            (255.0, float("nan")),
+        ),
+        quantities_of(geometry.channels),
         reading_of().model_dump(),
         context_frames=3,
         forecast_frames=2,

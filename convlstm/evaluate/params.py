@@ -6,7 +6,6 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from convlstm.params.group import Count, Counts, Group, nested_tuple, one_or_several
 
-
 Thresholds = Annotated[tuple[float, ...], Field(min_length=1)]
 
 

@@ -97,9 +97,7 @@ class ScoreConfig:
         return np.asarray(events.mean(axis=0, dtype=np.float32))
 
 
-def _thresholds(
-    params: Evaluate, quantities: Sequence[Quantity]
-) -> tuple[tuple[float, ...], ...]:
+def _thresholds(params: Evaluate, quantities: Sequence[Quantity]) -> tuple[tuple[float, ...], ...]:
     """Return one list of thresholds for all quantities, or one for each.
 
     Default thresholds are parts of the value range.
@@ -157,7 +155,7 @@ class Scores:
         self.totals = totals if self.totals is None else self.totals + totals
         column = frame.KEYS.index("mse")
         mse, frames = means.sums[:, column].sum(), means.counts[:, column].sum()
-        self.window_mse.append(float(mse / frames))
+        self.window_mse.append(float(mse / frames) if frames else float("nan"))
         sums = SequenceSums(float(mse), float(frames), totals.events, totals.ensemble)
         known = self.by_sequence.get(sequence)
         self.by_sequence[sequence] = sums if known is None else known + sums

@@ -83,5 +83,5 @@ def _ranked_by_skill(evaluation: Evaluation) -> list[int]:
     moving = np.flatnonzero((persistence > 0).all(axis=0))
     if not len(moving):
         return [int(number) for number in kept]
-    order = np.argsort((model / persistence)[:, moving].mean(axis=0), kind="stable")
+    order = np.argsort((model[:, moving] / persistence[:, moving]).mean(axis=0), kind="stable")
     return [int(number) for number in kept[moving[order]]]

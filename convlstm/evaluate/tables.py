@@ -279,7 +279,8 @@ def _differences(
 
 def _resampled(sums: list[SequenceSums], config: ScoreConfig) -> tuple[float, ...]:
     """Return the `RESAMPLED` scores; CSI is the mean over lead times and thresholds."""
-    mse = sum(part.mse for part in sums) / sum(part.frames for part in sums)
+    frames = sum(part.frames for part in sums)
+    mse = sum(part.mse for part in sums) / frames if frames else float("nan")
     events = np.sum([part.events for part in sums], axis=0)
     members = ensemble.Sums(*np.sum([part.ensemble for part in sums], axis=0).T)
     crps = float(ensemble.crps(members, config.value_width).mean())

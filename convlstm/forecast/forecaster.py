@@ -6,9 +6,9 @@
     forecast = forecaster.predict(frames, steps=12)
     ensemble = forecaster.predict(frames, steps=12, members=24, seed=0)
 
-`frames` is a NumPy array (time, channel, row, col) of physical values, as mm/h, which are NaN where
-nothing was measured. It is at least `context_frames` long, or a batch of such; `forecast` is the same with `steps` frames, and `ensemble` has a first axis of
-members before.
+`frames` is a NumPy array (time, channel, row, col) of physical values, as mm/h, NaN where nothing
+was measured. It is at least `context_frames` long, or a batch of such; `forecast` is the same with
+`steps` frames, and `ensemble` has a first axis of members before.
 """
 
 from collections.abc import Iterator, Sequence
@@ -126,8 +126,8 @@ class Forecaster:
         conversion = Conversion(self.scaling, said, frames.dtype)
         last = frames[..., -self.context_frames :, :, :, :]
         context, mask = conversion.to_unit(conversion.check(last, where=where))
-        *batch, time, channels, rows, cols = context.shape
-        shape = (-1, time, channels, rows, cols)
+        *batch, time, count, rows, cols = context.shape
+        shape = (-1, time, count, rows, cols)
         a = self.model.network.architecture
         same = (rows, cols) == (self.model.geometry.rows, self.model.geometry.cols)
         draw = self._drawn if a.takes_any_size or same else self._blended

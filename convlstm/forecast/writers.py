@@ -1,6 +1,7 @@
 """Writers of a forecast: files of the input's kind, images or an array, and a film to look at."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -19,9 +20,7 @@ PALETTE_SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".bmp")
 Frames = Num[np.ndarray, "time channel row col"]
 
 
-def write(
-    folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel row col"]
-) -> None:
+def write(folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel row col"]) -> None:
     """Write `forecast` as files like the input's, as forecast.h5 in float32, and as a film.
 
     Args:

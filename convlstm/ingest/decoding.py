@@ -34,7 +34,7 @@ def read(
     done = prefetch(tasks, threads=cores, depth=TASKS_AHEAD * cores)
     for source in sources:
         own = islice(done, sum(1 for _ in _tasks(source, reading)))
-        decoded = chain.from_iterable(own)
+        decoded: Iterator[Decoded] = chain.from_iterable(own)
         if not reading.apply_scale:
             decoded = map(_as_stored, decoded)
         yield source, _alike(source, decoded, faults)

@@ -88,7 +88,7 @@ class Summary:
     channels: tuple[OfChannel, ...]
 
     def cells(self) -> list[list[str]]:
-        """Return the rows of the table: one for each channel, the first with all that they share."""
+        """Return a row of the table for each channel, the first with all that they share."""
         first, last = self.times or ("-", "-")
         step = "-" if self.step_seconds is None else f"{self.step_seconds:g} s"
         shared = [self.name, str(self.frames), first, last, step, str(self.gaps), self.size]
@@ -115,13 +115,13 @@ def of_sequence(
         moments: microseconds since 1970 of each frame.
         tally: of all its frames.
     """
-    known = moments is not None and len(moments) > 0
+    known = [] if moments is None else moments.tolist()
     return Summary(
         name,
         shape[0],
         f"{shape[2]} x {shape[3]}",
-        (times.shown(int(moments[0])), times.shown(int(moments[-1]))) if known else None,
-        times.step(moments) / 1e6 if known and len(moments) > 1 else None,
+        (times.shown(known[0]), times.shown(known[-1])) if known else None,
+        times.step(known) / 1e6 if len(known) > 1 else None,
         len(times.runs(moments, shape[0])) - 1,
         tuple(
             OfChannel(label, own.unit, low, high, tally.pixels, int(missing))

@@ -31,8 +31,9 @@ LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred
 class Model:
     """A network with the geometry and scaling of the frames that it was trained on.
 
-    `quantities` name the channels, with their units; `reading` are the params by which the raw frames were read; `context_frames` and
-    `forecast_frames` are those of training; `params` are all params of training, for the record.
+    `quantities` name the channels, with their units; `reading` are the params by which the raw
+    frames were read; `context_frames` and `forecast_frames` are those of training; `params` are all
+    params of training, for the record.
     """
 
     network: Network

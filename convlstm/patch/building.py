@@ -33,7 +33,7 @@ from convlstm.storage.meaning import Channel, quantities
 from convlstm.storage.patches import FRAMES_PER_CHUNK, Window
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
-BLOCK_VALUES = 2**20  # of frames that are in memory at once, as physical values too
+BLOCK_VALUES = 2**20  # of the frames that are in memory at once, also in float64
 
 
 class Block(NamedTuple):
@@ -85,17 +85,16 @@ class Frames:
         dtype, channels = sequence.frames.dtype, len(scaling.curves)
         self.conversion = Conversion(scaling, sequence.meaning.channels, dtype)
         self._tally = Tally(self.conversion.channels, dtype)
-        self._wet: Any = params.wet_threshold[0]
-        if len(params.wet_threshold) > 1:
-            check_count("wet_threshold", params.wet_threshold, channels)
-            self._wet = np.array(params.wet_threshold)[:, None, None]
+        check_count("wet_threshold", params.wet_threshold, channels)
+        self._wet = params.wet_threshold
 
     def blocks(self, filling: Filling, faults: Faults) -> Iterator[Block]:
         """Yield the frames in their order, as they are to be stored."""
         frames, conversion = self.sequence.frames, self.conversion
-        step = BLOCK_VALUES * len(frames) // frames.size // FRAMES_PER_CHUNK * FRAMES_PER_CHUNK
-        for start in range(0, len(frames), max(FRAMES_PER_CHUNK, step)):
-            block = frames[start : start + max(FRAMES_PER_CHUNK, step)]
+        step = max(1, BLOCK_VALUES * len(frames) // frames.size)
+        step -= step % FRAMES_PER_CHUNK if step > FRAMES_PER_CHUNK else 0
+        for start in range(0, len(frames), step):
+            block = frames[start : start + step]
             outside = conversion.outside(block)
             for number in np.flatnonzero(outside.any(axis=(1, 2, 3))).tolist():
                 with faults.collected():
@@ -103,7 +102,7 @@ class Frames:
                         block[number], outside[number], where=self.sequence.label(start + number)
                     )
             mask = ~conversion.is_missing(block)
-            wet = mask & (conversion.physical(block) > self._wet)
+            wet = conversion.above(block, self._wet)
             filling.add(block, outside & mask, conversion)
             self._tally.add(block)
             yield Block(start, block, mask, wet)

@@ -5,8 +5,8 @@ taken in float64 and rounded once. Integers of 8 and 16 bits are looked up in ta
 numbers are physical values themselves: then float32 is exact enough, and three times as fast.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Band:
         self.undetected = Marks.of(channel.undetected, dtype)
         self.is_scaled = (channel.scale, channel.offset) != (1, 0)
         self._is_plain = not (self.is_scaled or self.undetected.numbers)
+        self._is_plain_and_straight = self._is_plain and curve.transform == "none"
+        self._tables: dict[str, np.ndarray] = {}
         self.key = repr((channel.scale, channel.offset, self.missing, self.undetected, curve))
 
     @property
@@ -77,12 +79,10 @@ class Band:
     ) -> tuple[Float[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
         """Return numbers in [0, 1] in float32, 0 where missing, and the mask of measured values."""
         small = self.dtype in SMALL_INTEGERS
-        straight = self._is_plain and self.curve.transform == "none"
-        if straight and (small or self.dtype in SMALL_FLOATS):
+        if self._is_plain_and_straight and (small or self.dtype in SMALL_FLOATS):
             unit, missing = self._straight(values), self.missing.where(values)
         elif small:
-            index = values.view(f"u{self.dtype.itemsize}")
-            unit = np.take(self._table, index, mode="clip")
+            unit = self._looked_up("unit", self._curved_or_nan, values)
             missing = np.isnan(unit)
         else:
             unit, missing = self._curved(values), self.missing.where(values)
@@ -95,7 +95,7 @@ class Band:
         Integers are rounded and kept inside their range. None of them becomes a number that means
         missing; the low end becomes the one that means that nothing was detected, if there is one.
         """
-        numbers = (values.astype(np.float64) - self.channel.offset) / self.channel.scale
+        numbers: np.ndarray = (values.astype(np.float64) - self.channel.offset) / self.channel.scale
         if self.undetected.numbers:
             numbers[values <= self.curve.pair[0]] = self.undetected.numbers[0]
         if self.dtype.kind == "f":
@@ -106,15 +106,27 @@ class Band:
         marks = sorted(self.missing.numbers)
         for mark in (*marks, *reversed(marks)):
             stored[stored == self.dtype.type(mark)] = int(mark) + (1 if mark <= middle else -1)
-        return stored
+        return np.asarray(stored)
 
     def outside(self, values: Stored) -> Bool[np.ndarray, "*shape"]:
         """Return where a value is measured, but not in the range; NaN never is."""
         low, high = self.curve.pair
         near = ROUNDING * (high - low) if self.is_scaled else 0.0
-        physical = self.physical(values)
-        inside = (physical >= low - near) & (physical <= high + near)
-        return ~inside & ~self.missing.where(values)
+
+        def compare(values: Stored) -> Bool[np.ndarray, "*shape"]:
+            physical = self.physical(values)
+            inside = (physical >= low - near) & (physical <= high + near)
+            return np.asarray(~inside & ~self.missing.where(values))
+
+        return self._looked_up("outside", compare, values)
+
+    def above(self, values: Stored, limit: float) -> Bool[np.ndarray, "*shape"]:
+        """Return where a value is measured, and more than `limit`."""
+
+        def compare(values: Stored) -> Bool[np.ndarray, "*shape"]:
+            return np.asarray((self.physical(values) > limit) & ~self.missing.where(values))
+
+        return self._looked_up(f"above {limit}", compare, values)
 
     def fault(self, value: Any, out_of_range: OutOfRange) -> str:
         """Return a line on a stored number that is out of range, and the remedy."""
@@ -150,14 +162,26 @@ class Band:
 
     def _curved(self, values: Stored) -> Float[np.ndarray, "*shape"]:
         physical = self.physical(values).astype(np.float64, copy=False)
-        return self.curve.to_unit(physical).astype(np.float32)
+        return np.asarray(self.curve.to_unit(physical), np.float32)
 
-    @cached_property
-    def _table(self) -> Float[np.ndarray, " number"]:
-        """The number in [0, 1] of each pattern of bits of the type; NaN where it is missing."""
-        bits = 8 * self.dtype.itemsize
-        values = np.arange(2**bits, dtype=f"u{self.dtype.itemsize}").view(self.dtype)
+    def _curved_or_nan(self, values: Stored) -> Float[np.ndarray, "*shape"]:
+        """Return numbers in [0, 1], NaN where missing."""
         return np.where(self.missing.where(values), np.float32("nan"), self._curved(values))
+
+    def _looked_up(
+        self, name: str, function: Callable[[Stored], np.ndarray], values: Stored
+    ) -> np.ndarray:
+        """Apply a function to stored numbers, by a table where their type is small.
+
+        A table takes no memory for float64, and each number is calculated once.
+        """
+        if self.dtype not in SMALL_INTEGERS or self._is_plain_and_straight:
+            return function(values)
+        unsigned = np.dtype(f"u{self.dtype.itemsize}")
+        if name not in self._tables:
+            every = np.arange(2 ** (8 * self.dtype.itemsize)).astype(unsigned)
+            self._tables[name] = function(every.view(self.dtype))
+        return np.take(self._tables[name], values.view(unsigned), mode="clip")
 
 
 class Conversion:
@@ -177,6 +201,7 @@ class Conversion:
             for channel, curve in zip(said, scaling.curves, strict=True)
         ]
         self.channels = tuple(band.resolved for band in bands)
+        self._each = bands
         self._bands = bands if len({band.key for band in bands}) > 1 else bands[:1]
 
     def is_missing(self, frames: Frames) -> Bool[np.ndarray, "*lead channel row col"]:
@@ -217,6 +242,16 @@ class Conversion:
     def outside(self, frames: Frames) -> Bool[np.ndarray, "*lead channel row col"]:
         """Return where a value is measured, but not in the range; NaN never is."""
         return by_channel([band.outside for band in self._bands], frames)
+
+    def above(
+        self, frames: Frames, limits: Sequence[float]
+    ) -> Bool[np.ndarray, "*lead channel row col"]:
+        """Return where a value is measured, and more than the limit of all channels or its own."""
+        if len(set(limits)) == 1:
+            (limit,) = set(limits)
+            return by_channel([partial(band.above, limit=limit) for band in self._bands], frames)
+        own = zip(self._each, limits, strict=True)
+        return by_channel([partial(band.above, limit=limit) for band, limit in own], frames)
 
     def check(self, frames: Frames, *, where: str) -> Frames:
         """Return stored numbers as they may be kept, after `out_of_range` has decided on others.

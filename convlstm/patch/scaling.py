@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from convlstm.params.group import Group, Rule, always_tuple, nested_tuple, one_or_several
+from convlstm.params.group import Group, Number, Rule, always_tuple, nested_tuple, one_or_several
 from convlstm.patch.curves import Curve, Pair, Transform
 from convlstm.runtime.errors import BadInput
 
-Range = Pair | tuple[Pair, ...] | None
+Range = Sequence[Number] | Sequence[Sequence[Number]] | None
 """A value_range of params.yaml: one for all channels, one for each, or to be found."""
 OutOfRange = Literal["error", "clip", "missing"]
 Frames = Float[np.ndarray, "*lead channel row col"]
@@ -28,26 +28,33 @@ def _pairs(value_range: Range) -> tuple[Pair, ...]:
     """Return the ranges that are given, one for all channels or one for each."""
     if value_range is None:
         return ()
-    several = isinstance(value_range[0], tuple)
-    return cast(tuple[Pair, ...], value_range if several else (value_range,))
+    several = isinstance(value_range[0], Sequence)
+    pairs = cast(Sequence[Sequence[Number]], value_range if several else (value_range,))
+    return tuple((float(low), float(high)) for low, high in pairs)
 
 
 def ranges_have_two_ends(value_range: Range) -> str | None:
     """Ask for the smaller end first."""
     for low, high in _pairs(value_range):
         if not low < high:
-            return f"value_range = [{low}, {high}]: the first number must be the smaller one"
+            return f"value_range = [{low:g}, {high:g}]: the first number must be the smaller one"
     return None
 
 
-def ranges_can_be_transformed(value_range: Range, transform: Sequence[Transform]) -> str | None:
+def ranges_can_be_transformed(
+    value_range: Range, transform: Transform | Sequence[Transform]
+) -> str | None:
     """Refuse the logarithm of values below 0, and as many transforms as nothing else has."""
     pairs = _pairs(value_range)
-    count = max(len(pairs), len(transform))
-    if pairs and {len(pairs), len(transform)} - {1, count}:
-        return f"transform = {list(transform)}: must be one, or one for each range of value_range"
-    both = zip(*(_for_each(given, count) for given in (pairs, transform)), strict=True)
-    return next(filter(None, (Curve(*one).fault for one in both)), None) if pairs else None
+    kinds: Sequence[Transform] = (transform,) if isinstance(transform, str) else transform
+    if not pairs:
+        return None
+    count = max(len(pairs), len(kinds))
+    if {len(pairs), len(kinds)} - {1, count}:
+        return f"transform = {list(kinds)}: must be one, or one for each range of value_range"
+    both = zip(_for_each(pairs, count), _for_each(kinds, count), strict=True)
+    faults = (Curve(pair, kind).fault for pair, kind in both)
+    return next((fault for fault in faults if fault is not None), None)
 
 
 Ranges = Annotated[tuple[Pair, ...], Field(min_length=1)]
@@ -159,9 +166,10 @@ class Scaling:
 
 def by_channel(
     functions: Sequence[Callable[[Any], Any]], frames: Shaped[np.ndarray, "*lead channel row col"]
-) -> Any:
+) -> Shaped[np.ndarray, "*lead channel row col"]:
     """Apply a function to each channel, or the only one to all channels at once."""
     if len(functions) == 1:
         return np.asarray(functions[0](frames))
     channels = np.moveaxis(frames, -3, 0)
-    return np.stack([one(own) for one, own in zip(functions, channels, strict=True)], axis=-3)
+    each = [function(own) for function, own in zip(functions, channels, strict=True)]
+    return np.asarray(np.stack(each, axis=-3))

@@ -58,6 +58,35 @@ def all_of(
         tables: the CSVs by name.
         params: of the run.
     """
+    found: dict[str, tuple[str, Figure]] = {}
+    for number, (label, own) in enumerate(by_channel(tables), start=1):
+        end, of_what = (f"_{number}" if number > 1 else ""), (f", {label}" if label else "")
+        charts = of_channel(own).items()
+        found |= {f"{name}{end}": (caption + of_what, chart) for name, (caption, chart) in charts}
+    curves = training_curves(tables["training"], params)
+    return found | {name: (f"Training: {name}", curve) for name, curve in curves.items()}
+
+
+def by_channel(
+    tables: Mapping[str, pd.DataFrame],
+) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
+    """Yield the tables of each channel by its name, which is empty if there is only one."""
+    if "channel" not in tables["by_lead"]:
+        yield "", dict(tables)
+        return
+    for label in tables["by_lead"]["channel"].unique():
+        yield (
+            str(label),
+            {
+                name: table[table["channel"] == label].drop(columns="channel")
+                for name, table in tables.items()
+                if "channel" in table
+            },
+        )
+
+
+def of_channel(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, Figure]]:
+    """Return the charts of the scores of one channel with their captions, by name."""
     by_lead, baselines = tables["by_lead"], tables["baselines"]
     charts = {
         "lead_time": ("Scores against lead time", lead_times(by_lead, baselines)),
@@ -81,8 +110,7 @@ def all_of(
             "Rank of the truth among the members; right is each as frequent",
             rank_histogram(tables["ranks"]),
         )
-    curves = training_curves(tables["training"], params)
-    return charts | {name: (f"Training: {name}", curve) for name, curve in curves.items()}
+    return charts
 
 
 def means(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> dict[str, dict[str, float]]:

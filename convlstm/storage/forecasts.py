@@ -62,9 +62,9 @@ class DrawnWindow:
                 ensemble.probability[:, own.channels],
                 ensemble.thresholds[number : number + 1],
             )
-        frames = (getattr(self, part)[:, own.channels] for part in PARTS)
+        frames = {part: getattr(self, part)[:, own.channels] for part in PARTS}
         alone = own._replace(first=0, stop=own.stop - own.first)
-        return DrawnWindow(self.label, *frames, (alone,), ensemble)
+        return DrawnWindow(self.label, **frames, quantities=(alone,), ensemble=ensemble)
 
 
 def describe(file: hdf5.New, quantities: tuple[Quantity, ...], run: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def test_whole_frames_come_back_in_their_type(tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored, own)
         assert stored.dtype == np.int32
     assert built.sequences == ["s0", "s1", "s2"]
-    assert built.description["scaling"]["value_range"] == (0, 50_000)
+    assert built.description["scaling"]["value_range"] == ((0, 50_000),)
     assert built.description["reading"] == reading_of().model_dump()
     assert (built.description["context_frames"], built.description["forecast_frames"]) == (2, 1)
 
@@ -108,8 +108,8 @@ def test_the_patches_are_the_same_however_many_frames_are_in_memory_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, built = three(), []
-    for block_bytes in (1, 2 * raw["s0"][0].nbytes, building.BLOCK_BYTES):  # 1, 2 and all frames
-        monkeypatch.setattr(building, "BLOCK_BYTES", block_bytes)
+    for values in (1, 2 * raw["s0"][0].size, building.BLOCK_VALUES):  # 1, 2 and all frames
+        monkeypatch.setattr(building, "BLOCK_VALUES", values)
         built.append(build(tmp_path, raw, tile_size=7, **WIDE))
     first, *others = [each.description["fingerprint"] for each in built]
     assert others == [first, first]
@@ -233,4 +233,5 @@ def test_a_missing_value_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
     raw["a"][0, 0, 0, 0] = -999.9
     built = build(tmp_path, dict(raw), missing_value=(-999.9,), value_range=(0.0, 2.0))
     assert built.frames[0].dtype == np.float64
-    assert built.frames[0][0, 0, 0, 0] == -999.9
+    ((channel,), stored) = built.channels[0], built.frames[0]
+    assert stored[0, 0, 0, 0] == channel.missing[0] == float(np.float32(-999.9))
