@@ -220,7 +220,6 @@ def about_run(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any
             "sequences": len(batches.sequences),
             "frame": (geometry.rows, geometry.cols),
             "channels": geometry.channels,
-            "labels": tuple(own.label for own in batches.quantities),
             **{split: batches.count(split) for split in batches.index},
         },
         "device": {"cpu": "a CPU", "cuda": "a GPU"}.get(device, device),

@@ -45,10 +45,13 @@ def write(folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel 
 def write_frames(
     folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel row col"]
 ) -> None:
-    """Write `forecast` in the stored numbers of the input: an array for an array, else images."""
+    """Write `forecast` in the stored numbers of the input: images for images, else an array.
+
+    No image format has two channels, nor more than the three of colours.
+    """
     source, params = known.source, known.params
     stored = known.conversion.to_stored(forecast)
-    if readers.is_array(source.files[0]):
+    if readers.is_array(source.files[0]) or stored.shape[1] not in (1, 3):
         with replacing(folder / "forecast.npy") as path:
             write_array(path, stored, params.raw_axes)
         return

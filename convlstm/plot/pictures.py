@@ -3,7 +3,7 @@
 They are PNG and GIF, whose bytes are the same every time; SVG and PDF carry a date.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -58,7 +58,7 @@ def _error(quantity: Quantity) -> Look:
     return Look(f"forecast - truth{of_what}", ERROR_MAP, (-reach, reach))
 
 
-PROBABILITY = Look("probability", PROBABILITY_MAP, (0, 1))
+PROBABILITY = Look("probability", PROBABILITY_MAP, (0.0, 1.0))
 
 
 def numbered(window: DrawnWindow) -> dict[str, tuple[Frame, Quantity]]:
@@ -112,7 +112,7 @@ def _lines(window: DrawnWindow) -> list[Line]:
     return lines
 
 
-def _draw_line(row: Sequence[Axes], line: Line) -> AxesImage:
+def _draw_line(row: Iterable[Axes], line: Line) -> AxesImage:
     """Draw a row of a strip, and return its last image."""
     look, titles, frames = line
     for axes in row:

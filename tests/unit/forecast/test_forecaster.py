@@ -12,6 +12,7 @@ import torch
 from convlstm.forecast.forecaster import Forecaster, load
 from convlstm.model import model_file
 from convlstm.model.network import Network
+from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput
 from tests.builders import model_of
@@ -193,8 +194,9 @@ def test_a_member_is_the_same_in_ensembles_of_two_and_of_eight_and_drawn_one_at_
 def test_members_drawn_here_are_those_of_the_model() -> None:
     """Reference: `Model.rollout`, by which the pipeline scores an ensemble."""
     frames, made = frames_of(3, 2, 12, 16), ensemble_forecaster()
+    conversion = Conversion(made.scaling, (), frames.dtype)
     seen, mask = (
-        torch.from_numpy(GEOMETRY.fold(part)) for part in made.scaling.to_unit(frames[None])
+        torch.from_numpy(GEOMETRY.fold(part)) for part in conversion.to_unit(frames[None])
     )
     unit = GEOMETRY.unfold(made.model.rollout(seen, mask, 5, members=3, seed=2).numpy())[:, 0]
     members = made.predict(frames, 5, members=3, seed=2)
