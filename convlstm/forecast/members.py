@@ -14,7 +14,6 @@ from convlstm.forecast import writers
 from convlstm.forecast.known import Known
 from convlstm.forecast.params import Ensemble
 from convlstm.ingest import times
-from convlstm.ingest.sources import Source
 from convlstm.storage import netcdf
 
 Forecasts = Float[np.ndarray, "member lead channel row col"]
@@ -47,7 +46,7 @@ def write(
     mean = np.zeros(first.shape[1:])
     digits = max(2, len(str(wanted.members)))
     hidden = known.never_measured()
-    with netcdf.create(path, _axes(mean.shape, known.source, wanted), about) as file:
+    with netcdf.create(path, _axes(mean.shape, known, wanted), about) as file:
         for number, member in enumerate(chain.from_iterable(chain([first], parts))):
             mean += member / wanted.members
             if wanted.members > 1:
@@ -93,8 +92,8 @@ def _marked(
     return np.where(hidden, np.float32("nan"), forecast)
 
 
-def _axes(shape: tuple[int, ...], source: Source, wanted: Ensemble) -> netcdf.Axes:
-    leads, channels, rows, cols = shape
+def _axes(shape: tuple[int, ...], known: Known, wanted: Ensemble) -> netcdf.Axes:
+    (leads, channels, rows, cols), source = shape, known.source
     following = times.following(source.times, leads)
     return netcdf.Axes(
         (leads, channels, rows, cols),
@@ -103,4 +102,6 @@ def _axes(shape: tuple[int, ...], source: Source, wanted: Ensemble) -> netcdf.Ax
         wanted.quantiles,
         following,
         source.times[-1] if source.times and following else None,
+        known.channels,
+        known.meaning.grid,
     )
