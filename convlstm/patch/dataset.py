@@ -51,7 +51,7 @@ class Filling:
         ]
 
 
-def _percentile(bins: Int[np.ndarray, " bin"], percent: float, first: int) -> int:
+def _percentile(bins: Int[np.ndarray, " bin"], percent: int, first: int) -> int:
     """Return the bin below which `percent` of the values from the bin `first` on lie."""
     sums = bins[first:].cumsum()
     return first + int(np.searchsorted(sums, percent / 100 * sums[-1])) if sums[-1] else 0

@@ -6,10 +6,11 @@ constant and the same data give the same range.
 """
 
 from collections.abc import Iterable, Mapping
-from math import ceil, floor, gcd, log10
+from functools import lru_cache
+from math import ceil, floor, log10
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 
 from convlstm.patch.conversion import Conversion
 from convlstm.patch.curves import Pair
@@ -63,12 +64,16 @@ def of_frames(
 def some_pixels(
     frames: Num[np.ndarray, "time channel row col"], count: int
 ) -> Num[np.ndarray, "time channel 1 pixel"]:
-    """Return about `count` pixels of each frame, evenly spread over rows and columns."""
+    """Return `count` pixels of each frame, always those at the same places, or all."""
     *lead, rows, cols = frames.shape
-    step = max(1, rows * cols // count)
-    while gcd(step, cols) > 1:  # or they would stand in a few columns
-        step += 1
-    return frames.reshape(*lead, 1, rows * cols)[..., ::step]
+    pixels = frames.reshape(*lead, 1, rows * cols)
+    return pixels if rows * cols <= count else pixels[..., _places(rows * cols, count)]
+
+
+@lru_cache(maxsize=8)
+def _places(pixels: int, count: int) -> Int[np.ndarray, " pixel"]:
+    """Draw places, for steps of one length might meet the same columns again and again."""
+    return np.sort(np.random.default_rng(0).integers(pixels, size=count))
 
 
 def rounded(low: float, high: float) -> Pair:

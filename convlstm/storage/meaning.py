@@ -170,8 +170,10 @@ class Quantity(NamedTuple):
 
 
 def names(channels: Sequence[Channel]) -> list[str]:
-    """Return a name of each channel; with its number, if it has none of its own."""
+    """Return a name of each channel: its own, or its number among several."""
     said = [own.name for own in channels]
+    if said == [""]:
+        return ["values"]
     return [
         name if name and said.count(name) == 1 else f"{name or 'channel'} {number}"
         for number, name in enumerate(said, start=1)

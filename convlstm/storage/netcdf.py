@@ -120,7 +120,9 @@ class New:
             self._axis("realization", numbers, standard_name="realization", units="1")
         if axes.thresholds:
             units = {own.unit for own in axes.channels}
-            unit: dict[str, Any] = {"units": units.pop()} if len(units) == 1 and units != {""} else {}
+            unit: dict[str, Any] = (
+                {"units": units.pop()} if len(units) == 1 and units != {""} else {}
+            )
             self._axis("threshold", np.array(axes.thresholds), long_name="threshold", **unit)
         if axes.quantiles:
             self._axis("quantile", np.array(axes.quantiles), long_name="quantile", units="1")
