@@ -4,7 +4,7 @@ Forecasts are free: no true frame is fed after the context.
 """
 
 import os
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -174,6 +174,12 @@ class Evaluation:
     kept: dict[int, WindowFrames] = field(default_factory=dict)
     ensembles: dict[int, Ensemble | None] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, names: Iterable[str], configs: Sequence[ScoreConfig]) -> "Evaluation":
+        """Return one without a window, of forecasters of these names."""
+        every = tuple(names)
+        return cls([{name: Scores() for name in every} for _ in configs])
+
     @property
     def windows(self) -> int:
         """The number of windows that have been scored."""
@@ -262,8 +268,8 @@ def evaluate(
 ) -> Iterator[Evaluation]:
     """Score the test windows on all cores.
 
-    Beside an ensemble, whose single picture is its mean, its `PICTURES` are scored. Means and
-    scores are taken of physical values, as places in their range.
+    Beside an ensemble, whose picture is its mean, its `PICTURES` are scored. All means are those of
+    physical values, as places in their range.
 
     Args:
         model: to be scored; it gets the folded context, as in training.
@@ -275,8 +281,7 @@ def evaluate(
         The one evaluation, with the windows so far, after each batch.
     """
     others, count = baselines_of(batches), members_of(model, configs[0])
-    names = ("model", *(PICTURES if count > 1 else ()), *others)
-    evaluation = Evaluation([{name: Scores() for name in names} for _ in configs])
+    evaluation = Evaluation.of(("model", *(PICTURES if count > 1 else ()), *others), configs)
     known, leads = batches.context_frames, batches.forecast_frames
     to_share = batches.scaling.to_share
     measure = partial(_measure, [(own.quantity.channels, own.pooling()) for own in configs])
@@ -287,10 +292,8 @@ def evaluate(
             members = to_share(batches.geometry.unfold(folded.numpy()))
             units, mask = batches.pixels(batch)
             frames = to_share(units)
-            forecasts = [
-                members.mean(axis=0),
-                *(to_share(forecast(units[:, :known], leads)) for forecast in others.values()),
-            ]
+            of_others = (forecast(units[:, :known], leads) for forecast in others.values())
+            forecasts = [members.mean(axis=0), *map(to_share, of_others)]
             by_window, ensembles = list(zip(*forecasts, strict=True)), members.swapaxes(0, 1)
             last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
             windows = by_window, ensembles, frames[:, known:], mask[:, known:], last

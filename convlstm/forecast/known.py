@@ -23,7 +23,7 @@ class Known:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """What the files say of each channel, or nothing of each."""
+        """The meaning of each channel, empty where the files say nothing."""
         return self.meaning.channels or (Channel(),) * self.context.shape[1]
 
     @cached_property

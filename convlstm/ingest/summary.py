@@ -1,4 +1,4 @@
-"""What was read, in numbers: the times, the size and the values of each sequence, as a table."""
+"""A table of the sequences that were read: their times, sizes and values."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class OfChannel:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was read of one sequence, or of all; `times` are None where they are not known."""
+    """The facts of one sequence, or of all; `times` are None where they are not known."""
 
     name: str
     frames: int

@@ -21,7 +21,7 @@ SCALES = ("xscale", "yscale")  # the size of a pixel in radar files of the ODIM 
 
 
 class Fact(NamedTuple):
-    """What must agree: its kind, its value, the part by which numbers may differ, and a remedy."""
+    """A fact that must agree: kind, value, the part by which numbers may differ, and a remedy."""
 
     kind: str
     value: tuple[Any, ...]

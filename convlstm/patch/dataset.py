@@ -58,7 +58,7 @@ def _percentile(bins: Int[np.ndarray, " bin"], percent: int, first: int) -> int:
 
 
 class Dataset:
-    """What the patch stage has read and made.
+    """A record of what the patch stage has read and made.
 
     Args:
         scaling: of all frames.

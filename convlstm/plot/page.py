@@ -134,7 +134,7 @@ def _scores(number: int, own: Scored) -> str:
 
 
 def _dataset(dataset: Mapping[str, Any]) -> str:
-    """Return what was read: a table of the channels, and a folded one of the sequences."""
+    """Return a table of the channels that were read, and a folded one of the sequences."""
     channels = [
         [
             *(name, own["unit"] or "-", _number(own["minimum"]), _number(own["maximum"])),
