@@ -32,13 +32,16 @@ def main(params: Plot) -> None:
     dataset = json.loads(DATASET.read_text(encoding="utf-8"))
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
+    units = [own.unit for own in windows[0].quantities]
     strips = {
         f"strip{number}": (window.label, pictures.strip(window))
         for number, window in enumerate(windows, start=1)
     }
     shown = [("forecast.gif", f"Film of {windows[0].label}")]
     with files.replacing_folder(PLOTS) as plots:
-        for name, (caption, chart) in (strips | figures.all_of(tables, run["params"])).items():
+        for name, (caption, chart) in (
+            strips | figures.all_of(tables, run["params"], units)
+        ).items():
             figures.save(plots / f"{name}.png", chart)
             shown.append((f"{name}.png", caption))
         for name, (frame, quantity) in pictures.numbered(windows[0]).items():
@@ -52,8 +55,9 @@ def main(params: Plot) -> None:
                 label,
                 figures.means(own["by_lead"], own["baselines"]),
                 figures.means_of_events(own["by_threshold"]),
+                unit,
             )
-            for label, own in figures.by_channel(tables)
+            for (label, own), unit in zip(figures.by_channel(tables), units, strict=True)
         ]
         leads = list(pictures.lead_pictures(windows[0]))
         text = page({**run, "dataset": dataset}, scores, contents, leads)

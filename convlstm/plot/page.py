@@ -1,7 +1,7 @@
 """The page that shows a whole run; it works offline, on a phone and in the dark."""
 
 import base64
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ FORECASTERS = {
 
 
 class Scored(NamedTuple):
-    """The scores of one channel, whose name is empty if there is no other.
+    """The scores of one channel, whose name is empty if there is no other, in its unit.
 
     `means` has for each forecaster, the model first, the mean over lead times of each score;
     `events` for each threshold the number of true events, and the means of its scores.
@@ -71,6 +71,7 @@ class Scored(NamedTuple):
     channel: str
     means: Mapping[str, Row]
     events: Mapping[float, tuple[int, Mapping[str, Row]]]
+    unit: str = ""
 
 
 def page(
@@ -100,7 +101,7 @@ def page(
         "<p>The best of each column is marked.</p>",
         *(_figure(*picture) for picture in below),
         "<h2>The scores</h2>",
-        _definitions(scores[0].means),
+        _definitions(scores[0].means, {own.unit for own in scores}),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -129,7 +130,12 @@ def _scores(number: int, own: Scored) -> str:
     return (
         f"<h2>Scores{of_what} on the test windows, mean over lead times</h2>"
         + _table(f"scores{end}", own.means, COLUMNS)
-        + "".join(_events(threshold, *found, end) for threshold, found in own.events.items())
+        + "".join(
+            f"<h3>Events of at least {threshold:g}{' ' if own.unit else ''}{escape(own.unit)}: "
+            f"{count:,} pixels of all lead times</h3>"
+            + _table(f"events-{threshold:g}{end}", means, BY_THRESHOLD)
+            for threshold, (count, means) in own.events.items()
+        )
     )
 
 
@@ -189,13 +195,6 @@ def _params(used: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
-
-
-def _events(threshold: float, count: int, means: Mapping[str, Row], end: str) -> str:
-    return (
-        f"<h3>Events of at least {threshold:g}: {count:,} pixels of all lead times</h3>"
-        + _table(f"events-{threshold:g}{end}", means, BY_THRESHOLD)
-    )
 
 
 def _table(name: str, means: Mapping[str, Row], columns: Sequence[Score]) -> str:
@@ -267,10 +266,12 @@ def _image(name: str, alt: str, content: bytes, *, hidden: bool = False) -> str:
     return f'<img{mark} alt="{escape(alt)}" src="data:image/{kind};base64,{data}">'
 
 
-def _definitions(forecasters: Container[str]) -> str:
+def _definitions(forecasters: Container[str], units: Collection[str]) -> str:
+    """Return the definitions of scores, in the unit of the data if it is one, and forecasters."""
+    unit = next(iter(units)) if len(units) == 1 else ""
     entries = "".join(
         f"<dt>{score.label} (better: {score.better})</dt><dd>{escape(score.meaning)}"
-        f"{f', in {score.unit}' if score.unit == 'data units' else ''}</dd>"
+        f"{f', in {escape(unit or score.unit)}' if score.unit == 'data units' else ''}</dd>"
         for score in ALL
         if score.better is not None
     )
