@@ -239,11 +239,13 @@ def members_of(model: Model, config: ScoreConfig) -> int:
 
 def baselines_of(batches: Batches) -> dict[str, Baseline]:
     """Return the forecasts that need no network, in the order of the tables."""
+    parts = [own.channels for own in batches.quantities]
+    smoothings = [(own, baselines.fit_smoothing(batches, own)) for own in parts]
     return {
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
-        "smoothed": partial(baselines.smoothed, baselines.fit_smoothing(batches)),
+        "smoothed": partial(baselines.each_smoothed, smoothings),
         "climatology": partial(baselines.climatology, mean_frame(batches)),
     }
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convlstm.demo import rain
-from convlstm.evaluate import baselines, scoring
+from convlstm.evaluate import baselines, scoring, tables
 from convlstm.evaluate.matching import probability_matched_mean
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.scoring import (
@@ -22,6 +22,7 @@ from convlstm.evaluate.scoring import (
     evaluate,
     mean_frame,
 )
+from convlstm.evaluate.selection import drawn_windows
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.runtime.errors import BadInput
@@ -318,3 +319,88 @@ def test_the_run_is_told_with_the_params_of_all_stages_that_made_it(
         "test": 6,
     }
     assert run["device"] == "a CPU"
+
+
+def physical_run(
+    folder: Path, frames: np.ndarray, params: Evaluate, **changes: object
+) -> tuple[list[ScoreConfig], Evaluation]:
+    """Evaluate an untrained model on one sequence, of 3 frames to 2, at the end of its time."""
+    path = patches_of(
+        folder,
+        {"only": frames},
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        stride=5,
+        **changes,
+    )
+    with hdf5.open_complete(path) as file:
+        batches = Batches(file, repeated=True)
+        how = params_of(Train, **REPORT, hidden_channels=(3,))
+        model = Training(batches, how, torch.device("cpu")).model
+        configs = ScoreConfig.each_of(batches, params)
+        (*_, last) = evaluate(model, batches, configs, keep=(0,))
+        (window,) = drawn_windows(last, batches, 1)
+    np.testing.assert_allclose(window.truth, frames[-2:], rtol=1e-5)
+    return configs, last
+
+
+def test_each_channel_is_scored_in_its_own_unit(tmp_path: Path) -> None:
+    """Case B21; reference: NumPy on the physical values."""
+    rng = np.random.default_rng(0)
+    frames = np.stack(
+        [rng.uniform(250, 300, (15, 8, 9)), rng.uniform(0, 0.02, (15, 8, 9))], axis=1
+    ).astype(np.float32)
+    params = params_of(Evaluate, thresholds=[[280, 290], [0.01, 0.015]], fss_scales=[1])
+    configs, last = physical_run(tmp_path, frames, params, value_range=[[200, 320], [0, 0.03]])
+    assert [config.quantity.name for config in configs] == ["channel 1", "channel 2"]
+    rows = tables.of_quantities(last.scores, configs)
+    errors = np.abs(frames[-2:] - frames[-3])
+    stays = [row for row in rows["baselines"] if row["forecaster"] == "persistence"]
+    for number, threshold in enumerate((280, 0.01)):
+        own = [row for row in stays if row["channel"] == f"channel {number + 1}"]
+        expected = np.sqrt((errors[:, number] ** 2).mean(axis=(1, 2)))
+        np.testing.assert_allclose([row["rmse"] for row in own], expected, rtol=1e-4)
+        events = [
+            row["events"]
+            for row in rows["by_threshold"]
+            if row["channel"] == f"channel {number + 1}"
+            and (row["forecaster"], row["threshold"]) == ("model", threshold)
+        ]
+        assert events == (frames[-2:, number] >= threshold).sum(axis=(1, 2)).tolist()
+    summary = tables.summaries(last.scores, configs)
+    assert list(summary) == ["channel 1", "channel 2"]
+    assert (
+        summary["channel 2"]["persistence"]["rmse"]
+        < 0.02
+        < 10
+        < summary["channel 1"]["persistence"]["rmse"]
+    )
+
+
+def test_scores_are_physical_whatever_the_transform(tmp_path: Path) -> None:
+    rain = np.random.default_rng(0).gamma(0.5, 4, (15, 1, 8, 9)).clip(0.05, 60)
+    frames = rain.astype(np.float32)
+    params = params_of(Evaluate, fss_scales=[1])
+    for transform in ("none", "dbz", "log"):
+        folder = tmp_path / transform
+        folder.mkdir()
+        (config,), last = physical_run(
+            folder, frames, params, value_range=[0.04, 60.0], transform=transform
+        )
+        assert config.thresholds == pytest.approx((6.036, 15.03, 30.02))
+        table = tables.of_quantities(last.scores, [config])
+        assert "channel" not in table["baselines"][0]
+        stays = [row for row in table["baselines"] if row["forecaster"] == "persistence"]
+        expected = np.sqrt(((frames[-2:] - frames[-3]) ** 2).mean(axis=(1, 2, 3)))
+        np.testing.assert_allclose([row["rmse"] for row in stays], expected, rtol=1e-4)
+        means = [row["bias"] for row in table["baselines"] if row["forecaster"] == "climatology"]
+        trained = frames[:5].mean(axis=0)
+        bias = (trained - frames[-2:]).mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(means, bias, rtol=1e-3, atol=1e-4)
+
+
+def test_thresholds_for_other_channels_than_there_are_are_refused(batches: Batches) -> None:
+    params = params_of(Evaluate, thresholds=[[1], [2]])
+    with pytest.raises(BadInput, match=r"thresholds: 2 are given, but frames have 1 channel"):
+        ScoreConfig.each_of(batches, params)

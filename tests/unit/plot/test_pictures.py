@@ -187,3 +187,56 @@ def test_a_film_has_every_frame_even_if_nothing_moves(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.gif") as film:
         assert getattr(film, "n_frames", 1) == 5
         assert film.info["duration"] == 250  # milliseconds, 4 a second
+
+
+def two_quantities() -> DrawnWindow:
+    """Return a window of kelvin and of kg/kg, whose errors are +a and -a times their widths."""
+    truth = np.stack([np.full((2, 12, 14), 260), np.full((2, 12, 14), 0.015)], axis=1)
+    errors = np.array([12, -0.003]).reshape(2, 1, 1)
+    parts = (np.concatenate([truth[:1], truth]), truth, truth + errors)
+    both = (
+        Quantity("t2m", "K", (200.0, 320.0), 0, 1),
+        Quantity("q", "kg/kg", (0.0, 0.03), 1, 2),
+    )
+    return DrawnWindow("w", *(part.astype(np.float32) for part in parts), both)
+
+
+def test_each_channel_has_rows_of_its_own_and_its_own_error() -> None:
+    """Cases B20 and B21: errors of two channels were averaged away, and one channel not shown."""
+    axes = pictures.strip(two_quantities()).axes
+    rows = [panel for panel in axes if panel.get_title() in ("truth +1", "error +1")]
+    shown = [(panel.get_title(), np.asarray(panel.images[0].get_array())[0, 0]) for panel in rows]
+    assert [title for title, _ in shown] == ["truth +1", "error +1"] * 2
+    np.testing.assert_allclose([value for _, value in shown], [260, 12, 0.015, -0.003], rtol=1e-4)
+    limits = [panel.images[0].get_clim() for panel in rows]
+    assert limits == [(200, 320), (-60, 60), (0, 0.03), (-0.015, 0.015)]
+    assert [bar.get_ylabel() for bar in axes if bar.get_ylabel()] == [
+        *("t2m (K)", "forecast - truth: t2m (K)", "q (kg/kg)", "forecast - truth: q (kg/kg)")
+    ]
+
+
+def test_the_pictures_of_a_second_channel_have_names_of_their_own() -> None:
+    drawn = pictures.numbered(two_quantities())
+    assert list(drawn) == [
+        *("gt01", "gt02", "gt03", "gt04", "gt05", "pd04", "pd05"),
+        *("gt01_2", "gt02_2", "gt03_2", "gt04_2", "gt05_2", "pd04_2", "pd05_2"),
+    ]
+    frame, quantity = drawn["pd05_2"]
+    assert quantity.value_range == (0, 0.03)
+    np.testing.assert_allclose(frame, 0.012, rtol=1e-5)
+
+
+def test_a_film_has_a_row_for_each_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(pictures.Film, "save", lambda film, *_: drawn.append(film.figure))
+    pictures.save_comparison(Path("a.gif"), two_quantities(), frames_per_second=4)
+    pictures.save_forecast(
+        Path("b.gif"),
+        two_quantities().context,
+        two_quantities().forecast,
+        quantities=two_quantities().quantities,
+        frames_per_second=4,
+    )
+    panels = [[axes for axes in figure.axes if axes.images] for figure in drawn]
+    assert [len(own) for own in panels] == [2 * 3, 2]
+    assert [axes.images[0].get_clim() for axes in panels[1]] == [(200, 320), (0, 0.03)]
