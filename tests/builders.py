@@ -22,6 +22,7 @@ from convlstm.model.network import Architecture, Network
 from convlstm.params import loading
 from convlstm.params.group import GroupT
 from convlstm.patch import building
+from convlstm.patch.curves import Transform
 from convlstm.patch.folding import Geometry
 from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling
@@ -133,13 +134,14 @@ def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) 
     """An untrained network of one layer that forecasts 2 frames from 3; -32 to 64 become 0 to 1."""
     torch.manual_seed(0)
     channels, rows, cols = geometry.folded_shape
+    straight: Transform = "none"
     architecture = Architecture(cell, (3,), 3, channels=channels, rows=rows, cols=cols)
     return Model(
         Network(architecture),
         geometry,
         Scaling(
             ((-32.0, 64.0),) * geometry.channels,
-            ("none",) * geometry.channels,
+            (straight,) * geometry.channels,
             (255.0, float("nan")),
         ),
         quantities_of(geometry.channels),

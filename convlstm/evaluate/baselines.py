@@ -57,20 +57,18 @@ def advection(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _
 
 
 def smoothed(
-    smoothing: Smoothing, context: Frames, leads: int
+    parts: Sequence[tuple[slice, Smoothing]], context: Frames, leads: int
 ) -> Float[np.ndarray, "batch {leads} _ _ _"]:
     """Blur the extrapolation and shrink it towards the mean, the more the longer the lead time.
 
     What cannot be foretold costs less squared error if it is not forecast: a network that beats
     `advection` in MSE alone may have learnt no more than this.
+
+    Args:
+        parts: channels, and their smoothing.
+        context: the known frames.
+        leads: the number of lead times.
     """
-    return each_smoothed([(slice(None), smoothing)], context, leads)
-
-
-def each_smoothed(
-    parts: Sequence[tuple[slice, Smoothing]], context: Frames, leads: int
-) -> Float[np.ndarray, "batch {leads} _ _ _"]:
-    """Forecast as `smoothed`, with a smoothing of their own for some channels and others."""
     carried = extrapolation(context, leads)
     for channels, smoothing in parts:
         lines = zip(smoothing.width, smoothing.factor, smoothing.offset, strict=True)

@@ -245,7 +245,7 @@ def baselines_of(batches: Batches) -> dict[str, Baseline]:
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
-        "smoothed": partial(baselines.each_smoothed, smoothings),
+        "smoothed": partial(baselines.smoothed, smoothings),
         "climatology": partial(baselines.climatology, mean_frame(batches)),
     }
 

@@ -148,7 +148,7 @@ def forecasters(
     def rival(nowcast: Nowcast) -> Forecaster:
         return lambda context: nowcast(context.frames, context.mask, context.leads)
 
-    smoothed = partial(baselines.smoothed, baselines.fit_smoothing(batches))
+    smoothed = partial(baselines.smoothed, [(slice(None), baselines.fit_smoothing(batches))])
     return {
         "model" + (", untrained" if asked.untrained else ""): ours(model, asked.members),
         "persistence": baseline(baselines.persistence),

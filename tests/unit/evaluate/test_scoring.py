@@ -322,7 +322,7 @@ def test_the_run_is_told_with_the_params_of_all_stages_that_made_it(
 
 
 def physical_run(
-    folder: Path, frames: np.ndarray, params: Evaluate, **changes: object
+    folder: Path, frames: np.ndarray, params: Evaluate, **changes: Any
 ) -> tuple[list[ScoreConfig], Evaluation]:
     """Evaluate an untrained model on one sequence, of 3 frames to 2, at the end of its time."""
     path = patches_of(

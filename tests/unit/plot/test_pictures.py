@@ -198,7 +198,8 @@ def two_quantities() -> DrawnWindow:
         Quantity("t2m", "K", (200.0, 320.0), 0, 1),
         Quantity("q", "kg/kg", (0.0, 0.03), 1, 2),
     )
-    return DrawnWindow("w", *(part.astype(np.float32) for part in parts), both)
+    context, true, forecast = (part.astype(np.float32) for part in parts)
+    return DrawnWindow("w", context, true, forecast, both)
 
 
 def test_each_channel_has_rows_of_its_own_and_its_own_error() -> None:
