@@ -14,15 +14,18 @@ import numpy as np
 from convlstm.forecast import outputs
 from convlstm.forecast.outputs import Job
 from convlstm.forecast.params import Ensemble, Forecast
-from convlstm.ingest import decoding, sources
+from convlstm.ingest import decoding, sources, times
+from convlstm.ingest.sources import Source
 from convlstm.params import loading
 from convlstm.runtime import exits
-from convlstm.runtime.errors import Faults
+from convlstm.runtime.errors import BadInput, Faults
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import Channel, Meaning
 from convlstm.version import VERSION
 
 if TYPE_CHECKING:
     from convlstm.forecast.forecaster import Forecaster
-    from convlstm.forecast.members import Known
+    from convlstm.forecast.known import Known
 
 NO_ENSEMBLE = {"members": 1, "seed": 0, "thresholds": [], "quantiles": []}
 
@@ -56,13 +59,14 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     wanted = _ensemble(arguments)
     # Imported here, because they take seconds and a typo should not wait for them.
     from convlstm.forecast.forecaster import load
-    from convlstm.forecast.members import Known
+    from convlstm.forecast.known import Known
 
     forecaster = load(arguments.model)
     trained = {**forecaster.model.reading, **asdict(forecaster.scaling)}
     params = loading.change(trained, arguments.changes, Forecast, where=arguments.model)
-    wanted.check_range(params.value_range)
-    forecaster, faults = replace(forecaster, scaling=params.scaling()), Faults()
+    scaling = params.scaling(forecaster.model.geometry.channels)
+    wanted.check_range(scaling.value_range)
+    forecaster, faults = replace(forecaster, scaling=scaling), Faults()
     found = sources.find(raw, params, faults)
     faults.check()
     origin = outputs.Origin(outputs.digest(arguments.model), arguments.steps, wanted, params)
@@ -75,7 +79,9 @@ def forecast_all(arguments: argparse.Namespace) -> None:
         if faults.count > before:
             continue
         with faults.collected():
-            known = Known(source, np.stack([frame.values for frame in context]), params)
+            numbers = np.stack([frame.values for frame in context])
+            meaning = _meaning(context[-1].meaning, forecaster, source.name)
+            known = Known(_timed(source, context), numbers, params, meaning)
             with job.writing() as path:
                 leads = _forecast(
                     path, known, forecaster=forecaster, wanted=wanted, arguments=arguments
@@ -107,9 +113,13 @@ def _forecast(
     """Forecast one sequence into a NetCDF file, or a folder; returns the number of frames."""
     from convlstm.forecast import members, writers
 
-    source, context, params = known
     some = forecaster.ensemble(
-        context, arguments.steps, members=wanted.members, seed=wanted.seed, where=source.name
+        known.context,
+        arguments.steps,
+        members=wanted.members,
+        seed=wanted.seed,
+        where=known.source.name,
+        channels=known.channels,
     )
     about = _about(forecaster, wanted, arguments.history)
     if outputs.is_netcdf(target):
@@ -120,8 +130,41 @@ def _forecast(
         own = target / "members"
         path = target / "forecast.nc"
         forecast = members.write(path, known, some, wanted, about, folder=own)
-    writers.write(target, source, context, forecast, params)
+    writers.write(target, known, forecast)
     return len(forecast)
+
+
+def _timed(source: Source, context: Iterable[Frame]) -> Source:
+    """Return the source with the times inside its files, if its names carry none.
+
+    Raises:
+        BadInput: there is a gap between the frames.
+    """
+    inside = [frame.time for frame in context if frame.time is not None]
+    if source.times is not None or not inside:
+        return source
+    if len(times.runs(np.array(inside, np.int64), len(inside))) > 1:
+        raise BadInput(f"{source.name}: a frame is missing among the last {len(inside)}")
+    return replace(source, times=tuple(inside))
+
+
+def _meaning(said: Meaning, forecaster: "Forecaster", name: str) -> Meaning:
+    """Return what a file says of its numbers, or of one that says nothing what training knew.
+
+    Raises:
+        BadInput: its units are not those of training.
+    """
+    quantities = forecaster.model.quantities
+    trained = [own for own in quantities for _ in range(own.first, own.stop)]
+    if not said.channels:
+        said = replace(said, channels=tuple(Channel(own.name, own.unit) for own in trained))
+    for channel, own in zip(said.channels, trained, strict=False):  # the forecaster counts them
+        if channel.unit and own.unit and channel.unit != own.unit:
+            raise BadInput(
+                f"{name}: its unit is {channel.unit!r}, but the model was trained on {own.unit!r}; "
+                f"give frames in {own.unit!r}"
+            )
+    return said
 
 
 def _ensemble(arguments: argparse.Namespace) -> Ensemble:
@@ -143,7 +186,7 @@ def _about(forecaster: "Forecaster", wanted: Ensemble, history: str) -> dict[str
         "title": "Forecast of frames whose future is unknown",
         "source": f"convlstm {VERSION}: {a.cell} of {layers} hidden channels, readout {a.readout}",
         "history": history.encode(errors="replace").decode(),
-        "comment": "Numbers are in the units of the input, and rows and columns are its own. "
+        "comment": "Values are physical, and rows and columns are those of the input. "
         "Missing are the pixels that no frame of the input has measured.",
     }
     return about | ({"seed": wanted.seed} if wanted.members > 1 else {})

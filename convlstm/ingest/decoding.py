@@ -34,7 +34,10 @@ def read(
     done = prefetch(tasks, threads=cores, depth=TASKS_AHEAD * cores)
     for source in sources:
         own = islice(done, sum(1 for _ in _tasks(source, reading)))
-        yield source, _alike(source, chain.from_iterable(own), faults)
+        decoded: Iterator[Decoded] = chain.from_iterable(own)
+        if not reading.apply_scale:
+            decoded = map(_as_stored, decoded)
+        yield source, _alike(source, decoded, faults)
 
 
 def _tasks(source: Source, reading: Reading) -> Iterator[Callable[[], Iterable[Decoded]]]:
@@ -83,6 +86,14 @@ def _streamed(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
     else:
         if frame is None:
             yield path, BadInput(f"{path}: holds no frame; remove it")
+
+
+def _as_stored(decoded: Decoded) -> Decoded:
+    """Forget what a file says of its numbers, but for those that mark what was not measured."""
+    path, frame = decoded
+    if isinstance(frame, BadInput):
+        return decoded
+    return path, frame._replace(meaning=frame.meaning.as_stored)
 
 
 def _alike(source: Source, decoded: Iterator[Decoded], faults: Faults) -> Iterator[Frame]:

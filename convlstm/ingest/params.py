@@ -33,6 +33,7 @@ class Reading(Group):
     pixel_values: Literal["gray", "luminance", "index", "rgb"]
     raw_axes: str | None
     raw_dataset: Annotated[str | tuple[str, ...] | None, BeforeValidator(as_tuple)]
+    apply_scale: bool
     time_format: str | None
     max_pixels: Count
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 from tifffile import TIFF, TiffFile, TiffPage
 
-from convlstm.ingest.times import EPOCH
+from convlstm.ingest.time_format import EPOCH
 from convlstm.storage.meaning import NOTHING_SAID, Channel, Coordinate, Grid, Meaning
 
 GDAL_METADATA, GDAL_NODATA = 42112, 42113

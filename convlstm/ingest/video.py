@@ -21,7 +21,7 @@ from jaxtyping import Num
 from convlstm.ingest import pixels as rules
 from convlstm.ingest.params import Reading
 from convlstm.ingest.pixels import Pixels
-from convlstm.ingest.times import EPOCH
+from convlstm.ingest.time_format import EPOCH
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 

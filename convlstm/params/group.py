@@ -32,6 +32,24 @@ def nan_of_text(value: object) -> object:
     return float("nan") if is_nan else value
 
 
+def always_tuple(value: object) -> object:
+    """Turn null, one value or several into a tuple."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def nested_tuple(value: object) -> object:
+    """Turn lists, and lists in them, into tuples."""
+    return tuple(map(nested_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def one_or_several(value: object) -> str:
+    """Say whether a value is meant as one list, or as a list of lists for each channel."""
+    nested = isinstance(value, tuple) and any(isinstance(part, tuple) for part in value)
+    return "several" if nested else "one"
+
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]

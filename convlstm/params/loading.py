@@ -117,7 +117,7 @@ def _fault(finding: ErrorDetails, values: Mapping[Any, Any], group: type[Group])
         near = difflib.get_close_matches(key, group.model_fields, n=1)
         return f"{shown}: unknown key" + (f"; the nearest is {near[0]}" if near else "")
     what = finding["msg"].replace("Input should", "should").replace("Field required", "is missing")
-    number = f"number {int(places[0]) + 1} " if places and places[0].isdecimal() else ""
+    number = next((f"number {int(place) + 1} " for place in places if place.isdecimal()), "")
     return f"{shown}: {number}{what}"
 
 

@@ -4,13 +4,14 @@ Frames keep the numbers of their file, because they are small and exact. A `Mean
 them from the reader of the raw file to every table, picture and forecast in physical units.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Num
 
 from convlstm.runtime.files import from_text, to_text
 
@@ -80,6 +81,12 @@ class Meaning:
         """The channels as a text; equal channels have equal texts."""
         return to_text({"channels": [channel._asdict() for channel in self.channels]})
 
+    @cached_property
+    def as_stored(self) -> "Meaning":
+        """The meaning if the stored numbers are taken as values: the marks and the grid remain."""
+        plain = (Channel(missing=own.missing, undetected=own.undetected) for own in self.channels)
+        return Meaning(tuple(plain), self.grid)
+
     def differences(self, other: "Meaning") -> list[str]:
         """Return the names of what differs, such as "scale" or "grid"; none if they agree."""
         if self is other:
@@ -108,3 +115,92 @@ def channels_from_text(text: str) -> tuple[Channel, ...]:
 
 NOTHING_SAID = Meaning()
 """Of files that hold numbers only."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Stored numbers that mean one thing, such as missing, in the type of the frames."""
+
+    numbers: tuple[float, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, numbers: Iterable[float], dtype: np.dtype[Any]) -> "Marks":
+        """Keep the numbers that the type can hold; -999.9 is another one in float32."""
+        found = dict.fromkeys(_held(number, dtype) for number in numbers)
+        return cls(tuple(number for number in found if number is not None), dtype)
+
+    def where(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Return where a value is one of them."""
+        found = np.zeros(values.shape, bool)
+        for number in self.numbers:
+            is_mark = np.isnan(values) if np.isnan(number) else values == self.dtype.type(number)
+            np.logical_or(found, is_mark, out=found)
+        return found
+
+
+def _held(number: float, dtype: np.dtype[Any]) -> float | None:
+    """Return the number as the type holds it; None if it cannot."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))
+    limits = np.iinfo(dtype)
+    whole = np.isfinite(number) and float(number).is_integer()
+    return float(number) if whole and limits.min <= number <= limits.max else None
+
+
+class Quantity(NamedTuple):
+    """Channels `first` to `stop` of frames, which are scored and drawn together.
+
+    It is a channel of its own unit and range, or the three colours of a picture. The name is empty
+    where there is no need to tell it from others.
+    """
+
+    name: str = ""
+    unit: str = ""
+    value_range: tuple[float, float] = (0.0, 1.0)
+    first: int = 0
+    stop: int = 1
+
+    @property
+    def channels(self) -> slice:
+        """Its place on the axis of channels."""
+        return slice(self.first, self.stop)
+
+    @property
+    def label(self) -> str:
+        """The name and the unit, as on an axis."""
+        unit = f" ({self.unit})" if self.name and self.unit else self.unit
+        return f"{self.name}{unit}" or "data units"
+
+
+def names(channels: Sequence[Channel]) -> list[str]:
+    """Return a name of each channel: its own, or its number among several."""
+    said = [own.name for own in channels]
+    if said == [""]:
+        return ["values"]
+    return [
+        name if name and said.count(name) == 1 else f"{name or 'channel'} {number}"
+        for number, name in enumerate(said, start=1)
+    ]
+
+
+def quantities(
+    channels: Sequence[Channel], ranges: Sequence[tuple[float, float]], dtype: np.dtype[Any]
+) -> tuple[Quantity, ...]:
+    """Return the quantities of frames: each channel is one, but for the three bytes of a colour.
+
+    Args:
+        channels: of the frames.
+        ranges: the value range of each channel.
+        dtype: of the stored numbers.
+    """
+    plain = all(own._replace(missing=(), undetected=()) == Channel() for own in channels)
+    if len(channels) == 3 and plain and dtype == np.uint8 and len(set(ranges)) == 1:
+        return (Quantity("", "", ranges[0], 0, 3),)
+    labels = [channels[0].name] if len(channels) == 1 else names(channels)
+    parts = zip(labels, channels, ranges, strict=True)
+    return tuple(
+        Quantity(label, own.unit, pair, number, number + 1)
+        for number, (label, own, pair) in enumerate(parts)
+    )

@@ -2,18 +2,24 @@
 
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 from convlstm.forecast import command
 from convlstm.forecast.params import Forecast
+from convlstm.ingest import readers
 from convlstm.model import model_file
 from convlstm.patch.folding import Geometry
 from convlstm.runtime import signals
-from tests.builders import model_of, run_stage
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import Channel, Coordinate, Grid, Meaning
+from tests.builders import MINUTE, model_of, run_stage
 
 MODEL = "data/model.safetensors"
 
@@ -200,3 +206,49 @@ def test_the_help_names_every_key_that_can_be_changed(capsys: pytest.CaptureFixt
     assert ended.value.code == 0
     words = set(capsys.readouterr().out.replace(",", " ").split())
     assert set(Forecast.model_fields) <= words
+
+
+def said_by(path: Path, meaning: Meaning, numbers: np.ndarray) -> Callable[..., Iterator[Frame]]:
+    """Return a reader of one file, whose numbers mean this and were taken 5 minutes apart."""
+
+    def frames(_: Path, *__: object) -> Iterator[Frame]:
+        for time, values in enumerate(numbers):
+            yield Frame(values[None], meaning, 5 * MINUTE * time)
+
+    np.save(path, numbers)
+    return frames
+
+
+def test_units_times_and_places_of_the_input_stand_in_the_netcdf_file(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinate = Coordinate(("x",), np.arange(16) * 2000.0, {"units": "m"})
+    rain = Channel("DBZH", "dBZ", 0.5, -32.0, missing=(255.0,))
+    meaning = Meaning((rain,), Grid({"x": coordinate}, {"grid_mapping_name": "mercator"}))
+    numbers = np.random.default_rng(0).integers(0, 190, (5, 12, 16), np.uint8)
+    numbers[:, 2, 3] = 255
+    reader = said_by(place / "in.npy", meaning, numbers)
+    monkeypatch.setattr(readers, "frames", reader)
+    command.run([MODEL, "in.npy", "out.nc"], prog="x")
+    with h5py.File(place / "out.nc") as file:
+        assert file["forecast"].attrs["units"] == "dBZ"
+        assert file["forecast"].attrs["grid_mapping"] == "crs"
+        assert file["x"][:3].tolist() == [0, 2000, 4000]
+        assert file["lead"][:].tolist() == [300, 600]
+        assert file["forecast_reference_time"][()] == 20 * 60
+        missing = np.isnan(file["forecast"][:])
+    assert missing[:, 2, 3].all()
+    assert missing.sum() == 2
+
+
+def test_a_file_of_another_unit_than_in_training_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = model_of("convlstm", Geometry(1, 12, 16, 4))
+    trained = replace(made, quantities=(made.quantities[0]._replace(unit="dBZ"),))
+    model_file.save(place / MODEL, trained)
+    reader = said_by(place / "in.npy", Meaning((Channel("rain", "mm/h"),)), np.zeros((5, 12, 16)))
+    monkeypatch.setattr(readers, "frames", reader)
+    with pytest.raises(SystemExit):
+        command.run([MODEL, "in.npy", "out"], prog="x")
+    assert "in: its unit is 'mm/h', but the model was trained on 'dBZ'" in capsys.readouterr().err

@@ -255,3 +255,25 @@ def test_times_inside_the_files_that_do_not_follow_each_other_are_named(
         f"order"
     )
     assert found[1].startswith(f"{tmp_path}/3.npy: the time inside it, 1970-01-01 00:00:30")
+
+
+@pytest.mark.parametrize("apply_scale", [True, False])
+def test_without_scale_the_numbers_stay_as_stored_and_only_marks_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apply_scale: bool
+) -> None:
+    said = Channel("rain", "mm/h", 0.5, -32.0, (255.0,), (0.0,), (0.0, 100.0))
+
+    def frames(path: Path, *_: object) -> Iterator[Frame]:
+        # two files whose scales differ, which is no difference of stored numbers
+        scale = 0.5 if path.stem == "a" or apply_scale else 0.25
+        yield Frame(np.zeros((1, 8, 8), np.uint8), Meaning((said._replace(scale=scale),)))
+
+    for name in "ab":
+        save(tmp_path / f"{name}.png", np.zeros((8, 8), np.uint8))
+    how, faults = reading_of(apply_scale=apply_scale), Faults()
+    found = sources.find(tmp_path, how, faults)
+    monkeypatch.setattr(readers, "frames", frames)
+    ((_, sequence),) = decoding.read(found, how, faults)
+    channels = {frame.meaning.channels for frame in sequence}
+    faults.check()
+    assert channels == {(said if apply_scale else Channel(missing=(255.0,), undetected=(0.0,)),)}
