@@ -39,7 +39,7 @@ def test_log_counts_decades_and_0_is_three_below_the_high_end() -> None:
 @pytest.mark.parametrize("transform", ["none", "log", "dbz"])
 def test_a_number_reaches_a_threshold_where_its_physical_value_does(transform: Transform) -> None:
     curve = Curve((0.0, 100.0), transform)
-    values = np.array([0.0, 0.05, 1.0, 20.0, 100.0])
+    values = np.array([0.0, 0.2, 1.0, 20.0, 100.0])  # none between 0 and the floor
     limits = np.array([-5.0, 0.0, 0.01, 1.0, 20.0, 100.0, 101.0])
     unit = curve.to_unit(values).astype(np.float32)
     reached = unit >= curve.to_thresholds(limits)[:, None]
