@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Bool, Int, Num
 
 from convlstm.ingest import times
 from convlstm.storage.meaning import Channel, Marks, names
@@ -39,14 +39,16 @@ class Tally:
         self.pixels += frames[:, 0].size
         for number, (missing, undetected) in enumerate(self._marks):
             values = frames[:, number]
-            if missing.numbers or undetected.numbers:
-                hidden = missing.where(values)
+            hidden = missing.where(values) if missing.numbers else None
+            if hidden is not None:
                 self.missing[number] += np.count_nonzero(hidden)
-                values = values[~(hidden | undetected.where(values))]
-            if values.size:  # fmin and fmax pass over NaN
-                found = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-                low, high = self._ends[number]
-                self._ends[number] = np.fmin(low, found[0]), np.fmax(high, found[1])
+            if undetected.numbers:
+                none = undetected.where(values)
+                hidden = none if hidden is None else np.logical_or(hidden, none, out=hidden)
+            if hidden is None or not hidden.all():
+                low, high = _ends(values, hidden)
+                ends = self._ends[number]
+                self._ends[number] = np.fmin(ends[0], low), np.fmax(ends[1], high)
 
     @property
     def ranges(self) -> list[tuple[float, float]]:
@@ -56,6 +58,29 @@ class Tally:
             ends = sorted(channel.scale * end + channel.offset for end in (low, high))
             found.append((ends[0], ends[1]) if low <= high else (np.nan, np.nan))
         return found
+
+
+def _ends(
+    values: Num[np.ndarray, "time row col"], hidden: Bool[np.ndarray, "time row col"] | None
+) -> tuple[float, float]:
+    """Return the smallest and the largest value that is not hidden, of which there is one.
+
+    Integers are multiplied by 0 where they are hidden, in an order in which 0 is the smallest: that
+    is ten times as fast as leaving them out.
+    """
+    if values.dtype.kind == "f":  # fmin and fmax pass over NaN
+        seen = values if hidden is None else np.where(hidden, values.dtype.type(np.nan), values)
+        return float(np.fmin.reduce(seen, axis=None)), float(np.fmax.reduce(seen, axis=None))
+    if hidden is None:
+        return float(values.min()), float(values.max())
+    unsigned = np.dtype(f"u{values.itemsize}")
+    turned = unsigned.type(1 << (8 * values.itemsize - 1)) if values.dtype.kind == "i" else 0
+    kept = np.logical_not(hidden)
+    upwards = np.bitwise_xor(values.view(unsigned), turned, dtype=unsigned)
+    high = (upwards * kept).max() ^ turned
+    low = ~(np.invert(upwards) * kept).max() ^ turned
+    both = np.array([low, high], unsigned).view(values.dtype).tolist()
+    return float(both[0]), float(both[1])
 
 
 @dataclass(frozen=True)

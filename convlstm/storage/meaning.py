@@ -195,7 +195,7 @@ def quantities(
         ranges: the value range of each channel.
         dtype: of the stored numbers.
     """
-    plain = all(own._replace(missing=(), undetected=()) == Channel() for own in channels)
+    plain = all(own[:4] == Channel()[:4] for own in channels)  # no name, unit, scale or offset
     if len(channels) == 3 and plain and dtype == np.uint8 and len(set(ranges)) == 1:
         return (Quantity("", "", ranges[0], 0, 3),)
     labels = [channels[0].name] if len(channels) == 1 else names(channels)

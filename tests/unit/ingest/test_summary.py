@@ -1,6 +1,8 @@
 """The table of what was read has the numbers that are counted by hand here."""
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convlstm.ingest import summary
 from convlstm.ingest.summary import Summary, Tally
@@ -31,6 +33,22 @@ def test_a_tally_passes_over_nan_whether_or_not_it_is_missing() -> None:
         tally.add(frames)
         assert tally.ranges == [(-5, 3)]
         assert tally.missing.tolist() == [len(missing)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    dtype=st.sampled_from(["u1", "i1", "u2", "i2", "i4", "u4", "i8", "f4", "f8"]),
+    seed=st.integers(0, 1000),
+    marks=st.lists(st.integers(0, 100), max_size=3, unique=True),
+)
+def test_the_ends_are_numpys_of_what_is_left(dtype: str, seed: int, marks: list[int]) -> None:
+    frames = np.random.default_rng(seed).integers(-100, 101, (2, 1, 3, 3)).astype(dtype)
+    missing, undetected = tuple(map(float, marks[:1])), tuple(map(float, marks[1:]))
+    tally = Tally((Channel(missing=missing, undetected=undetected),), np.dtype(dtype))
+    tally.add(frames)
+    left = frames[~np.isin(frames, marks)]
+    assert tally.missing.tolist() == [np.isin(frames, marks[:1]).sum()]
+    assert tally.ranges == [(left.min(), left.max())]
 
 
 def of_rain(name: str, minutes: tuple[int, ...] | None, *values: int) -> Summary:

@@ -8,7 +8,16 @@ import pytest
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage.frames import Frame
-from convlstm.storage.meaning import NOTHING_SAID, Channel, Coordinate, Grid, Meaning
+from convlstm.storage.meaning import (
+    NOTHING_SAID,
+    Channel,
+    Coordinate,
+    Grid,
+    Marks,
+    Meaning,
+    Quantity,
+    quantities,
+)
 
 RATE = Channel("rain", "mm h-1", 0.5, -32.0, missing=(255.0,), undetected=(0.0,))
 VALUES = np.ones((1, 2, 3), np.uint8)
@@ -96,3 +105,44 @@ def test_who_says_nothing_says_the_default() -> None:
     assert NOTHING_SAID.differences(Meaning((Channel(), Channel()))) == []
     assert NOTHING_SAID.differences(Meaning((Channel(unit="K"),))) == ["unit"]
     assert Meaning((Channel(unit="K"),)).differences(NOTHING_SAID) == ["unit"]
+
+
+def test_three_bytes_of_which_nothing_is_said_are_one_picture() -> None:
+    nothing, ranges = (
+        (Channel(missing=(255.0,), valid_range=(0.0, 255.0)),) * 3,
+        ((0.0, 255.0),) * 3,
+    )
+    assert quantities(nothing, ranges, np.dtype(np.uint8)) == (
+        Quantity("", "", (0.0, 255.0), 0, 3),
+    )
+    assert len(quantities(nothing, ranges, np.dtype(np.float32))) == 3
+    winds = (Channel("u", "m/s"), Channel("v", "m/s"), Channel("t", "K"))
+    assert len(quantities(winds, ranges, np.dtype(np.uint8))) == 3
+
+
+def test_each_channel_is_a_quantity_with_its_name_or_its_number() -> None:
+    two = (Channel("t2m", "K"), Channel("", "kg/kg"))
+    found = quantities(two, ((200.0, 320.0), (0.0, 0.03)), np.dtype(np.int16))
+    assert found == (
+        Quantity("t2m", "K", (200.0, 320.0), 0, 1),
+        Quantity("channel 2", "kg/kg", (0.0, 0.03), 1, 2),
+    )
+    assert [own.label for own in found] == ["t2m (K)", "channel 2 (kg/kg)"]
+    assert Quantity().label == "data units"
+    assert Quantity(unit="mm/h").label == "mm/h"
+
+
+def test_marks_are_those_that_the_type_can_hold() -> None:
+    nan = float("nan")
+    assert Marks.of((255.0, 256.0, -1.0, 3.5, nan), np.dtype(np.uint8)).numbers == (255.0,)
+    marks = Marks.of((-999.9, nan), np.dtype(np.float32))
+    values = np.array([-999.9, np.nan, 0], np.float32)
+    assert marks.where(values).tolist() == [True, True, False]
+    assert marks.where(values.astype(np.float64)).tolist() == [True, True, False]
+
+
+def test_taken_as_stored_only_marks_and_grid_remain() -> None:
+    said = Channel("rain", "mm/h", 0.5, -32.0, (255.0,), (0.0,), (0.0, 100.0), "rainfall_rate")
+    grid = Grid({}, {"grid_mapping_name": "mercator"})
+    plain = Channel(missing=(255.0,), undetected=(0.0,))
+    assert Meaning((said,), grid).as_stored == Meaning((plain,), grid)
