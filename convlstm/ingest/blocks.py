@@ -216,7 +216,7 @@ def _natural(name: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
-def joined(blocks: list[Block]) -> Block:
+def joined(blocks: list[Shaped[np.ndarray, "time _ row col"]]) -> Block:
     """Return blocks of other channels as one, in a type that holds the numbers of all of them.
 
     Raises:

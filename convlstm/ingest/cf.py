@@ -256,7 +256,7 @@ def _unit(units: str, unit: str, calendar: str) -> tuple[int, float]:
     first, second = cftime.num2date([0, 1], units, calendar)
     start = cftime.date2num(first, "microseconds since 1970-01-01", calendar=calendar)
     step = (second - first).total_seconds() * 1e6
-    return round(float(start)) if nanoseconds else int(start), 0.001 if nanoseconds else round(step)
+    return (round(float(start)), 0.001) if nanoseconds else (int(start), float(round(step)))
 
 
 def _factor(attributes: Attributes, key: str, default: float) -> float:
