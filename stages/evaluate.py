@@ -28,18 +28,18 @@ def main(params: Evaluate) -> None:
 
         batches, model = Batches(file, repeated=False), model_file.load(MODEL, default_device())
         scoring.check_same_data(model, batches, MODEL)
-        config = scoring.ScoreConfig.of(batches, params)
-        members = scoring.members_of(model, config)
+        configs = scoring.ScoreConfig.each_of(batches, params)
+        members = scoring.members_of(model, configs[0])
         keep = selection.candidates(batches, params.sample_windows, members=members)
         with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
-            for evaluation in scoring.evaluate(model, batches, config, keep):
+            for evaluation in scoring.evaluate(model, batches, configs, keep):
                 bar.update(evaluation.windows - bar.n)
-        for name, rows in tables.all_of(evaluation.scores, config).items():
+        for name, rows in tables.of_quantities(evaluation.scores, configs).items():
             files.write_csv(METRICS / f"{name}.csv", rows)
-        files.write_json(METRICS / "summary.json", tables.summary(evaluation.scores, config))
+        files.write_json(METRICS / "summary.json", tables.summaries(evaluation.scores, configs))
         with hdf5.create(FORECASTS) as drawn:
             run = scoring.about_run(model, batches, params)
-            forecasts.describe(drawn, model.scaling.value_range, run)
+            forecasts.describe(drawn, batches.quantities, run)
             for window in selection.drawn_windows(evaluation, batches, params.sample_windows):
                 forecasts.append(drawn, window)
 

@@ -1,4 +1,4 @@
-"""data/frames.h5 -> data/patches.h5: frames checked, counted, and split into windows.
+"""data/frames.h5 -> data/patches.h5, data/metrics/dataset.json: checked frames, split into windows.
 
 It reads and writes at the speed of the disk with 32 MB in memory, and needs as much disk as
 frames.h5 and two counts per patch; it runs as `python -m stages.patch`.
@@ -10,19 +10,24 @@ from tqdm import tqdm
 
 from convlstm.patch import building
 from convlstm.patch.params import Patch
+from convlstm.runtime import files
 from convlstm.storage import frames, hdf5
 from stages.launch import start
 
 FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
+DATASET = Path("data/metrics/dataset.json")
 
 
 def main(params: Patch) -> None:
-    """Build the patches, and say how many windows each split has."""
+    """Build the patches, and say what was read and made."""
     with hdf5.open_complete(FRAMES) as source, hdf5.create(PATCHES) as target:
         total = len(frames.sequences(source))
         with tqdm(building.build(source, target, params), "patch", total, unit=" sequences") as bar:
-            for windows in bar:
-                bar.set_postfix(windows, refresh=False)
+            for dataset in bar:
+                bar.set_postfix(dataset.windows, refresh=False)
+    for line in dataset.lines():
+        print(f"patch: {line}")
+    files.write_json(DATASET, dataset.content())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""data/metrics/*.csv, data/forecasts.h5 -> data/plots/: charts, pictures, a film and the page.
+"""data/metrics/, data/forecasts.h5 -> data/plots/: charts, pictures, a film and the page.
 
 It takes ten seconds and 10 MB for three windows; it runs as `python -m stages.plot`.
 """
 
+import json
 from pathlib import Path
 
 from convlstm.plot.params import Plot
@@ -10,6 +11,7 @@ from convlstm.runtime import files
 from convlstm.storage import forecasts, hdf5
 from stages.launch import start
 
+DATASET = Path("data/metrics/dataset.json")
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 PLOTS = Path("data/plots")
 TABLES = (
@@ -24,30 +26,41 @@ def main(params: Plot) -> None:
     import pandas as pd
 
     from convlstm.plot import figures, pictures
-    from convlstm.plot.page import page
+    from convlstm.plot.page import Scored, page
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
+    dataset = json.loads(DATASET.read_text(encoding="utf-8"))
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
+    units = [own.unit for own in windows[0].quantities]
     strips = {
         f"strip{number}": (window.label, pictures.strip(window))
         for number, window in enumerate(windows, start=1)
     }
     shown = [("forecast.gif", f"Film of {windows[0].label}")]
     with files.replacing_folder(PLOTS) as plots:
-        for name, (caption, chart) in (strips | figures.all_of(tables, run["params"])).items():
+        for name, (caption, chart) in (
+            strips | figures.all_of(tables, run["params"], units)
+        ).items():
             figures.save(plots / f"{name}.png", chart)
             shown.append((f"{name}.png", caption))
-        for name, frame in pictures.numbered(windows[0]).items():
-            pictures.save_frame(plots / f"{name}.png", frame, value_range=windows[0].value_range)
+        for name, (frame, quantity) in pictures.numbered(windows[0]).items():
+            pictures.save_frame(plots / f"{name}.png", frame, quantity)
         pictures.save_comparison(
             plots / "forecast.gif", windows[0], frames_per_second=params.gif_frames_per_second
         )
         contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
-        means = figures.means(tables["by_lead"], tables["baselines"])
-        events = figures.means_of_events(tables["by_threshold"])
+        scores = [
+            Scored(
+                label,
+                figures.means(own["by_lead"], own["baselines"]),
+                figures.means_of_events(own["by_threshold"]),
+                unit,
+            )
+            for (label, own), unit in zip(figures.by_channel(tables), units, strict=True)
+        ]
         leads = list(pictures.lead_pictures(windows[0]))
-        text = page(run, means, contents, events, leads)
+        text = page({**run, "dataset": dataset}, scores, contents, leads)
         (plots / "report.html").write_text(text, encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +22,15 @@ from convlstm.model.network import Architecture, Network
 from convlstm.params import loading
 from convlstm.params.group import GroupT
 from convlstm.patch import building
+from convlstm.patch.curves import Transform
 from convlstm.patch.folding import Geometry
 from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import NOTHING_SAID, Channel, Meaning, Quantity, quantities
 from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
@@ -77,11 +80,23 @@ def reading_of(**changes: object) -> Reading:
     return params_of(Reading, **changes)
 
 
+def frames_from(arrays: Iterable[np.ndarray], meaning: Meaning = NOTHING_SAID) -> list[Frame]:
+    """Return frames of one meaning; without it nothing is said of their numbers."""
+    return [Frame(values, meaning) for values in arrays]
+
+
+def values_of(frames: Iterable[Frame]) -> list[np.ndarray]:
+    """Return the numbers of frames."""
+    return [frame.values for frame in frames]
+
+
 def patches_of(
     folder: Path,
     sequences: Mapping[str, np.ndarray],
     *,
     times: Mapping[str, tuple[int, ...]] | None = None,
+    time_format: str | None = None,
+    meanings: Mapping[str, Meaning] | None = None,
     **changes: object,
 ) -> Path:
     """Build frames.h5 and from it patches.h5 in `folder`; return the path of patches.h5.
@@ -90,6 +105,8 @@ def patches_of(
         folder: exists.
         sequences: frames (time, channel, row, col) by name; frame 3 comes from a file 3.png.
         times: for the sequences that have them, microseconds since 1970 of each frame.
+        time_format: by which the times were read.
+        meanings: of the numbers of sequences; the others say nothing.
         changes: to the shipped params of the patch stage.
     """
     source_path, target_path = folder / "frames.h5", folder / "patches.h5"
@@ -98,26 +115,38 @@ def patches_of(
             frames_h5.append_sequence(
                 file,
                 name,
-                frames,
+                frames_from(frames, (meanings or {}).get(name, NOTHING_SAID)),
                 labels=tuple(f"{number}.png" for number in range(len(frames))),
                 times=(times or {}).get(name),
             )
-        hdf5.describe(file, reading=reading_of().model_dump())
+        hdf5.describe(file, reading=reading_of(time_format=time_format).model_dump())
     params = params_of(Patch, **changes)
     with hdf5.open_complete(source_path) as source, hdf5.create(target_path) as target:
         list(building.build(source, target, params))
     return target_path
 
 
+def quantities_of(channels: int) -> tuple[Quantity, ...]:
+    """Return channels of which nothing is said, whose values are -32 to 64."""
+    nothing = (Channel(),) * channels
+    return quantities(nothing, ((-32.0, 64.0),) * channels, np.dtype(np.float32))
+
+
 def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) -> Model:
     """An untrained network of one layer that forecasts 2 frames from 3; -32 to 64 become 0 to 1."""
     torch.manual_seed(0)
     channels, rows, cols = geometry.folded_shape
+    straight: Transform = "none"
     architecture = Architecture(cell, (3,), 3, channels=channels, rows=rows, cols=cols)
     return Model(
         Network(architecture),
         geometry,
-        Scaling((-32.0, 64.0), (255.0, float("nan"))),
+        Scaling(
+            ((-32.0, 64.0),) * geometry.channels,
+            (straight,) * geometry.channels,
+            (255.0, float("nan")),
+        ),
+        quantities_of(geometry.channels),
         reading_of().model_dump(),
         context_frames=3,
         forecast_frames=2,

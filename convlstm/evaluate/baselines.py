@@ -1,5 +1,6 @@
 """Baselines: forecasts that need no network, which a network has to beat."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,24 +57,32 @@ def advection(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _
 
 
 def smoothed(
-    smoothing: Smoothing, context: Frames, leads: int
+    parts: Sequence[tuple[slice, Smoothing]], context: Frames, leads: int
 ) -> Float[np.ndarray, "batch {leads} _ _ _"]:
     """Blur the extrapolation and shrink it towards the mean, the more the longer the lead time.
 
     What cannot be foretold costs less squared error if it is not forecast: a network that beats
     `advection` in MSE alone may have learnt no more than this.
+
+    Args:
+        parts: channels, and their smoothing.
+        context: the known frames.
+        leads: the number of lead times.
     """
     carried = extrapolation(context, leads)
-    lines = zip(smoothing.width, smoothing.factor, smoothing.offset, strict=True)
-    for lead, (width, factor, offset) in enumerate(lines):
-        carried[:, lead] = _blurred(carried[:, lead], width) * factor + offset
+    for channels, smoothing in parts:
+        lines = zip(smoothing.width, smoothing.factor, smoothing.offset, strict=True)
+        for lead, (width, factor, offset) in enumerate(lines):
+            own = carried[:, lead, channels]
+            carried[:, lead, channels] = _blurred(own, width) * factor + offset
     return carried
 
 
-def fit_smoothing(batches: Batches) -> Smoothing:
+def fit_smoothing(batches: Batches, channels: slice = slice(None)) -> Smoothing:
     """Return the smoothing of least squared error on training windows, at measured pixels.
 
-    The windows are spread evenly over all of training, as many as `FIT_PIXELS` allow.
+    The windows are spread evenly over all of training, as many as `FIT_PIXELS` allow; of their
+    frames only these channels count.
     """
     known, count = batches.context_frames, batches.count("train")
     most = min(count, max(FIT_BATCH, FIT_PIXELS // batches.geometry.pixels))
@@ -82,7 +91,8 @@ def fit_smoothing(batches: Batches) -> Smoothing:
     for start in range(0, most, FIT_BATCH):
         batch = batches.take("train", numbers[start : start + FIT_BATCH])
         frames, mask = batches.pixels(batch)
-        carried = extrapolation(frames[:, :known], batches.forecast_frames)
+        carried = extrapolation(frames[:, :known], batches.forecast_frames)[:, :, channels]
+        frames, mask = frames[:, :, channels], mask[:, :, channels]
         for number, width in enumerate(WIDTHS_PIXELS):
             blurred = np.where(mask[:, known:], _blurred(carried, width), 0)
             for window in zip(blurred, frames[:, known:], mask[:, known:], strict=True):

@@ -2,15 +2,25 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from convlstm.params.group import Count, Counts, Group, as_tuple
+from convlstm.params.group import Count, Counts, Group, nested_tuple, one_or_several
+
+Thresholds = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
 class Evaluate(Group):
     """How the forecasts of the test windows are scored, and how many windows are drawn."""
 
     sample_windows: Count
-    thresholds: Annotated[tuple[float, ...], BeforeValidator(as_tuple), Field(min_length=1)] | None
+    thresholds: (
+        Annotated[
+            Annotated[Thresholds, Tag("one")]
+            | Annotated[Annotated[tuple[Thresholds, ...], Field(min_length=1)], Tag("several")],
+            Discriminator(one_or_several),
+            BeforeValidator(nested_tuple),
+        ]
+        | None
+    )
     fss_scales: Counts
     test_members: Annotated[int, Field(ge=2, le=100)]

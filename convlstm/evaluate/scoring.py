@@ -4,12 +4,12 @@ Forecasts are free: no true frame is fed after the context.
 """
 
 import os
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,11 +21,12 @@ from convlstm.evaluate.totals import Pooling, Totals
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import Geometry
-from convlstm.patch.scaling import Scaling
+from convlstm.patch.scaling import check_count
 from convlstm.runtime.errors import BadInput
 from convlstm.scores import frame
 from convlstm.scores.frame import LeadMeans
 from convlstm.storage.forecasts import Ensemble
+from convlstm.storage.meaning import Quantity
 
 TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
 DEFAULT_THRESHOLDS = (0.1, 0.25, 0.5)  # parts of the value range
@@ -36,32 +37,43 @@ WindowFrames = Float[np.ndarray, "time channel row col"]
 WindowMembers = Float[np.ndarray, "member time channel row col"]
 Baseline = Callable[[Frames, int], Frames]
 """Forecasts the given number of lead times from context frames in [0, 1], without the truth."""
+Measured = tuple[LeadMeans, Totals]
+"""The scores of one window by one forecaster."""
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """How forecasts are scored; `thresholds` are in data units, `scales` in pixels."""
+    """How forecasts of one quantity are scored.
+
+    `thresholds` are physical values, `scales` are in pixels.
+    """
 
     geometry: Geometry
-    scaling: Scaling
+    quantity: Quantity
     thresholds: tuple[float, ...]
     scales: tuple[int, ...]
     members: int
 
     @classmethod
-    def of(cls, batches: Batches, params: Evaluate) -> "ScoreConfig":
-        """Make the config of a dataset; default thresholds are parts of the value range."""
-        low, high = batches.scaling.value_range
-        parts = tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS)
-        thresholds = parts if params.thresholds is None else params.thresholds
-        return cls(
-            batches.geometry, batches.scaling, thresholds, params.fss_scales, params.test_members
-        )
+    def each_of(cls, batches: Batches, params: Evaluate) -> list["ScoreConfig"]:
+        """Return the config of each quantity of a dataset.
+
+        Raises:
+            BadInput: there are lists of thresholds, but not one for each quantity.
+        """
+        quantities = batches.quantities
+        lists = _thresholds(params, quantities)
+        check_count("thresholds", lists, len(quantities))
+        given = lists * (len(quantities) if len(lists) == 1 else 1)
+        return [
+            cls(batches.geometry, quantity, thresholds, params.fss_scales, params.test_members)
+            for quantity, thresholds in zip(quantities, given, strict=True)
+        ]
 
     @property
     def value_width(self) -> float:
-        """The width of the value range in data units."""
-        low, high = self.scaling.value_range
+        """The width of the value range in physical units."""
+        low, high = self.quantity.value_range
         return high - low
 
     @property
@@ -70,23 +82,44 @@ class ScoreConfig:
         return sorted(self.thresholds)[len(self.thresholds) // 2]
 
     def to_unit(self, threshold: float) -> float:
-        """Scale a threshold to [0, 1], as the frames are scaled."""
-        return (threshold - self.scaling.value_range[0]) / self.value_width
+        """Return where in the value range a threshold lies, as `Scaling.to_share` does."""
+        return (threshold - self.quantity.value_range[0]) / self.value_width
 
     def pooling(self) -> Pooling:
         """Return the pooling, whose thresholds are scaled to [0, 1]."""
         unit = tuple(map(self.to_unit, self.thresholds))
         return Pooling(unit, self.scales, self.geometry.patch_size)
 
-    def kept(self, members: WindowMembers) -> Ensemble | None:
-        """Return what is kept of an ensemble to be drawn, still scaled; `None` for one member."""
-        if len(members) == 1:
-            return None
-        threshold = self.drawn_threshold
-        events = np.clip(members, 0, 1) >= np.float32(self.to_unit(threshold))
-        # a copy, because a view would keep the members of a whole batch in memory
-        first = members[:KEPT_MEMBERS].copy()
-        return Ensemble(first, events.mean(axis=0, dtype=np.float32), threshold)
+    def probability(self, members: WindowMembers) -> Float[np.ndarray, "time channel row col"]:
+        """Return the share of members at or above the drawn threshold."""
+        own = np.clip(members[:, :, self.quantity.channels], 0, 1)
+        events = own >= np.float32(self.to_unit(self.drawn_threshold))
+        return np.asarray(events.mean(axis=0, dtype=np.float32))
+
+
+def _thresholds(params: Evaluate, quantities: Sequence[Quantity]) -> tuple[tuple[float, ...], ...]:
+    """Return one list of thresholds for all quantities, or one for each.
+
+    Default thresholds are parts of the value range.
+    """
+    if params.thresholds is None:
+        ranges = (own.value_range for own in quantities)
+        return tuple(
+            tuple(low + part * (high - low) for part in DEFAULT_THRESHOLDS) for low, high in ranges
+        )
+    several = isinstance(params.thresholds[0], tuple)
+    lists = params.thresholds if several else (params.thresholds,)
+    return cast(tuple[tuple[float, ...], ...], lists)
+
+
+def kept(members: WindowMembers, configs: Sequence[ScoreConfig]) -> Ensemble | None:
+    """Return what is kept of an ensemble to be drawn, still scaled; `None` for one member."""
+    if len(members) == 1:
+        return None
+    probability = np.concatenate([config.probability(members) for config in configs], axis=1)
+    # a copy, because a view would keep the members of a whole batch in memory
+    first = members[:KEPT_MEMBERS].copy()
+    return Ensemble(first, probability, tuple(config.drawn_threshold for config in configs))
 
 
 @dataclass(frozen=True)
@@ -122,7 +155,7 @@ class Scores:
         self.totals = totals if self.totals is None else self.totals + totals
         column = frame.KEYS.index("mse")
         mse, frames = means.sums[:, column].sum(), means.counts[:, column].sum()
-        self.window_mse.append(float(mse / frames))
+        self.window_mse.append(float(mse / frames) if frames else float("nan"))
         sums = SequenceSums(float(mse), float(frames), totals.events, totals.ensemble)
         known = self.by_sequence.get(sequence)
         self.by_sequence[sequence] = sums if known is None else known + sums
@@ -130,30 +163,38 @@ class Scores:
 
 @dataclass
 class Evaluation:
-    """The scores so far of each forecaster, the model first, and the model's kept forecasts.
+    """The scores so far of each quantity by forecaster, the model first, and kept forecasts.
 
-    `kept` holds scaled forecasts, not clipped to [0, 1], by the number of their test window; of an
-    ensemble the mean, and `ensembles` the first members and a probability.
+    `kept` holds forecasts of the model by the number of their test window, of an ensemble the mean,
+    as places in the value range that are not clipped to [0, 1]; `ensembles` have the first members
+    and a probability.
     """
 
-    scores: dict[str, Scores]
+    scores: list[dict[str, Scores]]
     kept: dict[int, WindowFrames] = field(default_factory=dict)
     ensembles: dict[int, Ensemble | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: Iterable[str], configs: Sequence[ScoreConfig]) -> "Evaluation":
+        """Return one without a window, of forecasters of these names."""
+        every = tuple(names)
+        return cls([{name: Scores() for name in every} for _ in configs])
 
     @property
     def windows(self) -> int:
         """The number of windows that have been scored."""
-        return len(self.scores["model"].window_mse)
+        return len(self.scores[0]["model"].window_mse)
 
     def keep(self, forecast: WindowFrames, ensemble: Ensemble | None) -> None:
         """Keep the model's forecast of the window that is added next."""
         self.kept[self.windows], self.ensembles[self.windows] = forecast, ensemble
 
-    def add(self, results: Sequence[tuple[LeadMeans, Totals]], batches: Batches) -> None:
-        """Add the next window: the results of each forecaster."""
+    def add(self, results: Sequence[Sequence[Measured]], batches: Batches) -> None:
+        """Add the next window: the results of each quantity and forecaster."""
         sequence = int(batches.index["test"]["sequence"][self.windows])
-        for scores, result in zip(self.scores.values(), results, strict=True):
-            scores.add(sequence, *result)
+        for by_name, own in zip(self.scores, results, strict=True):
+            for scores, result in zip(by_name.values(), own, strict=True):
+                scores.add(sequence, *result)
 
 
 def check_same_data(model: Model, batches: Batches, where: Path) -> None:
@@ -167,10 +208,11 @@ def check_same_data(model: Model, batches: Batches, where: Path) -> None:
     Raises:
         BadInput: they are not, so that forecasts would be in other units.
     """
-    data = (batches.geometry, batches.scaling.value_range)
-    if (model.geometry, model.scaling.value_range) != data:
+    data = (batches.geometry, batches.scaling.curves, batches.quantities)
+    if (model.geometry, model.scaling.curves, model.quantities) != data:
         raise BadInput(
-            f"{where}: trained on frames of another size or value_range; run `dvc repro` to train"
+            f"{where}: trained on frames of another size, unit or value_range; run `dvc repro` to "
+            f"train"
         )
 
 
@@ -197,84 +239,96 @@ def members_of(model: Model, config: ScoreConfig) -> int:
 
 def baselines_of(batches: Batches) -> dict[str, Baseline]:
     """Return the forecasts that need no network, in the order of the tables."""
+    parts = [own.channels for own in batches.quantities]
+    smoothings = [(own, baselines.fit_smoothing(batches, own)) for own in parts]
     return {
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
-        "smoothed": partial(baselines.smoothed, baselines.fit_smoothing(batches)),
+        "smoothed": partial(baselines.smoothed, smoothings),
         "climatology": partial(baselines.climatology, mean_frame(batches)),
     }
 
 
 def mean_frame(batches: Batches) -> Float[np.ndarray, "channel row col"]:
-    """Return the mean of the training windows at each pixel; 0 where nothing was measured."""
+    """Return the mean of the training windows at each pixel; 0 where nothing was measured.
+
+    It is the mean of physical values, in [0, 1] as the network sees them.
+    """
     total, count = np.zeros(2)
     for batch in batches.in_order("train", TEST_BATCH):
         frames, mask = batches.pixels(batch)
+        frames = batches.scaling.to_share(frames)
         total = total + np.where(mask, frames, 0).sum(axis=(0, 1), dtype=np.float64)
         count = count + mask.sum(axis=(0, 1))
-    return np.asarray(total / np.maximum(count, 1), np.float32)
+    mean = np.asarray(total / np.maximum(count, 1), np.float32)
+    return batches.scaling.from_share(mean)
 
 
 def evaluate(
-    model: Model, batches: Batches, config: ScoreConfig, keep: Container[int]
+    model: Model, batches: Batches, configs: Sequence[ScoreConfig], keep: Container[int]
 ) -> Iterator[Evaluation]:
     """Score the test windows on all cores.
 
-    Beside an ensemble, whose single picture is its mean, its `PICTURES` are scored.
+    Beside an ensemble, whose picture is its mean, its `PICTURES` are scored. All means are those of
+    physical values, as places in their range.
 
     Args:
         model: to be scored; it gets the folded context, as in training.
         batches: the windows.
-        config: how they are scored.
+        configs: how each quantity is scored.
         keep: numbers of the test windows whose forecasts by the model are kept.
 
     Yields:
         The one evaluation, with the windows so far, after each batch.
     """
-    others, count = baselines_of(batches), members_of(model, config)
-    pictures = PICTURES if count > 1 else {}
-    evaluation = Evaluation({name: Scores() for name in ("model", *pictures, *others)})
+    others, count = baselines_of(batches), members_of(model, configs[0])
+    evaluation = Evaluation.of(("model", *(PICTURES if count > 1 else ()), *others), configs)
     known, leads = batches.context_frames, batches.forecast_frames
-    measure = partial(_measure, config.pooling())
+    to_share = batches.scaling.to_share
+    measure = partial(_measure, [(own.quantity.channels, own.pooling()) for own in configs])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
             seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
             folded = model.rollout(seen, mask_seen, leads, count)
-            members = batches.geometry.unfold(folded.numpy())
-            frames, mask = batches.pixels(batch)
-            forecasts = [
-                members.mean(axis=0),
-                *(forecast(frames[:, :known], leads) for forecast in others.values()),
-            ]
+            members = to_share(batches.geometry.unfold(folded.numpy()))
+            units, mask = batches.pixels(batch)
+            frames = to_share(units)
+            of_others = (forecast(units[:, :known], leads) for forecast in others.values())
+            forecasts = [members.mean(axis=0), *map(to_share, of_others)]
             by_window, ensembles = list(zip(*forecasts, strict=True)), members.swapaxes(0, 1)
             last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
             windows = by_window, ensembles, frames[:, known:], mask[:, known:], last
             measured = pool.map(measure, *windows)
             for own, ensemble, results in zip(by_window, ensembles, measured, strict=True):
                 if evaluation.windows in keep:
-                    evaluation.keep(own[0], config.kept(ensemble))
+                    evaluation.keep(own[0], kept(ensemble, configs))
                 evaluation.add(results, batches)
             yield evaluation
 
 
 def _measure(
-    pooling: Pooling,
+    poolings: Sequence[tuple[slice, Pooling]],
     forecasts: Sequence[WindowFrames],
     members: WindowMembers,
     truth: WindowFrames,
     mask: Bool[np.ndarray, "time channel row col"],
     last: Float[np.ndarray, "channel row col"],
-) -> list[tuple[LeadMeans, Totals]]:
-    """Return the means and totals of one window for each of its forecasts.
+) -> list[list[Measured]]:
+    """Return the means and totals of one window for each quantity and forecast of it.
 
-    The first one is the mean of `members`, and their `PICTURES` follow it. `last` is the frame
+    The first forecast is the mean of `members`, and their `PICTURES` follow it. `last` is the frame
     before the first true one, NaN where it is missing.
     """
-    mean, *others = forecasts
-    pictures = [draw(members) for draw in PICTURES.values()] if len(members) > 1 else []
-    every = [mean, *pictures, *others]
-    means = [LeadMeans() for _ in every]
-    for own, leads in zip(means, every, strict=True):
-        own.add(leads, truth, mask)
-    return list(zip(means, pooling.totals(every, truth, mask, members, last), strict=True))
+    found = []
+    for own, pooling in poolings:
+        mean, *others = (frames[:, own] for frames in forecasts)
+        its = members[:, :, own]
+        pictures = [draw(its) for draw in PICTURES.values()] if len(its) > 1 else []
+        every = [mean, *pictures, *others]
+        means = [LeadMeans() for _ in every]
+        for mine, leads in zip(means, every, strict=True):
+            mine.add(leads, truth[:, own], mask[:, own])
+        totals = pooling.totals(every, truth[:, own], mask[:, own], its, last[own])
+        found.append(list(zip(means, totals, strict=True)))
+    return found

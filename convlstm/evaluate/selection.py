@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from convlstm.evaluate.scoring import KEPT_MEMBERS, Evaluation
 from convlstm.model.batches import Batches
@@ -43,36 +45,43 @@ def drawn_windows(evaluation: Evaluation, batches: Batches, count: int) -> Itera
         place = f"tile at ({window['row']}, {window['col']})"
         position = f"rank {rank + 1}" if rank != ranks[0] else "the median"
         frames, mask = batches.pixels(batches.take("test", [number]))
-        seen = batches.scaling.from_unit(np.where(mask, frames, np.nan))[0]
+        scaling = batches.scaling
+        seen = scaling.from_unit(np.where(mask, frames, np.nan))[0]
         yield DrawnWindow(
             f"sequence {batches.sequences[window['sequence']]}, {place}: {position} of "
             f"{len(ranked)} test windows",
             context=seen[:known],
             truth=seen[known:],
-            forecast=batches.scaling.from_unit(np.clip(evaluation.kept[number], 0, 1)),
-            value_range=batches.scaling.value_range,
-            ensemble=_in_data_units(evaluation.ensembles[number], batches.scaling),
+            forecast=_physical(evaluation.kept[number], scaling),
+            quantities=batches.quantities,
+            ensemble=_physical_ensemble(evaluation.ensembles[number], scaling),
         )
 
 
-def _in_data_units(ensemble: Ensemble | None, scaling: Scaling) -> Ensemble | None:
+def _physical(shares: Float[np.ndarray, "*lead channel row col"], scaling: Scaling) -> Any:
+    """Return physical values of places in the value range, which are clipped to it."""
+    return scaling.from_unit(scaling.from_share(np.clip(shares, 0, 1)))
+
+
+def _physical_ensemble(ensemble: Ensemble | None, scaling: Scaling) -> Ensemble | None:
     if ensemble is None:
         return None
-    return replace(ensemble, members=scaling.from_unit(np.clip(ensemble.members, 0, 1)))
+    return replace(ensemble, members=_physical(ensemble.members, scaling))
 
 
 def _ranked_by_skill(evaluation: Evaluation) -> list[int]:
     """Return the numbers of the candidates in which something moves, the most skilful first.
 
-    They are ranked by the ratio of the model's MSE to that of persistence. If nothing moves in any
-    of them, all are returned.
+    They are ranked by the ratio of the model's MSE to that of persistence, of several quantities by
+    its mean. If nothing moves in any of them, all are returned.
     """
     kept = np.array(sorted(evaluation.kept))
     model, persistence = (
-        np.array(evaluation.scores[name].window_mse)[kept] for name in ("model", "persistence")
+        np.array([scores[name].window_mse for scores in evaluation.scores])[:, kept]
+        for name in ("model", "persistence")
     )
-    moving = np.flatnonzero(persistence > 0)
+    moving = np.flatnonzero((persistence > 0).all(axis=0))
     if not len(moving):
         return [int(number) for number in kept]
-    order = np.argsort(model[moving] / persistence[moving], kind="stable")
+    order = np.argsort((model[:, moving] / persistence[:, moving]).mean(axis=0), kind="stable")
     return [int(number) for number in kept[moving[order]]]

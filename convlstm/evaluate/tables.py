@@ -1,6 +1,6 @@
 """Scores to rows of CSVs and to the summary, with intervals that tell a difference from luck."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,28 @@ RESAMPLED = ("mse", "csi", "crps")
 """Scores whose differences from a reference get an interval."""
 
 Row = dict[str, Any]
+
+
+def of_quantities(
+    results: Sequence[dict[str, Scores]], configs: Sequence[ScoreConfig]
+) -> dict[str, list[Row]]:
+    """Return the rows of each table, of several quantities with a column that names the channel."""
+    found: dict[str, list[Row]] = {}
+    for own, config in zip(results, configs, strict=True):
+        label = {"channel": config.quantity.name} if len(configs) > 1 else {}
+        for name, rows in all_of(own, config).items():
+            found.setdefault(name, []).extend({**label, **row} for row in rows)
+    return found
+
+
+def summaries(
+    results: Sequence[dict[str, Scores]], configs: Sequence[ScoreConfig]
+) -> dict[str, Any]:
+    """Return the summary, of several quantities one for each by the name of its channel."""
+    found = [summary(own, config) for own, config in zip(results, configs, strict=True)]
+    if len(found) == 1:
+        return found[0]
+    return {config.quantity.name: own for config, own in zip(configs, found, strict=True)}
 
 
 def all_of(results: dict[str, Scores], config: ScoreConfig) -> dict[str, list[Row]]:
@@ -257,7 +279,8 @@ def _differences(
 
 def _resampled(sums: list[SequenceSums], config: ScoreConfig) -> tuple[float, ...]:
     """Return the `RESAMPLED` scores; CSI is the mean over lead times and thresholds."""
-    mse = sum(part.mse for part in sums) / sum(part.frames for part in sums)
+    frames = sum(part.frames for part in sums)
+    mse = sum(part.mse for part in sums) / frames if frames else float("nan")
     events = np.sum([part.events for part in sums], axis=0)
     members = ensemble.Sums(*np.sum([part.ensemble for part in sums], axis=0).T)
     crps = float(ensemble.crps(members, config.value_width).mean())

@@ -4,23 +4,28 @@ import argparse
 import shlex
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convlstm.forecast import outputs
+from convlstm.forecast.outputs import Job
 from convlstm.forecast.params import Ensemble, Forecast
-from convlstm.ingest import decoding, sources
+from convlstm.ingest import decoding, sources, times
+from convlstm.ingest.sources import Source
 from convlstm.params import loading
-from convlstm.runtime import exits, files
+from convlstm.runtime import exits
 from convlstm.runtime.errors import BadInput, Faults
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import Channel, Meaning
 from convlstm.version import VERSION
 
 if TYPE_CHECKING:
     from convlstm.forecast.forecaster import Forecaster
-    from convlstm.forecast.members import Known
+    from convlstm.forecast.known import Known
 
 NO_ENSEMBLE = {"members": 1, "seed": 0, "thresholds": [], "quantiles": []}
 
@@ -44,31 +49,57 @@ def run(arguments: Sequence[str], *, prog: str, default_model: str | None = None
 
 
 def forecast_all(arguments: argparse.Namespace) -> None:
-    """Forecast each sequence of FRAMES; if there are several, each into a folder of its own."""
+    """Forecast each sequence of FRAMES; if there are several, each into a folder of its own.
+
+    Raises:
+        BadInput: some cannot be forecast; all of them are named, and the others are written.
+    """
     raw, out = Path(arguments.frames), Path(arguments.out)
-    files.check_new_folder(out, beside=raw)
+    outputs.check(out, beside=raw, overwrite=arguments.overwrite)
     wanted = _ensemble(arguments)
     # Imported here, because they take seconds and a typo should not wait for them.
     from convlstm.forecast.forecaster import load
-    from convlstm.forecast.members import Known
+    from convlstm.forecast.known import Known
 
     forecaster = load(arguments.model)
     trained = {**forecaster.model.reading, **asdict(forecaster.scaling)}
     params = loading.change(trained, arguments.changes, Forecast, where=arguments.model)
-    wanted.check_range(params.value_range)
-    forecaster, faults = replace(forecaster, scaling=params.scaling()), Faults()
+    scaling = params.scaling(forecaster.model.geometry.channels)
+    wanted.check_range(scaling.value_range)
+    forecaster, faults = replace(forecaster, scaling=scaling), Faults()
     found = sources.find(raw, params, faults)
-    found = [source.last(forecaster.context_frames) for source in found]
-    if _is_netcdf(out) and len(found) > 1:
-        raise BadInput(f"{out}: holds one sequence, and {raw} {len(found)}; give a new folder")
-    for source, sequence in decoding.read(found, params, faults):
+    faults.check()
+    origin = outputs.Origin(outputs.digest(arguments.model), arguments.steps, wanted, params)
+    jobs = outputs.jobs(out, found, origin, overwrite=arguments.overwrite)
+    due = list(_due(jobs, forecaster.context_frames, faults))
+    read = decoding.read([job.source for job in due], params, faults)
+    for job, (source, sequence) in zip(due, read, strict=True):
+        before = faults.count
         context = deque(sequence, maxlen=forecaster.context_frames)
-        faults.check()
-        target = out / source.name if len(found) > 1 else out
-        known = Known(source, np.stack(context), params)
-        leads = _forecast(target, known, forecaster=forecaster, wanted=wanted, arguments=arguments)
-        many = f"{wanted.members} members of " if wanted.members > 1 else ""
-        print(f"{target}: {many}{leads} frames after {source.files[-1].name}")
+        if faults.count > before:
+            continue
+        with faults.collected():
+            numbers = np.stack([frame.values for frame in context])
+            meaning = _meaning(context[-1].meaning, forecaster, source.name)
+            known = Known(_timed(source, context), numbers, params, meaning)
+            with job.writing() as path:
+                leads = _forecast(
+                    path, known, forecaster=forecaster, wanted=wanted, arguments=arguments
+                )
+            many = f"{wanted.members} members of " if wanted.members > 1 else ""
+            print(f"{job.target}: {many}{leads} frames after {source.files[-1].name}")
+    faults.check()
+
+
+def _due(jobs: Iterable[Job], context_frames: int, faults: Faults) -> Iterator[Job]:
+    """Yield the jobs that are still to be done, each with the last frames of its sequence."""
+    for job in jobs:
+        with faults.collected():
+            last = replace(job, source=job.source.last(context_frames))
+            if last.is_done():
+                print(f"{last.target}: is complete already")
+            else:
+                yield last
 
 
 def _forecast(
@@ -82,12 +113,16 @@ def _forecast(
     """Forecast one sequence into a NetCDF file, or a folder; returns the number of frames."""
     from convlstm.forecast import members, writers
 
-    source, context, params = known
     some = forecaster.ensemble(
-        context, arguments.steps, members=wanted.members, seed=wanted.seed, where=source.name
+        known.context,
+        arguments.steps,
+        members=wanted.members,
+        seed=wanted.seed,
+        where=known.source.name,
+        channels=known.channels,
     )
     about = _about(forecaster, wanted, arguments.history)
-    if _is_netcdf(target):
+    if outputs.is_netcdf(target):
         return len(members.write(target, known, some, wanted, about))
     if wanted.members == 1:
         (forecast,) = next(some)
@@ -95,8 +130,41 @@ def _forecast(
         own = target / "members"
         path = target / "forecast.nc"
         forecast = members.write(path, known, some, wanted, about, folder=own)
-    writers.write(target, source, context, forecast, params)
+    writers.write(target, known, forecast)
     return len(forecast)
+
+
+def _timed(source: Source, context: Iterable[Frame]) -> Source:
+    """Return the source with the times inside its files, if its names carry none.
+
+    Raises:
+        BadInput: there is a gap between the frames.
+    """
+    inside = [frame.time for frame in context if frame.time is not None]
+    if source.times is not None or not inside:
+        return source
+    if len(times.runs(np.array(inside, np.int64), len(inside))) > 1:
+        raise BadInput(f"{source.name}: a frame is missing among the last {len(inside)}")
+    return replace(source, times=tuple(inside))
+
+
+def _meaning(said: Meaning, forecaster: "Forecaster", name: str) -> Meaning:
+    """Return what a file says of its numbers, or of one that says nothing what training knew.
+
+    Raises:
+        BadInput: its units are not those of training.
+    """
+    quantities = forecaster.model.quantities
+    trained = [own for own in quantities for _ in range(own.first, own.stop)]
+    if not said.channels:
+        said = replace(said, channels=tuple(Channel(own.name, own.unit) for own in trained))
+    for channel, own in zip(said.channels, trained, strict=False):  # the forecaster counts them
+        if channel.unit and own.unit and channel.unit != own.unit:
+            raise BadInput(
+                f"{name}: its unit is {channel.unit!r}, but the model was trained on {own.unit!r}; "
+                f"give frames in {own.unit!r}"
+            )
+    return said
 
 
 def _ensemble(arguments: argparse.Namespace) -> Ensemble:
@@ -110,10 +178,6 @@ def _ensemble(arguments: argparse.Namespace) -> Ensemble:
     return loading.change(NO_ENSEMBLE, given, Ensemble, where="command line")
 
 
-def _is_netcdf(out: Path) -> bool:
-    return out.suffix == ".nc" and not out.is_dir()
-
-
 def _about(forecaster: "Forecaster", wanted: Ensemble, history: str) -> dict[str, str | int]:
     """Return the global attributes of a NetCDF file, without a date: equal runs, equal bytes."""
     a = forecaster.model.network.architecture
@@ -122,7 +186,7 @@ def _about(forecaster: "Forecaster", wanted: Ensemble, history: str) -> dict[str
         "title": "Forecast of frames whose future is unknown",
         "source": f"convlstm {VERSION}: {a.cell} of {layers} hidden channels, readout {a.readout}",
         "history": history.encode(errors="replace").decode(),
-        "comment": "Numbers are in the units of the input, and rows and columns are its own. "
+        "comment": "Values are physical, and rows and columns are those of the input. "
         "Missing are the pixels that no frame of the input has measured.",
     }
     return about | ({"seed": wanted.seed} if wanted.members > 1 else {})
@@ -140,6 +204,9 @@ def _parser(prog: str, default_model: str | None) -> argparse.ArgumentParser:
     parser.add_argument("out", help="a new folder, or a new NetCDF file that ends in .nc")
     parser.add_argument(
         "--steps", type=int, help="frames to forecast; as in training, if not given"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace forecasts that are in OUT already"
     )
     for key, words in {
         "members": "equally likely futures, of a model with noise; one forecast, if not given",

@@ -6,12 +6,12 @@
     forecast = forecaster.predict(frames, steps=12)
     ensemble = forecaster.predict(frames, steps=12, members=24, seed=0)
 
-`frames` is a NumPy array (time, channel, row, col) in data units, at least `context_frames` long,
-or a batch of such; `forecast` is the same with `steps` frames, and `ensemble` has a first axis of
-members before.
+`frames` is a NumPy array (time, channel, row, col) of physical values, as mm/h, NaN where nothing
+was measured. It is at least `context_frames` long, or a batch of such; `forecast` is the same with
+`steps` frames, and `ensemble` has a first axis of members before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -24,11 +24,14 @@ from jaxtyping import Bool, Float, Num
 from convlstm.model import model_file
 from convlstm.model.device import default_device
 from convlstm.model.model_file import Model
+from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import tile_corners
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
+from convlstm.storage.meaning import Channel
 
 OVERLAP_PART = 0.25  # of a tile that its neighbour covers too, so that no seam is seen
+PHYSICAL = Channel(missing=(float("nan"),))  # of numbers that are physical values
 SEEDS = 2**63  # a seed is smaller, so that an attribute of a file can hold it
 
 Frames = Num[np.ndarray, "*batch time channel row col"]
@@ -71,16 +74,16 @@ class Forecaster:
         its probability, are those of NumPy along the first axis.
 
         Args:
-            frames: (time, channel, row, col) or (batch, time, channel, row, col), in data units and
-                any size, at least `context_frames` of them. Missing values are marked as in
-                training.
+            frames: (time, channel, row, col) or (batch, time, channel, row, col), physical values
+                of any size, at least `context_frames` of them. Missing values are NaN, or the
+                missing_value of training.
             steps: the number of frames to forecast; as many as in training, if None.
             members: 1 is the forecast without noise; of more, all are equally likely.
             seed: of the noise; the same frames and seed give the same members, however many.
             where: the origin of the frames, for messages.
 
         Returns:
-            float32 in data units, inside value_range, with the size and channels of the input. If
+            float32, physical values inside value_range, with the size and channels of the input. If
             there are several members, they are the first axis.
 
         Raises:
@@ -100,6 +103,7 @@ class Forecaster:
         members: int,
         seed: int = 0,
         where: str = "frames",
+        channels: Sequence[Channel] = (),
     ) -> Iterator[Float[np.ndarray, "member *batch lead _ _ _"]]:
         """Return the members of `predict`, some at a time, for want of memory for all of them.
 
@@ -109,6 +113,8 @@ class Forecaster:
             members: their number in all.
             seed: of the noise.
             where: the origin of the frames, for messages.
+            channels: what the file of the frames says of its numbers, if they are no physical
+                values.
 
         Raises:
             BadInput: as `predict`, and before the first members are asked for.
@@ -116,10 +122,12 @@ class Forecaster:
         steps = self.model.forecast_frames if steps is None else steps
         self._check(frames, steps, where)
         self._check_noise(members, seed)
-        checked = self.scaling.check(frames[..., -self.context_frames :, :, :, :], where=where)
-        context, mask = self.scaling.to_unit(checked)
-        *batch, time, channels, rows, cols = context.shape
-        shape = (-1, time, channels, rows, cols)
+        said = channels or (PHYSICAL,) * self.model.geometry.channels
+        conversion = Conversion(self.scaling, said, frames.dtype)
+        last = frames[..., -self.context_frames :, :, :, :]
+        context, mask = conversion.to_unit(conversion.check(last, where=where))
+        *batch, time, count, rows, cols = context.shape
+        shape = (-1, time, count, rows, cols)
         a = self.model.network.architecture
         same = (rows, cols) == (self.model.geometry.rows, self.model.geometry.cols)
         draw = self._drawn if a.takes_any_size or same else self._blended

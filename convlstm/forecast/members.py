@@ -6,34 +6,18 @@ Memory holds a few members at a time, and one lead time of all of them.
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float
 
 from convlstm.forecast import writers
-from convlstm.forecast.params import Ensemble, Forecast
+from convlstm.forecast.known import Known
+from convlstm.forecast.params import Ensemble
 from convlstm.ingest import times
-from convlstm.ingest.sources import Source
 from convlstm.storage import netcdf
 
 Forecasts = Float[np.ndarray, "member lead channel row col"]
 OfMembers = Float[np.ndarray, "member channel row col"]
-
-
-class Known(NamedTuple):
-    """The input of a forecast: frames in data units, their files, and how these were read."""
-
-    source: Source
-    context: Num[np.ndarray, "time channel row col"]
-    params: Forecast
-
-    def never_measured(self) -> Bool[np.ndarray, "channel row col"]:
-        """Return where no frame has a measured pixel."""
-        scaling = self.params.scaling()
-        checked = scaling.check(self.context, where=self.source.name)
-        _, measured = scaling.to_unit(checked)
-        return np.asarray(~measured.any(axis=0))
 
 
 def write(
@@ -62,14 +46,14 @@ def write(
     mean = np.zeros(first.shape[1:])
     digits = max(2, len(str(wanted.members)))
     hidden = known.never_measured()
-    with netcdf.create(path, _axes(mean.shape, known.source, wanted), about) as file:
+    with netcdf.create(path, _axes(mean.shape, known, wanted), about) as file:
         for number, member in enumerate(chain.from_iterable(chain([first], parts))):
             mean += member / wanted.members
             if wanted.members > 1:
                 file.write("members", _marked(member, hidden), at=(number,))
             if folder is not None:
                 own = folder / f"{number + 1:0{digits}d}"
-                writers.write_frames(own, known.source, member, known.context.dtype, known.params)
+                writers.write_frames(own, known, member)
         name = "mean" if wanted.members > 1 else "forecast"
         file.write(name, _marked(mean, hidden), at=(slice(None),))
         if wanted.thresholds or wanted.quantiles:
@@ -108,8 +92,8 @@ def _marked(
     return np.where(hidden, np.float32("nan"), forecast)
 
 
-def _axes(shape: tuple[int, ...], source: Source, wanted: Ensemble) -> netcdf.Axes:
-    leads, channels, rows, cols = shape
+def _axes(shape: tuple[int, ...], known: Known, wanted: Ensemble) -> netcdf.Axes:
+    (leads, channels, rows, cols), source = shape, known.source
     following = times.following(source.times, leads)
     return netcdf.Axes(
         (leads, channels, rows, cols),
@@ -118,4 +102,6 @@ def _axes(shape: tuple[int, ...], source: Source, wanted: Ensemble) -> netcdf.Ax
         wanted.quantiles,
         following,
         source.times[-1] if source.times and following else None,
+        known.channels,
+        known.meaning.grid,
     )

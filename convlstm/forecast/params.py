@@ -11,8 +11,15 @@ from convlstm.patch.scaling import Values
 from convlstm.runtime.errors import BadInput
 
 
+def range_is_known(value_range: object) -> str | None:
+    """Refuse a range that is to be found: that of training is known."""
+    return "value_range = None: must be given" if value_range is None else None
+
+
 class Forecast(Reading, Values):
-    """How the frames are read, and which of their numbers become 0 and 1 or mean missing."""
+    """How the frames are read, and which of their values become 0 and 1 or mean missing."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (range_is_known,)
 
 
 def _needs_members(key: str, value: object, members: int) -> str | None:
@@ -73,16 +80,19 @@ class Ensemble(Group):
     thresholds: Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
     quantiles: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(as_tuple)]
 
-    def check_range(self, value_range: tuple[float, float]) -> None:
-        """Check that a forecast, which lies inside `value_range`, can reach the thresholds.
+    def check_range(self, value_range: Sequence[tuple[float, float]]) -> None:
+        """Check that a forecast, which lies inside the ranges, can reach the thresholds.
+
+        Args:
+            value_range: of each channel.
 
         Raises:
-            BadInput: one lies outside.
+            BadInput: one lies outside that of every channel.
         """
-        low, high = value_range
         for threshold in self.thresholds:
-            if not low <= threshold <= high:
+            if not any(low <= threshold <= high for low, high in value_range):
+                spans = ", ".join(f"[{low:g}, {high:g}]" for low, high in value_range)
                 raise BadInput(
-                    f"thresholds: {threshold:g} lies outside value_range [{low:g}, {high:g}], as "
-                    f"no forecast does; give thresholds inside it"
+                    f"thresholds: {threshold:g} lies outside value_range {spans}, as no forecast "
+                    f"does; give thresholds inside it"
                 )

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Num
 from PIL import Image
 
-from convlstm.forecast.params import Forecast
+from convlstm.forecast.known import Known
 from convlstm.ingest import readers, times
-from convlstm.ingest.sources import Source
+from convlstm.ingest.time_format import time_format
 from convlstm.plot import pictures
 from convlstm.runtime.files import replacing
 from convlstm.storage import forecasts, hdf5
@@ -21,65 +21,48 @@ PALETTE_SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".bmp")
 Frames = Num[np.ndarray, "time channel row col"]
 
 
-def write(
-    folder: Path,
-    source: Source,
-    context: Frames,
-    forecast: Float[np.ndarray, "lead channel row col"],
-    params: Forecast,
-) -> None:
-    """Write `forecast` in the type of `context`, as forecast.h5 in float32, and as a film.
+def write(folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel row col"]) -> None:
+    """Write `forecast` as files like the input's, as forecast.h5 in float32, and as a film.
 
     Args:
         folder: where to write.
-        source: of the context; decides the kind of file and, with `params`, the times.
-        context: the frames that the forecast was made from, in data units.
-        forecast: in data units, not rounded.
-        params: of the input.
+        known: the input, which decides the kind of file, its numbers and its times.
+        forecast: in physical values, not rounded.
     """
-    following = times.following(source.times, len(forecast))
+    following = times.following(known.source.times, len(forecast))
     with hdf5.create(folder / "forecast.h5") as file:
         forecasts.write_future(file, forecast, following)
-    write_frames(folder, source, forecast, context.dtype, params)
-    missing = params.scaling().is_missing(context)
+    write_frames(folder, known, forecast)
     with replacing(folder / "forecast.gif") as path:
         pictures.save_forecast(
             path,
-            np.where(missing, np.float32("nan"), context.astype(np.float32)),
+            known.physical(),
             forecast,
-            value_range=params.value_range,
+            quantities=known.quantities,
             frames_per_second=FILM_FRAMES_PER_SECOND,
         )
 
 
 def write_frames(
-    folder: Path,
-    source: Source,
-    forecast: Float[np.ndarray, "lead channel row col"],
-    dtype: np.dtype[Any],
-    params: Forecast,
+    folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel row col"]
 ) -> None:
-    """Write `forecast` as numbers of type `dtype`: an array for an array, images for all else."""
-    rounded = as_type(forecast, dtype)
-    if readers.is_array(source.files[0]):
+    """Write `forecast` in the stored numbers of the input: images for images, else an array.
+
+    No image format has two channels, nor more than the three of colours.
+    """
+    source, params = known.source, known.params
+    stored = known.conversion.to_stored(forecast)
+    if readers.is_array(source.files[0]) or stored.shape[1] not in (1, 3):
         with replacing(folder / "forecast.npy") as path:
-            write_array(path, rounded, params.raw_axes)
+            write_array(path, stored, params.raw_axes)
         return
     following = times.following(source.times, len(forecast))
-    names = [f"{lead:03d}" for lead in range(1, len(rounded) + 1)]
+    names = [f"{lead:03d}" for lead in range(1, len(stored) + 1)]
     if following is not None and params.time_format is not None:
-        names = [times.name(time, params.time_format) for time in following]
-    for name, frame in zip(names, rounded, strict=True):
+        names = [time_format(params.time_format).name(time) for time in following]
+    for name, frame in zip(names, stored, strict=True):
         with replacing(folder / f"{name}{suffix_for(frame.dtype)}") as path:
             write_image(path, frame, like=source.files[-1])
-
-
-def as_type(values: Float[np.ndarray, "*shape"], dtype: np.dtype[Any]) -> Num[np.ndarray, "*shape"]:
-    """Convert to the type of the input; integers are rounded and kept inside their range."""
-    if dtype.kind not in "ui":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
 
 
 def write_image(path: Path, frame: RawFrame, *, like: Path | None = None) -> None:

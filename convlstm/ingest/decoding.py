@@ -6,24 +6,24 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from convlstm.ingest import readers
+from convlstm.ingest import readers, times
 from convlstm.ingest.params import Reading
 from convlstm.ingest.sources import Source
 from convlstm.runtime.errors import BadInput, Faults
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame, RawFrame
 from convlstm.storage.prefetch import prefetch
 
 FILES_PER_TASK = 4  # handing over a small image takes a tenth of the time of decoding it
 BYTES_PER_TASK = 2**22  # of a file of several frames; its other frames are decoded when needed
 TASKS_AHEAD = 2  # per core: enough to keep it busy, and few enough to keep memory small
 
-Decoded = tuple[Path, RawFrame | BadInput]
+Decoded = tuple[Path, Frame | BadInput]
 
 
 def read(
     sources: Iterable[Source], reading: Reading, faults: Faults
-) -> Iterator[tuple[Source, Iterator[RawFrame]]]:
-    """Yield each sequence with its frames in order, all of one shape and type.
+) -> Iterator[tuple[Source, Iterator[Frame]]]:
+    """Yield each sequence with its frames in order, all of one shape, type and meaning.
 
     Consume the frames of one sequence before the next. A frame that cannot be read is left out and
     noted in `faults`; check them at the end.
@@ -34,7 +34,10 @@ def read(
     done = prefetch(tasks, threads=cores, depth=TASKS_AHEAD * cores)
     for source in sources:
         own = islice(done, sum(1 for _ in _tasks(source, reading)))
-        yield source, _alike(source, chain.from_iterable(own), faults)
+        decoded: Iterator[Decoded] = chain.from_iterable(own)
+        if not reading.apply_scale:
+            decoded = map(_as_stored, decoded)
+        yield source, _alike(source, decoded, faults)
 
 
 def _tasks(source: Source, reading: Reading) -> Iterator[Callable[[], Iterable[Decoded]]]:
@@ -51,7 +54,7 @@ def _decode_some(files: Iterable[Path], reading: Reading) -> list[Decoded]:
     return [(path, _decode(path, reading)) for path in files]
 
 
-def _decode(path: Path, reading: Reading) -> RawFrame | BadInput:
+def _decode(path: Path, reading: Reading) -> Frame | BadInput:
     try:
         found = list(islice(readers.frames(path, reading), 2))
     except BadInput as error:
@@ -69,12 +72,12 @@ def _begin(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
     size = 0
     while size < BYTES_PER_TASK and (decoded := next(stream, None)) is not None:
         first.append(decoded)
-        size += getattr(decoded[1], "nbytes", 0)
+        size += decoded[1].values.nbytes if isinstance(decoded[1], Frame) else 0
     return chain(first, stream)
 
 
 def _streamed(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
-    frame: RawFrame | None = None
+    frame: Frame | None = None
     try:
         for frame in readers.frames(path, reading, part):
             yield path, frame
@@ -85,23 +88,65 @@ def _streamed(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
             yield path, BadInput(f"{path}: holds no frame; remove it")
 
 
-def _alike(source: Source, decoded: Iterator[Decoded], faults: Faults) -> Iterator[RawFrame]:
-    """Yield the frames with the shape and type of the first one; the others are faults."""
-    first: RawFrame | None = None
+def _as_stored(decoded: Decoded) -> Decoded:
+    """Forget what a file says of its numbers, but for those that mark what was not measured."""
+    path, frame = decoded
+    if isinstance(frame, BadInput):
+        return decoded
+    return path, frame._replace(meaning=frame.meaning.as_stored)
+
+
+def _alike(source: Source, decoded: Iterator[Decoded], faults: Faults) -> Iterator[Frame]:
+    """Yield the frames that are like the first one and later than the last; others are faults."""
+    first: tuple[Path, Frame] | None = None
+    last: tuple[Path, int] | None = None
     for path, frame in decoded:
         if isinstance(frame, BadInput):
             faults.add(str(frame))
             continue
-        first = frame if first is None else first
-        if (frame.shape, frame.dtype) == (first.shape, first.dtype):
+        first = (path, frame) if first is None else first
+        with faults.collected():
+            _check_alike(source, path, frame, first)
+            if frame.time is not None:
+                _check_later(path, frame.time, last)
+                last = path, frame.time
             yield frame
-        else:
-            faults.add(
-                f"{path}: {_shown(frame)}, but {source.name} begins with {_shown(first)}; "
-                f"all frames of a sequence need the same size and type"
-            )
 
 
-def _shown(frame: RawFrame) -> str:
-    channels, rows, cols = frame.shape
-    return f"{rows} x {cols} pixels of {channels} {frame.dtype}"
+def _check_alike(source: Source, path: Path, frame: Frame, first: tuple[Path, Frame]) -> None:
+    """Check a frame against the first one of its sequence.
+
+    Raises:
+        BadInput: it has another size or type, or its file says otherwise what its numbers mean.
+    """
+    (values, meaning, _), (first_path, (first_values, first_meaning, _)) = frame, first
+    if (values.shape, values.dtype) != (first_values.shape, first_values.dtype):
+        raise BadInput(
+            f"{path}: {_shown(values)}, but {source.name} begins with {_shown(first_values)}; "
+            f"all frames of a sequence need the same size and type"
+        )
+    different = meaning.differences(first_meaning)
+    if different:
+        raise BadInput(
+            f"{path}: another {', '.join(different)} than {first_path}; all frames of a sequence "
+            f"need the same; put them into folders of their own"
+        )
+
+
+def _check_later(path: Path, time: int, last: tuple[Path, int] | None) -> None:
+    """Check that the time inside a file comes after that of the frame before.
+
+    Raises:
+        BadInput: it does not.
+    """
+    if last is None or time > last[1]:
+        return
+    raise BadInput(
+        f"{path}: the time inside it, {times.shown(time)}, does not come after that of {last[0]}, "
+        f"{times.shown(last[1])}; remove one of them, or name the files in their order"
+    )
+
+
+def _shown(values: RawFrame) -> str:
+    channels, rows, cols = values.shape
+    return f"{rows} x {cols} pixels of {channels} {values.dtype}"

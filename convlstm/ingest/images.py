@@ -1,91 +1,109 @@
-"""Readers of image files; the meaning of a pixel is never guessed, `pixel_values` gives it."""
+"""A reader of image files by Pillow; the meaning of a pixel is never guessed.
+
+A picture is turned as its EXIF says, and transparent pixels are missing (see `pixels`). `gray`
+gives the file's own numbers, whatever their depth: 0 to 15 of 4 bits, 0 and 1 of one. The pictures
+of an animated PNG or WebP are frames in time; of an MPO, which holds several views, the first one
+is read.
+"""
 
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
-from PIL import GifImagePlugin, Image
+from jaxtyping import Num
+from PIL import Image, PngImagePlugin
 
+from convlstm.ingest import pixels as rules
 from convlstm.ingest.params import Reading
+from convlstm.ingest.pixels import Pixels
 from convlstm.runtime.errors import BadInput
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame
 
-SUFFIXES = (".png", ".gif", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pgm.gz")
-GRAY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of TIFF 6.0
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".mpo", ".bmp", ".pgm", ".ppm", ".pgm.gz", ".webp"),
+)
+SIGNATURE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|BM(?s:.{4})\0{4}|P[1-6]\s|RIFF(?s:.{4})WEBP"
+)
+FORMATS = ("PNG", "JPEG", "BMP", "PPM", "WEBP")  # Pillow would run a program for EPS
+GRAY_MODES = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+COLOUR_MODES = {"P", "RGB", "RGBA"}
+ORIENTATION = 0x0112  # the tag of EXIF
 LARGEST_PIXEL_BYTES = 8  # of a gzip-ed image; what unpacks to more is a bomb
 HEADER_BYTES = 2**16
 
-# Class numbers stay class numbers in the later frames of a film, too.
-GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the cap, and it is an error instead of a warning
-_LIMITING = Lock()
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
     """Return the number of sequences in the file, always 1, and of frames in it."""
-    with _opened(path, reading) as image, _limited(reading):
-        return 1, getattr(image, "n_frames", 1)
+    with _opened(path, reading) as image:
+        return 1, len(_numbers(image))
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[RawFrame]:  # noqa: ARG001 - see readers.KINDS
-    """Yield the frames of an image file as its decoder gives them: no scaling, no cast.
+def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:  # noqa: ARG001 - see readers.KINDS
+    """Yield the frames of an image file: no scaling, no cast, except as `pixel_values` says.
 
     Raises:
         BadInput: the file cannot be read, is larger than `max_pixels`, or does not hold what
             `pixel_values` names.
     """
     with _opened(path, reading) as image:
-        number = 0
-        while True:
+        cleared: tuple[int, ...] | None = None
+        for number in _numbers(image):
+            image.seek(number)
             reading.check_pixels(path, image.width * image.height)
-            largest = _largest_number(image)
-            meant = _meaning(image, path, reading.pixel_values, largest)
-            pixels = _as_stored(np.asarray(meant), meant, largest)
-            yield pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-            number += 1
-            try:
-                with _limited(reading):
-                    image.seek(number)
-            except EOFError:
-                return
+            cleared = _cleared(image, path, cleared)
+            yield _frame(image, path, reading)
+
+
+def _numbers(image: Image.Image) -> range:
+    """Return the numbers of the pictures that are frames in time."""
+    if image.format in ("JPEG", "MPO"):
+        return range(1)
+    title = bool(getattr(image, "default_image", False))  # of an animated PNG, not part of the film
+    return range(int(title), getattr(image, "n_frames", 1))
+
+
+def _cleared(
+    image: Image.Image, path: Path, cleared: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    """Return the box that the file says to clear after this picture, if nothing marks it as clear.
+
+    Raises:
+        BadInput: some of the box that was cleared before this picture is seen in it.
+    """
+    x0, y0, x1, y1 = box = image.info.get("bbox", (0, 0, *image.size))
+    whole = image.info.get("blend") != PngImagePlugin.Blend.OP_OVER
+    if cleared and not (
+        whole and x0 <= cleared[0] and y0 <= cleared[1] and x1 >= cleared[2] and y1 >= cleared[3]
+    ):
+        raise BadInput(
+            f"{path}: clears its picture between frames, but has no alpha; save it with alpha"
+        )
+    clears = getattr(image, "dispose_op", None) == PngImagePlugin.Disposal.OP_BACKGROUND
+    return box if clears and not image.mode.endswith("A") else None
 
 
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
     """Open the image and check its size before a pixel is decoded."""
     try:
-        with Image.open(_unpacked(path, reading) if path.suffix == ".gz" else path) as image:
+        content = _unpacked(path, reading) if path.suffix.lower() == ".gz" else path
+        with Image.open(content, formats=FORMATS) as image:
             reading.check_pixels(path, image.width * image.height)
             yield image
     except BadInput:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise reading.too_large(path) from None
     except Exception as error:  # a decoder may raise anything on a file that is not an image
         reason = " ".join(str(error).split()).replace(f" '{path}'", "")
         raise BadInput(
             f"{path}: cannot be read as an image ({reason}); replace or remove it"
         ) from None
-
-
-@contextmanager
-def _limited(reading: Reading) -> Iterator[None]:
-    """Let Pillow itself refuse a frame of more than twice `max_pixels` during the block.
-
-    A later frame of a film may be larger than the first, and Pillow allocates its memory while it
-    seeks. Pillow's limit holds for the whole process, so one thread at a time uses it.
-    """
-    with _LIMITING:
-        Image.MAX_IMAGE_PIXELS = reading.max_pixels
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = None
 
 
 def _unpacked(path: Path, reading: Reading) -> BytesIO:
@@ -97,61 +115,111 @@ def _unpacked(path: Path, reading: Reading) -> BytesIO:
     return BytesIO(content)
 
 
-def _largest_number(image: Image.Image) -> int | None:
-    """Return the number that a PGM or PPM calls white; call it before the image is decoded."""
-    if image.format != "PPM":
-        return None
-    arguments = getattr(image, "tile")[0].args  # noqa: B009 - Pillow types it for some formats only
-    return (
-        int(arguments[1]) if isinstance(arguments, tuple) else 65535 if image.mode == "I" else 255
-    )
-
-
-def _meaning(image: Image.Image, path: Path, pixel_values: str, largest: int | None) -> Image.Image:
-    """Convert the image so that its numbers are what `pixel_values` names; never guess."""
-    gray = image.mode in GRAY_MODES
-    wide = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
-    if not gray and (wide or (largest or 0) > 255):
+def _frame(image: Image.Image, path: Path, reading: Reading) -> Frame:
+    """Return the picture that the image shows now, as `pixel_values` names it."""
+    white = _white(image)  # before the image is decoded
+    gray, wanted = image.mode in GRAY_MODES, reading.pixel_values
+    wide = (white or 0) > 255 or any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    if wide and image.mode in ("LA", *COLOUR_MODES):
         raise BadInput(f"{path}: colours of 16 bits would lose half of them; save it with 8 bits")
-    match pixel_values:
-        case "index" if image.mode == "P" or (image.mode == "L" and image.format == "GIF"):
-            return image  # Pillow calls a GIF `L` when class number and grey value are the same
-        case "gray" if gray or _is_gray_film(image):
-            return image.convert("L") if image.mode in ("1", "P", "RGB") else image
-        case "luminance":
-            return image if gray and image.mode != "1" else image.convert("RGB").convert("L")
-        case "rgb" if not gray:
-            return image.convert("RGB")
-    kind, remedy = (
-        ("grey values", "gray")
-        if gray
-        else ("a palette of colours", "index, luminance or rgb")
-        if image.mode == "P"
-        else (f"colours ({image.mode})", "luminance or rgb")
-    )
-    raise BadInput(f"{path}: holds {kind}, but pixel_values = '{pixel_values}'; set it to {remedy}")
+    palette, alpha = "", None
+    missing: tuple[float, ...] = ()
+    match wanted:
+        case "index" if image.mode == "P":
+            values, missing = np.asarray(image)[None], _hidden_numbers(image)
+            palette = bytes(image.getpalette("RGB") or ()).hex()
+        case "gray" | "luminance" if gray:
+            shown = wanted == "luminance" and not wide
+            values, missing, alpha = _gray(image, white, shown=shown)
+            white = None if shown else white
+        case "gray" if _is_gray_palette(image):
+            values, alpha = _colours(image)
+            values = values[:1]
+        case "luminance" | "rgb" if image.mode in COLOUR_MODES:
+            values, alpha = _colours(image)
+            values = rules.luminance(values) if wanted == "luminance" else _stored(values, white)
+            white = None if wanted == "luminance" else white
+        case _:
+            raise rules.refused(path, _kind(image), wanted)
+    if alpha is not None:
+        values, missing = rules.without_hidden(values, alpha, path)
+    orientation = image.getexif().get(ORIENTATION, 1)
+    meaning = rules.said(len(values), missing, None if palette else white, palette)
+    return Frame(rules.turned(values, orientation), meaning)
 
 
-def _as_stored(pixels: np.ndarray, image: Image.Image, largest: int | None) -> np.ndarray:
-    """Undo Pillow's silent scaling or wrapping, so that the numbers are those of the file."""
-    tags = getattr(image, "tag_v2", {})
-    signed = 2 in tags.get(SAMPLE_FORMAT, ())
-    if image.format == "TIFF" and image.mode == "I" and not signed and 32 in tags[BITS_PER_SAMPLE]:
-        return pixels.view(np.uint32)
-    if image.format == "TIFF" and image.mode == "L" and signed:
-        return pixels.view(np.int8)
-    if largest is None:
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    white, dtype = (255, np.uint8) if largest <= 255 else (65535, np.uint16)
-    return np.rint(pixels * (largest / white)).astype(dtype)
+def _white(image: Image.Image) -> int | None:
+    """Return the number of white, if it is not the largest of its type; call it before decoding."""
+    tiles = getattr(image, "tile", ())
+    arguments = tiles[0].args if tiles else ""
+    if image.mode == "1":
+        return 1
+    if image.format == "PNG":
+        depth = str(arguments).removeprefix("L;")
+        return 2 ** int(depth) - 1 if image.mode == "L" and depth in ("2", "4") else None
+    if image.format == "PPM" and isinstance(arguments, tuple):
+        largest = int(arguments[1])
+        return None if largest in (255, 65535) else largest
+    return None
 
 
-def _is_gray_film(image: Image.Image) -> bool:
-    """Return whether all colours of a palette are grey; Pillow makes a GIF's later palettes RGB."""
-    if image.mode == "P":
-        colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
-    elif image.mode == "RGB" and image.format == "GIF":
-        colours = np.asarray(image).reshape(-1, 3)
-    else:
+def _gray(
+    image: Image.Image, white: int | None, *, shown: bool
+) -> tuple[Pixels, tuple[float, ...], Num[np.ndarray, "row col"] | None]:
+    """Return grey values, the numbers that are missing, and alpha.
+
+    Args:
+        image: of a grey mode.
+        white: see `_white`.
+        shown: whether white is to be 255, or else the file's own number.
+    """
+    bands = image.getchannel("L") if image.mode == "LA" else image
+    values = np.asarray(bands)[None]
+    if image.mode == "1":
+        values = values.astype(np.uint8) * np.uint8(255 if shown else 1)
+    elif image.format == "PPM" and image.mode == "I":
+        values = values.astype(np.uint16)
+    if image.mode != "1" and not shown:
+        values = _stored(values, white)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    clear = image.info.get("transparency")
+    missing: tuple[float, ...] = ()
+    if isinstance(clear, int):
+        clear = int(clear > 0) if image.mode == "1" else clear
+        missing = (float(clear * (255 // white if shown and white else 1)),)
+    return values, missing, np.asarray(image.getchannel("A")) if image.mode == "LA" else None
+
+
+def _stored(values: Pixels, white: int | None) -> Pixels:
+    """Undo Pillow's silent scaling to 255 or 65535, so that the numbers are those of the file."""
+    if white is None:
+        return values
+    return np.rint(values * (white / np.iinfo(values.dtype).max)).astype(values.dtype)
+
+
+def _colours(image: Image.Image) -> tuple[Pixels, Num[np.ndarray, "row col"] | None]:
+    """Return red, green and blue of 8 bits, and alpha."""
+    converted = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    bands = np.moveaxis(converted, -1, 0)
+    return bands[:3], bands[3] if len(bands) == 4 else None
+
+
+def _hidden_numbers(image: Image.Image) -> tuple[float, ...]:
+    """Return the class numbers whose colour is transparent."""
+    clear = image.info.get("transparency")
+    if isinstance(clear, bytes):
+        return tuple(float(number) for number, alpha in enumerate(clear) if alpha == 0)
+    return () if clear is None else (float(clear),)
+
+
+def _is_gray_palette(image: Image.Image) -> bool:
+    if image.mode != "P":
         return False
+    colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
     return bool((colours == colours[:, :1]).all())
+
+
+def _kind(image: Image.Image) -> str:
+    if image.mode in GRAY_MODES:
+        return "grey values"
+    return "a palette of colours" if image.mode == "P" else f"colours ({image.mode})"

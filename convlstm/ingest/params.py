@@ -1,9 +1,13 @@
 """The params of the ingest stage: where the raw files lie, and how they are read."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from convlstm.params.group import Count, Group, Rule, Text
+from pydantic import BeforeValidator
+
+from convlstm.ingest.time_format import fault
+from convlstm.params.group import Count, Group, Rule, Text, as_tuple
 from convlstm.runtime.errors import BadInput
 
 
@@ -16,16 +20,33 @@ def axes_are_letters(raw_axes: str | None) -> str | None:
     return f"raw_axes = {raw_axes!r}: must name each axis once, with H and W among N T C H W"
 
 
+def time_format_tells_a_time(time_format: str | None) -> str | None:
+    """Ask for directives from which one time can be told."""
+    return fault(time_format)
+
+
 class Reading(Group):
     """How the names and the numbers of raw files are read."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (axes_are_letters,)
+    RULES: ClassVar[tuple[Rule, ...]] = (axes_are_letters, time_format_tells_a_time)
 
     pixel_values: Literal["gray", "luminance", "index", "rgb"]
     raw_axes: str | None
-    raw_dataset: str | None
+    raw_dataset: Annotated[str | tuple[str, ...] | None, BeforeValidator(as_tuple)]
+    apply_scale: bool
     time_format: str | None
     max_pixels: Count
+
+    def datasets_among(self, names: Sequence[str]) -> list[str]:
+        """Return the datasets that `raw_dataset` lists or parts by commas, one for each channel.
+
+        Args:
+            names: those of the file; one of them may hold a comma itself.
+        """
+        wanted = self.raw_dataset or ()
+        if isinstance(wanted, str):
+            wanted = (wanted,) if wanted.strip("/") in names else tuple(wanted.split(","))
+        return [name.strip().strip("/") for name in wanted]
 
     def check_pixels(self, path: Path, count: int) -> None:
         """Check that a frame of the file has at most `max_pixels` pixels.

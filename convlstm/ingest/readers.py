@@ -1,22 +1,32 @@
-"""The choice of the reader for one raw file, by its suffix."""
+"""The choice of the reader for a raw file: by its content, or by its suffix if that is broken."""
 
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from convlstm.ingest import arrays, images, video
+from convlstm.ingest import arrays, datasets, gifs, gridded, images, tiffs, video
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
-from convlstm.storage.frames import RawFrame
+from convlstm.storage.frames import Frame
 
-KINDS: dict[str, ModuleType] = {
-    suffix: kind for kind in (images, arrays, video) for suffix in kind.SUFFIXES
+READERS: tuple[ModuleType, ...] = (images, gifs, tiffs, arrays, datasets, gridded, video)
+"""A new kind is a module with `SUFFIXES`, `SIGNATURE` (its first bytes), `extent` and `frames`."""
+KINDS: dict[str, ModuleType] = {suffix: kind for kind in READERS for suffix in kind.SUFFIXES}
+"""The reader of a file whose content is of no kind, so that it is named as broken."""
+FOREIGN = {
+    "HDF4": (re.compile(rb"\x0e\x03\x13\x01"), "convert it with h4toh5"),
+    "GRIB": (re.compile(rb"GRIB"), "convert it with `cdo -f nc4 copy` or `grib_to_netcdf`"),
+    "NetCDF-3 of 64-bit data (CDF5)": (re.compile(rb"CDF\x05"), "convert it with `nccopy -k nc4`"),
 }
-"""The reader of each suffix. A new kind of file is a module with `SUFFIXES`, `extent`, `frames`."""
+"""Kinds that are told by their first bytes, but not read, with their remedies."""
+HEAD_BYTES = 4096
+_GZIP = b"\x1f\x8b\x08"
 
 
 def suffix(path: Path) -> str:
-    """Return the suffix by which a file is read; empty if it is of no kind that is read."""
+    """Return the suffix by which a name is of a kind that is read; empty if it is of none."""
     suffixes = path.name.lower().split(".")[1:]
     last = [".".join(["", *suffixes[-count:]]) for count in (2, 1)]  # .pgm.gz before .gz
     return next((suffix for suffix in last if suffix in KINDS), "")
@@ -27,9 +37,21 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix(path))]
 
 
+def is_read(path: Path) -> bool:
+    """Return whether a file is of a kind that is known, by its content or by its suffix.
+
+    A broken link or a pipe is, if its name says so, so that it can be named; a folder is if zarr
+    wrote it.
+    """
+    if path.is_dir():
+        return gridded.is_store(path)
+    head = _head(path)
+    return bool(suffix(path) or _told(head) or _foreign(head))
+
+
 def is_array(path: Path) -> bool:
     """Return whether the file holds arrays, not pictures."""
-    return suffix(path) in arrays.SUFFIXES
+    return _kind(path) in (arrays, datasets, gridded)
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
@@ -42,8 +64,10 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
     return sequences, frames
 
 
-def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[RawFrame]:
+def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[Frame]:
     """Yield the frames of one of a file's sequences as they are stored: no scaling, no cast.
+
+    A reader of files that say when their frames were taken yields them in the order of time.
 
     Raises:
         BadInput: it cannot be read with these params.
@@ -52,6 +76,43 @@ def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[RawFrame]:
 
 
 def _kind(path: Path) -> ModuleType:
+    if path.is_dir() and gridded.is_store(path):
+        return gridded
     if not path.is_file() and path.exists():  # reading a pipe would wait forever
         raise BadInput(f"{path}: not a regular file; remove it")
-    return KINDS[suffix(path)]
+    head = _head(path)
+    foreign = _foreign(head)
+    if foreign:
+        raise BadInput(f"{path}: is {foreign}, which is not read; {FOREIGN[foreign][1]}")
+    kind = _told(head) or KINDS.get(suffix(path))
+    if kind is None:
+        raise BadInput(f"{path}: is of no kind that is read; remove it")
+    return kind
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a regular file, unpacked if they are those of gzip; else none."""
+    try:
+        if not path.is_file():  # a pipe is not even opened
+            return b""
+        with path.open("rb", buffering=0) as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+    if not head.startswith(_GZIP):
+        return head
+    try:
+        return _GZIP + zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _told(head: bytes) -> ModuleType | None:
+    """Return the reader whose signature the first bytes have; gzip is unpacked for images only."""
+    if head.startswith(_GZIP):
+        return images if images.SIGNATURE.match(head[len(_GZIP) :]) else None
+    return next((kind for kind in READERS if kind.SIGNATURE.match(head)), None)
+
+
+def _foreign(head: bytes) -> str:
+    return next((name for name, (pattern, _) in FOREIGN.items() if pattern.match(head)), "")

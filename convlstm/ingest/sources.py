@@ -1,20 +1,23 @@
 """The search for sequences under `raw`, in natural order of names or in the order of their times.
 
-A folder of files with one frame each is a sequence; so is each file that holds several frames, and
-each part along axis N of an array. Hidden files and files of other kinds are skipped. Symbolic
-links are followed; loops are not.
+A folder of files with one frame each, at any depth, is a sequence; so is each file that holds
+several frames, and each part along axis N of an array. A sequence is named by its path. Hidden
+files are passed over, and what else is not read can be named. Symbolic links are followed; loops
+are not.
 """
 
-import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from convlstm.ingest import readers, times
+from convlstm.ingest import folders, natural, readers, times
 from convlstm.ingest.params import Reading
+from convlstm.ingest.time_format import time_format
 from convlstm.runtime.errors import BadInput, Faults
+
+NUMBERS = "by decimal numbers or by counters, to the base of 10 or of 16"
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,20 @@ class Source:
         """Return the sequence of the last `count` files, or all of a file that holds a sequence.
 
         Raises:
-            BadInput: there is a gap between these files.
+            BadInput: these files are not evenly spaced in time.
         """
         if self.part is not None:
             return self
         kept = self.times and self.times[-count:]
         if kept is not None and len(times.runs(np.array(kept, np.int64), len(kept))) > 1:
-            raise BadInput(f"{self.name}: a frame is missing among the last {count}")
+            raise BadInput(
+                f"{self.name}: a frame is missing, or the step changes, in the last {count}"
+            )
         return replace(self, files=self.files[-count:], times=kept)
 
 
 def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
-    """Return the sequences under `raw`, in natural order of their names.
+    """Return the sequences under `raw`, at any depth, in natural order of the parts of their names.
 
     Args:
         raw: a folder of sequences, a folder of frames, or a file that holds several frames.
@@ -52,75 +57,94 @@ def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
         faults: collects the faults of single files.
 
     Raises:
-        BadInput: `raw` does not exist, or holds no frame, or frames beside folders of frames.
+        BadInput: `raw` does not exist, or holds no frame, or a folder holds files of one frame each
+            beside folders of frames.
     """
-    if raw.is_file() and readers.suffix(raw):
+    if readers.is_read(raw):
         return _from_file(raw, readers.stem(raw), reading)
     if not raw.is_dir():
         raise BadInput(
             f"raw = '{raw}': no such folder; give a folder of frames, or of folders of frames"
         )
-    own = _files(raw)
-    inner = {folder.name: _files(folder) for folder in _folders(raw)}
-    inner = {name: files for name, files in inner.items() if files}
-    if own and inner:
-        raise BadInput(
-            f"raw = '{raw}': holds frames ({own[0].name}) beside folders of frames "
-            f"({next(iter(inner))}); put each sequence into a folder of its own"
-        )
-    if not own and not inner:
+    tree = folders.walk(raw)
+    if not tree.frames:
         raise BadInput(
             f"raw = '{raw}': no frame in it or in its folders; "
             f"files are read if they end in {', '.join(readers.KINDS)}"
         )
-    if own:
-        return _from_files(own, raw.name, "", reading, faults)
-    return [
-        source
-        for name, files in inner.items()
-        for source in _from_files(files, name, f"{name}/", reading, faults)
-    ]
-
-
-def skipped_files(raw: Path) -> list[Path]:
-    """Return the visible files under `raw` that are of no kind that is read."""
-    folders = [raw, *_folders(raw)] if raw.is_dir() else []
-    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    return [path for path in files if not readers.suffix(path) and not path.name.startswith(".")]
-
-
-def natural(path: Path) -> tuple[list[str | int], str]:
-    """Return a sort key in which numbers count as numbers: frame2 comes before frame10."""
-    parts = re.split(r"(\d+)", readers.stem(path).casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], path.name
-
-
-def _from_files(
-    files: list[Path], name: str, prefix: str, reading: Reading, faults: Faults
-) -> list[Source]:
-    """Return the sequences of one folder: one of all files, or of each file with several frames."""
-    for path in files:
-        if not f"{name}{path.name}".isprintable():  # neither HDF5 nor a terminal can hold it
-            faults.add(f"{str(path)!a}: its name holds characters that are not text; rename it")
-    keys = [natural(path)[0] for path in files]
-    for number in range(1, len(files)):
-        if keys[number] == keys[number - 1]:
-            faults.add(
-                f"{files[number]}: its name sorts equal to {files[number - 1].name}; "
-                f"remove one of them"
-            )
-    if not _hold_several(files, reading):
-        return [_in_time(Source(name, tuple(files)), reading, faults)]
-    sources: list[Source] = []
-    for path in files:
-        with faults.collected():
-            sources += _from_file(path, prefix + readers.stem(path), reading)
+    found: list[Source] = []
+    for folder, files in tree.frames.items():
+        several = _hold_several(files, reading)
+        if not several:
+            _check_alone(raw, folder, tree)
+        found += _from_files(raw, folder, files, several=several, reading=reading, faults=faults)
     known: set[str] = set()
-    for source in sources:  # x.npy with two sequences has an x[0], and so has a file x[0].npy
+    for source in found:  # x.npy with two sequences has an x[0], and so has a file x[0].npy
         if source.name in known:
             faults.add(f"{source.files[0]}: a second sequence of the name {source.name}; rename it")
         known.add(source.name)
+    return found
+
+
+def left_out(raw: Path) -> list[Path]:
+    """Return what is visible under `raw` and not read, relative to `raw`.
+
+    These are files of other kinds, folders that are empty or cannot be listed, and folders that a
+    link shows a second time.
+    """
+    return [path.relative_to(raw) for path in folders.walk(raw).others] if raw.is_dir() else []
+
+
+def _check_alone(raw: Path, folder: str, tree: folders.Tree) -> None:
+    """Check that a folder of frames has no folders of frames below it, which may belong together.
+
+    Raises:
+        BadInput: it has.
+    """
+    begin = f"{folder}/" if folder else ""
+    below = next((name for name in tree.frames if name != folder and name.startswith(begin)), None)
+    if below is not None:
+        shown = raw / folder if folder else f"raw = '{raw}'"
+        raise BadInput(
+            f"{shown}: holds frames ({tree.frames[folder][0].name}) beside folders of frames "
+            f"({below.removeprefix(begin)}); put each sequence into a folder of its own"
+        )
+
+
+def _from_files(
+    raw: Path, folder: str, files: list[Path], *, several: bool, reading: Reading, faults: Faults
+) -> list[Source]:
+    """Return the sequences of one folder: one of all files, or of each file with several frames."""
+    name = folder or raw.name
+    for path in files:
+        if not f"{name}{path.name}".isprintable():  # neither HDF5 nor a terminal can hold it
+            faults.add(f"{str(path)!a}: its name holds characters that are not text; rename it")
+    if not several:
+        source = Source(name, tuple(files))
+        if reading.time_format is not None:
+            return [_in_time(source, reading, faults)]
+        _check_order(files, faults)
+        return [source]
+    sources: list[Source] = []
+    for path in files:
+        with faults.collected():
+            own = f"{folder}/{readers.stem(path)}" if folder else readers.stem(path)
+            sources += _from_file(path, own, reading)
     return sources
+
+
+def _check_order(files: list[Path], faults: Faults) -> None:
+    """Check that the names of the frames of a sequence have one order."""
+    order = natural.order([readers.stem(path) for path in files])
+    for first, second in order.twins:
+        faults.add(
+            f"{files[second]}: its name sorts equal to {files[first].name}; remove one of them"
+        )
+    if order.doubt:
+        faults.add(
+            f"{files[0].parent}: {' and '.join(order.doubt)} can be sorted in two ways, {NUMBERS}; "
+            f"set time_format, or give all numbers as many digits"
+        )
 
 
 def _from_file(path: Path, name: str, reading: Reading) -> list[Source]:
@@ -144,12 +168,12 @@ def _hold_several(files: list[Path], reading: Reading) -> bool:
 
 def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
     """Return the sequence in the order of the times in its names."""
-    if reading.time_format is None:
-        return source
+    assert reading.time_format is not None
+    form = time_format(reading.time_format)
     found: list[tuple[int, Path]] = []
     for path in source.files:
         try:
-            found.append((times.parse(path.name, reading.time_format), path))
+            found.append((form.parse(path.name), path))
         except ValueError as error:
             faults.add(f"{path}: time_format = '{reading.time_format}' does not fit ({error})")
     found.sort()
@@ -158,20 +182,3 @@ def _in_time(source: Source, reading: Reading, faults: Faults) -> Source:
             faults.add(f"{second}: the same time as {first.name}; remove one of them")
     moments, files = zip(*found, strict=True) if found else ((), ())
     return replace(source, files=files, times=moments)
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the visible files of a kind that is read, in natural order; also broken links."""
-    files = (
-        path for path in folder.iterdir() if readers.suffix(path) and not path.name.startswith(".")
-    )
-    return sorted((path for path in files if not path.is_dir()), key=natural)
-
-
-def _folders(raw: Path) -> list[Path]:
-    """Return the visible folders in `raw`, without links to itself or to a folder above it."""
-    here = raw.resolve()
-    folders = (path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(
-        (path for path in folders if not here.is_relative_to(path.resolve())), key=natural
-    )

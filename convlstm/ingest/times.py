@@ -1,38 +1,15 @@
-"""The times that names of frames carry, and the gaps of a sequence."""
+"""The steps between the times of frames, the even parts of a sequence, and the times after it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int
 
-GAP_STEPS = 1.5  # of the median step: half a step late is late, more is a missing frame
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEFT_OVER = "unconverted data remains: "
+from convlstm.ingest.time_format import EPOCH
 
-
-def parse(name: str, time_format: str) -> int:
-    """Return the time with which a name begins, in microseconds since 1970, UTC.
-
-    Args:
-        name: of a file.
-        time_format: of `datetime.strptime`, literal text included; the rest of the name after the
-            time is ignored.
-
-    Raises:
-        ValueError: the name does not begin like that.
-    """
-    try:
-        time = datetime.strptime(name, time_format)
-    except ValueError as error:
-        # The standard library offers no other way to learn where the time ends.
-        _, found, rest = str(error).partition(_LEFT_OVER)
-        if not found:
-            raise
-        time = datetime.strptime(name.removesuffix(rest), time_format)
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round((aware - EPOCH).total_seconds() * 1e6)
+SHORTEST_STEP, LONGEST_STEP = 0.5, 1.5  # of the usual one, which is the median
 
 
 def step(times: Sequence[int] | Int[np.ndarray, " time"]) -> int:
@@ -41,15 +18,41 @@ def step(times: Sequence[int] | Int[np.ndarray, " time"]) -> int:
 
 
 def runs(times: Int[np.ndarray, " time"] | None, count: int) -> list[tuple[int, int]]:
-    """Return [start, stop) of the parts without a gap of a sequence of `count` frames, in order.
+    """Return [start, stop) of the evenly spaced parts of a sequence of `count` frames, in order.
 
-    A gap is a step of more than `GAP_STEPS` median steps. Without times there is none.
+    Each step of a part is between `SHORTEST_STEP` and `LONGEST_STEP` median steps of the part: half
+    a step late is late, more is a missing frame, and where one rate ends and another begins a new
+    part begins. Without times there is one part.
     """
     if times is None or count < 2:
         return [(0, count)]
-    gaps = np.flatnonzero(np.diff(times) > GAP_STEPS * step(times)) + 1
-    cuts = [0, *gaps.tolist(), count]
-    return list(pairwise(cuts))
+    steps = np.diff(times)
+    parts, open_parts = [], [(0, count)]
+    while open_parts:
+        start, stop = open_parts.pop()
+        cuts = _cuts(steps[start : stop - 1]) + start
+        if len(cuts):
+            open_parts += pairwise([start, *cuts.tolist(), stop])
+        else:
+            parts.append((start, stop))
+    return sorted(parts)
+
+
+def _cuts(steps: Int[np.ndarray, " step"]) -> Int[np.ndarray, " cut"]:
+    """Return the frames, counted from the first, that cannot follow the frame before.
+
+    Steps are short, usual or long. Where the kind changes, the longer one of both steps is cut: a
+    lone gap is cut once, and the frame between two rates stays with the faster one.
+    """
+    if len(steps) == 0:
+        return np.zeros(0, np.int64)
+    usual = np.median(steps)
+    kinds = (steps > LONGEST_STEP * usual).astype(int) - (steps < SHORTEST_STEP * usual)
+    around = np.pad(kinds, 1)
+    alone = (kinds == -1) & (around[:-2] == 0) & (around[2:] == 0)
+    kinds[alone] = 1  # such as a frame stored twice: cut there, and not at the steps beside it
+    changes = np.flatnonzero(np.diff(kinds))
+    return np.unique(np.where(kinds[changes] > kinds[changes + 1], changes, changes + 1) + 1)
 
 
 def following(times: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
@@ -59,6 +62,6 @@ def following(times: Sequence[int] | None, count: int) -> tuple[int, ...] | None
     return tuple(times[-1] + step(times) * number for number in range(1, count + 1))
 
 
-def name(time: int, time_format: str) -> str:
-    """Return the name that `parse` reads as this time."""
-    return (EPOCH + timedelta(microseconds=time)).strftime(time_format)
+def shown(time: int) -> str:
+    """Return a time for messages and tables, such as 2021-02-03 20:05:00, UTC."""
+    return (EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%d %H:%M:%S")

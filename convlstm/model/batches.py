@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch import Tensor
 
+from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
 from convlstm.storage import hdf5, patches
+from convlstm.storage.meaning import Meaning, Quantity
 from convlstm.storage.patches import Window
 from convlstm.storage.prefetch import prefetch
 
@@ -46,6 +48,8 @@ class Batches:
         self.fingerprint: str = about["fingerprint"]
         self.geometry = Geometry(**about["geometry"])
         self.scaling = Scaling(**about["scaling"])
+        self.quantities = tuple(Quantity(*own) for own in about["quantities"])
+        self._conversions = _conversions(self.scaling, stored)
         self.reading: dict[str, Any] = about["reading"]
         self.params: dict[str, Any] = about["params"]
         self.context_frames: int = about["context_frames"]
@@ -80,7 +84,12 @@ class Batches:
             turns: one of `TURNS` for each window; from the fourth on it must be square.
         """
         folded = [self._folded(*pair) for pair in zip(windows, turns, strict=True)]
-        unit, measured = self.scaling.to_unit(np.stack(folded, axis=1))
+        conversions = [self._conversions[window.sequence] for window in windows]
+        if all(conversion is conversions[0] for conversion in conversions):
+            unit, measured = self._to_unit(conversions[0], np.stack(folded, axis=1))
+        else:
+            pairs = map(self._to_unit, conversions, folded)
+            unit, measured = (np.stack(parts, axis=1) for parts in zip(*pairs, strict=True))
         unit[..., ~self._padding_mask] = 0  # which is the low end of the range, whatever zero is
         frames, mask = torch.from_numpy(unit), torch.from_numpy(measured & self._padding_mask)
         return Batch(frames.permute(1, 0, 4, 2, 3), mask.permute(1, 0, 4, 2, 3))
@@ -103,6 +112,16 @@ class Batches:
         cols = slice(window.col, window.col + self.geometry.cols)
         pixels = turned(self._frames[window.sequence][times, :, rows, cols], turn)
         return np.ascontiguousarray(_channels_last(self.geometry.fold(pixels)))
+
+    def _to_unit(
+        self, conversion: Conversion, folded: Num[np.ndarray, "*lead row col channel"]
+    ) -> tuple[
+        Float[np.ndarray, "*lead row col channel"], Bool[np.ndarray, "*lead row col channel"]
+    ]:
+        """Convert stored numbers, whose channels are the fastest part of the folded ones."""
+        parts = folded.reshape(*folded.shape[:-1], -1, self.geometry.channels)
+        unit, measured = conversion.to_unit(parts, axis=-1)
+        return unit.reshape(folded.shape), measured.reshape(folded.shape)
 
     def in_order(self, split: str, batch_size: int) -> Iterator[Batch]:
         """Yield all windows of `split` in the order of the index; the last batch may be smaller."""
@@ -142,6 +161,16 @@ def _channels_last(
 ) -> Shaped[np.ndarray, "*lead row col channel"]:
     """Return a view with the channel axis last."""
     return np.moveaxis(frames, -3, -1)
+
+
+def _conversions(scaling: Scaling, stored: patches.Patches) -> list[Conversion]:
+    """Return the conversion of each sequence, the same one for those of equal channels."""
+    found: dict[str, Conversion] = {}
+    texts = [Meaning(channels).text for channels in stored.channels]
+    for text, channels, frames in zip(texts, stored.channels, stored.frames, strict=True):
+        if text not in found:
+            found[text] = Conversion(scaling, channels, frames.dtype)
+    return [found[text] for text in texts]
 
 
 def _read(datasets: Iterable[hdf5.Dataset]) -> list[np.ndarray]:

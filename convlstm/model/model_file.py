@@ -19,6 +19,7 @@ from convlstm.patch.folding import Geometry, fold
 from convlstm.patch.scaling import Scaling, Values
 from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
+from convlstm.storage.meaning import Quantity
 from convlstm.version import VERSION
 
 FORMAT = "convlstm-6"  # of the metadata; CHANGELOG.md says which version wrote which
@@ -30,13 +31,15 @@ LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred
 class Model:
     """A network with the geometry and scaling of the frames that it was trained on.
 
-    `reading` are the params by which the raw frames were read; `context_frames` and
-    `forecast_frames` are those of training; `params` are all params of training, for the record.
+    `quantities` name the channels, with their units; `reading` are the params by which the raw
+    frames were read; `context_frames` and `forecast_frames` are those of training; `params` are all
+    params of training, for the record.
     """
 
     network: Network
     geometry: Geometry
     scaling: Scaling
+    quantities: tuple[Quantity, ...]
     reading: dict[str, Any]
     context_frames: int
     forecast_frames: int
@@ -127,6 +130,7 @@ def save(path: Path, model: Model) -> None:
         "architecture": asdict(model.network.architecture),
         "geometry": asdict(model.geometry),
         "scaling": asdict(model.scaling),
+        "quantities": model.quantities,
         "reading": model.reading,
         "context_frames": model.context_frames,
         "forecast_frames": model.forecast_frames,
@@ -179,12 +183,36 @@ def _model(network: Network, about: Mapping[str, Any]) -> Model:
     return Model(
         network,
         geometry,
-        Values.model_validate(about["scaling"]).scaling(),
+        _scaling(about["scaling"], geometry.channels),
+        _quantities(about["quantities"], geometry.channels),
         about["reading"],
         context_frames=_count(about["context_frames"]),
         forecast_frames=_count(about["forecast_frames"]),
         params=about["params"],
     )
+
+
+def _scaling(content: object, channels: int) -> Scaling:
+    """Check the scaling of a file, which has a range and a transform for each channel."""
+    try:
+        scaling = Values.model_validate(content).scaling(channels)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+    return scaling
+
+
+def _quantities(content: object, channels: int) -> tuple[Quantity, ...]:
+    """Check the quantities of a file, which are all its channels in their order."""
+    if not isinstance(content, tuple):
+        raise ValueError("quantities that are no list")
+    found = tuple(Quantity(*own) for own in content)
+    ends = [0, *(own.stop for own in found)]
+    if [own.first for own in found] != ends[:-1] or ends[-1] != channels:
+        raise ValueError(f"quantities that are not the {channels} channels")
+    for own in found:
+        if not (isinstance(own.name, str) and isinstance(own.unit, str)):
+            raise ValueError(f"a quantity of the name {own.name!r} in {own.unit!r}")
+    return found
 
 
 def _checksum(about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:

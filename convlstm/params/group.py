@@ -26,12 +26,37 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def nan_of_text(value: object) -> object:
+    """Turn the text nan, in which YAML sees no number, into one; also .nan, as YAML spells it."""
+    is_nan = isinstance(value, str) and value.lower() in ("nan", ".nan")
+    return float("nan") if is_nan else value
+
+
+def always_tuple(value: object) -> object:
+    """Turn null, one value or several into a tuple."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def nested_tuple(value: object) -> object:
+    """Turn lists, and lists in them, into tuples."""
+    return tuple(map(nested_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def one_or_several(value: object) -> str:
+    """Say whether a value is meant as one list, or as a list of lists for each channel."""
+    nested = isinstance(value, tuple) and any(isinstance(part, tuple) for part in value)
+    return "several" if nested else "one"
+
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 PositivePercent = Annotated[float, Field(gt=0, le=100)]
 Factor = Annotated[float, Field(gt=0, le=1)]
+NumberOrNan = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(nan_of_text)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Counts = Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)]

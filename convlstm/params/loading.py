@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from convlstm.params import overrides
 from convlstm.params.group import Group, GroupT
 from convlstm.runtime.errors import BadInput
 
@@ -51,11 +52,11 @@ def load(path: Path, group: type[GroupT]) -> GroupT:
 def change(
     values: Mapping[str, Any], changes: Iterable[str], group: type[GroupT], *, where: str
 ) -> GroupT:
-    """Return a group of `values`, some of them changed by texts such as DVC's -S takes.
+    """Return a group of `values`, some of them changed by texts as DVC's -S takes.
 
     Args:
         values: for every key of the group.
-        changes: texts `key=value`, the value in YAML, or any text that is not YAML.
+        changes: texts `key=value`; `overrides` says how the value is read.
         group: the class to make.
         where: the origin of the values, for messages.
 
@@ -68,9 +69,11 @@ def change(
         if not equals or key not in group.model_fields:
             raise BadInput(f"-S {text}: give key=value, with a key of {list(group.model_fields)}")
         try:
-            changed[key] = YAML(typ="safe", pure=True).load(value)
-        except YAMLError:  # such as %Y%m%d, which DVC takes for a text as well
-            changed[key] = value
+            changed[key] = overrides.value(value)
+        except ValueError as error:
+            raise BadInput(
+                f"-S {text}: {error}; in quotes it is a text: -S {overrides.quoted(key, value)}"
+            ) from None
     return check(changed, group, where=where)
 
 
@@ -114,7 +117,7 @@ def _fault(finding: ErrorDetails, values: Mapping[Any, Any], group: type[Group])
         near = difflib.get_close_matches(key, group.model_fields, n=1)
         return f"{shown}: unknown key" + (f"; the nearest is {near[0]}" if near else "")
     what = finding["msg"].replace("Input should", "should").replace("Field required", "is missing")
-    number = f"number {int(places[0]) + 1} " if places and places[0].isdecimal() else ""
+    number = next((f"number {int(place) + 1} " for place in places if place.isdecimal()), "")
     return f"{shown}: {number}{what}"
 
 

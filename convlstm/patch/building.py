@@ -8,26 +8,32 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Num, UInt
 
-from convlstm.ingest import times
+from convlstm.ingest import summary, times
+from convlstm.ingest.summary import Tally
+from convlstm.ingest.time_format import time_format
+from convlstm.patch import agreement, overlaps, ranges
+from convlstm.patch.conversion import Conversion
+from convlstm.patch.dataset import Dataset, Filling
 from convlstm.patch.folding import Geometry, tile_corners
 from convlstm.patch.params import Patch
+from convlstm.patch.scaling import Scaling, check_count
 from convlstm.patch.windows import (
     SPLITS,
     Span,
     check_lengths,
     split_by_name,
     split_by_sequence,
-    split_by_time,
 )
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Sequence
-from convlstm.storage.patches import Window
+from convlstm.storage.meaning import Channel, quantities
+from convlstm.storage.patches import FRAMES_PER_CHUNK, Window
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
-BLOCK_BYTES = 2**25  # of frames that are in memory at once
+BLOCK_VALUES = 2**20  # of the frames that are in memory at once, also in float64
 
 
 class Block(NamedTuple):
@@ -58,52 +64,132 @@ class Tile(NamedTuple):
         self.measured[times] = block.mask[..., rows, cols].sum(axis=(1, 2, 3))
         self.wet[times] = block.wet[..., rows, cols].sum(axis=(1, 2, 3))
 
-    def holds(self, frames: slice, least_wet: float) -> bool:
-        """Whether each of the frames has a measured pixel, and enough measured pixels are wet.
+    def fault(self, frames: slice, least_wet: float) -> str | None:
+        """Say why these frames make no window, if a frame is empty or too few pixels are wet.
 
         An empty frame teaches and tests nothing.
         """
         measured = self.measured[frames]
-        return bool(measured.all() and self.wet[frames].sum() >= least_wet * measured.sum())
+        if not measured.all():
+            return "with a frame of which nothing is measured"
+        if self.wet[frames].sum() < least_wet * measured.sum():
+            return "drier than min_wet_fraction"
+        return None
 
 
-def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[dict[str, int]]:
+class Frames:
+    """The frames of a sequence, checked in blocks, and a tally of them."""
+
+    def __init__(self, sequence: Sequence, scaling: Scaling, params: Patch) -> None:
+        self.sequence = sequence
+        dtype, channels = sequence.frames.dtype, len(scaling.curves)
+        self.conversion = Conversion(scaling, sequence.meaning.channels, dtype)
+        self._tally = Tally(self.conversion.channels, dtype)
+        check_count("wet_threshold", params.wet_threshold, channels)
+        self._wet = params.wet_threshold
+
+    def blocks(self, filling: Filling, faults: Faults) -> Iterator[Block]:
+        """Yield the frames in their order, as they are to be stored."""
+        frames, conversion = self.sequence.frames, self.conversion
+        step = max(1, BLOCK_VALUES * len(frames) // frames.size)
+        step -= step % FRAMES_PER_CHUNK if step > FRAMES_PER_CHUNK else 0
+        for start in range(0, len(frames), step):
+            block = frames[start : start + step]
+            outside = conversion.outside(block)
+            for number in np.flatnonzero(outside.any(axis=(1, 2, 3))).tolist():
+                with faults.collected():
+                    block[number] = conversion.treated(
+                        block[number], outside[number], where=self.sequence.label(start + number)
+                    )
+            mask = ~conversion.is_missing(block)
+            wet = conversion.above(block, self._wet)
+            filling.add(block, outside & mask, conversion)
+            self._tally.add(block)
+            yield Block(start, block, mask, wet)
+
+    def summary(self, name: str) -> summary.Summary:
+        """Return what was read, when all blocks have been taken."""
+        frames = self.sequence.frames
+        return summary.of_sequence(name, frames.shape, self.sequence.times, self._tally)
+
+
+def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Dataset]:
     """Fill patches.h5 from frames.h5, with one block of frames in memory at a time.
 
     Yields:
-        After each sequence, the number of windows so far in each split.
+        After each sequence, what was read and made so far; it is the same object each time.
 
     Raises:
-        BadInput: frames and params do not fit together; the message names the sequence or the key.
+        BadInput: frames and params do not fit together, or sequences to each other; the message
+            names the sequence or the key.
     """
     sequences = frames_h5.sequences(source)
     geometry = _geometry(sequences, params)
-    length = params.context_frames + params.forecast_frames
-    spans = _spans(sequences, params, length)
+    agreement.check(sequences)
+    reading = hdf5.description(source)["reading"]
+    form = reading["time_format"]
+    spans, lost = _spans(sequences, params, dated=form is None or time_format(form).dated)
+    dataset = _dataset(sequences, spans, params)
+    dataset.lost = lost
     dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
     shapes = [sequence.frames.shape for sequence in sequences.values()]
     writer = patches_h5.Writer(target, shapes, dtype, (geometry.rows, geometry.cols))
     windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
+    channels: dict[str, tuple[Channel, ...]] = {}
     faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
-        tiles = _tiles(sequence, geometry)
-        for block in _blocks(sequence, dtype, params, faults):
+        frames = Frames(sequence, dataset.scaling, params)
+        channels[name], tiles = frames.conversion.channels, _tiles(sequence, geometry)
+        for block in frames.blocks(dataset.filling, faults):
             writer.append(number, block.frames, _counts(block, params.patch_size))
             for tile in tiles:
                 tile.add(block, geometry)
-        for tile, span in product(tiles, spans[name]):
-            least_wet = params.min_wet_fraction if span.split == "train" else 0.0
-            windows[span.split] += [
-                Window(start, number, tile.row, tile.col)
-                for start in span.windows(length, params.stride)
-                if tile.holds(slice(start, start + length), least_wet)
-            ]
-        yield {split: len(rows) for split, rows in windows.items()}
+        for split, window in _kept(number, tiles, spans[name], params, dataset):
+            windows[split].append(window)
+        dataset.add(frames.summary(name), {split: len(rows) for split, rows in windows.items()})
+        yield dataset
     faults.check()
-    _check_windows(windows)
-    reading = hdf5.description(source)["reading"]
-    trained = _trained(spans.values())
-    writer.finish(sequences, windows, trained, _description(geometry, params, reading))
+    _check_windows(windows, lost)
+    about = _description(geometry, dataset.scaling, params, reading)
+    shown = quantities(next(iter(channels.values())), dataset.scaling.value_range, dtype)
+    writer.finish(
+        channels,
+        windows,
+        _trained(spans.values()),
+        {**about, "left_out": lost, "quantities": shown},
+    )
+
+
+def _kept(
+    number: int, tiles: list[Tile], spans: list[Span], params: Patch, dataset: Dataset
+) -> Iterator[tuple[str, Window]]:
+    """Yield the windows of a sequence with their splits, and count those that are left out."""
+    length = params.context_frames + params.forecast_frames
+    for tile, span in product(tiles, spans):
+        least_wet = params.min_wet_fraction if span.split == "train" else 0.0
+        for start in span.windows(length, params.stride):
+            reason = tile.fault(slice(start, start + length), least_wet)
+            if reason is None:
+                yield span.split, Window(start, number, tile.row, tile.col)
+            else:
+                dataset.dropped[span.split, reason] += 1
+
+
+def _dataset(
+    sequences: Mapping[str, Sequence], spans: Mapping[str, list[Span]], params: Patch
+) -> Dataset:
+    """Return the dataset before anything is read, with the value range of params or of the data."""
+    channels = next(iter(sequences.values())).frames.shape[1]
+    if params.value_range is not None:
+        return Dataset(params.scaling(channels), "params")
+    found = ranges.of_files(sequences.values())
+    if found is not None:
+        return Dataset(params.scaling(channels, found), "valid_range of the files")
+    every = (span for parts in spans.values() for span in parts)
+    found = ranges.of_frames(sequences, every, params.missing_value)
+    low, high = ranges.PERCENTILES
+    words = f"the {low:g} to the {high:g} percentile of the training frames"
+    return Dataset(params.scaling(channels, found), words)
 
 
 def _trained(spans: Iterable[list[Span]]) -> list[patches_h5.Span]:
@@ -116,11 +202,13 @@ def _trained(spans: Iterable[list[Span]]) -> list[patches_h5.Span]:
     ]
 
 
-def _description(geometry: Geometry, params: Patch, reading: Mapping[str, Any]) -> dict[str, Any]:
+def _description(
+    geometry: Geometry, scaling: Scaling, params: Patch, reading: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what a reader of the patches must know."""
     return {
         "geometry": asdict(geometry),
-        "scaling": asdict(params.scaling()),
+        "scaling": asdict(scaling),
         "reading": dict(reading),
         "params": params.model_dump(),
         "context_frames": params.context_frames,
@@ -151,40 +239,30 @@ def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:
     return Geometry(channels, rows, cols, params.patch_size)
 
 
-def _spans(sequences: Mapping[str, Sequence], params: Patch, length: int) -> dict[str, list[Span]]:
-    """Return the spans of each sequence by the rule that params name, cut at its gaps."""
+def _spans(
+    sequences: Mapping[str, Sequence], params: Patch, *, dated: bool
+) -> tuple[dict[str, list[Span]], dict[str, int]]:
+    """Return the spans of each sequence by the rule that params name, evenly spaced in time.
+
+    No time is in two splits, if times are `dated`; also return how many frames each has lost.
+    """
+    length = params.context_frames + params.forecast_frames
     lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
     runs = {name: times.runs(sequences[name].times, lengths[name]) for name in lengths}
     check_lengths(runs, length=length)
+    moments = {name: own.times if dated else None for name, own in sequences.items()}
     if params.split_by == "time":
-        spans = split_by_time(lengths, params.split, length=length)
+        spans = overlaps.split_by_common_times(lengths, params.split, moments, length=length)
     elif params.test_sequences:
         spans = split_by_name(lengths, valid=params.valid_sequences, test=params.test_sequences)
     else:
         spans = split_by_sequence(lengths, params.split)
+    even = [part for span in spans for part in span.without_gaps(runs[span.sequence])]
+    kept, lost = overlaps.apart(even, moments, length=length)
     parts: dict[str, list[Span]] = {name: [] for name in lengths}
-    for span in spans:
-        parts[span.sequence] += span.without_gaps(runs[span.sequence])
-    return parts
-
-
-def _blocks(
-    sequence: Sequence, dtype: np.dtype[Any], params: Patch, faults: Faults
-) -> Iterator[Block]:
-    """Yield the frames of a sequence in their order, checked and as they are stored."""
-    scaling = params.scaling()
-    step = max(1, BLOCK_BYTES * len(sequence.frames) // sequence.frames.nbytes)
-    for start in range(0, len(sequence.frames), step):
-        frames = sequence.frames[start : start + step]
-        for offset, frame in enumerate(frames):
-            with faults.collected():
-                frames[offset] = scaling.check(frame, where=sequence.label(start + offset))
-        mask = ~scaling.is_missing(frames)
-        wet = mask & (frames > params.wet_threshold)
-        if not mask.all() and frames.dtype != dtype and dtype.kind == "f":
-            frames = frames.astype(dtype)  # in which -999.9 is another number
-            frames[~mask] = scaling.missing_value[0]
-        yield Block(start, frames, mask, wet)
+    for span in sorted(kept, key=lambda span: span.start):
+        parts[span.sequence].append(span)
+    return parts, lost
 
 
 def _counts(block: Block, patch_size: int) -> UInt[np.ndarray, "time kind patch_row patch_col"]:
@@ -205,8 +283,13 @@ def _tiles(sequence: Sequence, geometry: Geometry) -> list[Tile]:
     ]
 
 
-def _check_windows(windows: Mapping[str, list[Window]]) -> None:
+def _check_windows(windows: Mapping[str, list[Window]], lost: Mapping[str, int]) -> None:
     for split, rows in windows.items():
+        if not rows and split in lost:
+            raise BadInput(
+                f"split: no window is left to {split}; {overlaps.line(lost)}; set split_by to "
+                f"time, or name sequences of other times in valid_sequences and test_sequences"
+            )
         if not rows:
             raise BadInput(
                 f"split: no window is left to {split}; give it more sequences, lower "

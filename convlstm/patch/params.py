@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from convlstm.params.group import Count, Fraction, Number, Rule, Texts, as_tuple
+from convlstm.params.group import Count, Fraction, Number, Rule, Texts, always_tuple, as_tuple
 from convlstm.patch.scaling import Values
 
 
@@ -69,4 +69,4 @@ class Patch(Values):
     valid_sequences: Texts
     test_sequences: Texts
     min_wet_fraction: Annotated[float, Field(ge=0, le=1)]
-    wet_threshold: float
+    wet_threshold: Annotated[tuple[float, ...], BeforeValidator(always_tuple), Field(min_length=1)]

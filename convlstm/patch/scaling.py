@@ -1,136 +1,181 @@
-"""Scaling of data values to [0, 1] and back, and the values that mean a missing measurement.
+"""Scaling of physical values to [0, 1] and back, with a range and a curve for each channel.
 
-Files keep the user's own numbers in the user's own type (a byte stays a byte: a quarter of the
-memory of float32, and no rounding). `Scaling` travels with them and is applied where they are read.
+All params, tables and pictures speak of physical values. Our files keep the numbers of the raw
+files in their own type (a byte stays a byte: a quarter of the memory of float32, and no rounding);
+`conversion` turns these into physical values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
-from pydantic import BeforeValidator, Field
+from jaxtyping import Float, Shaped
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from convlstm.params.group import Group, Number, Rule, as_tuple
+from convlstm.params.group import (
+    Group,
+    Number,
+    NumberOrNan,
+    Rule,
+    always_tuple,
+    nested_tuple,
+    one_or_several,
+)
+from convlstm.patch.curves import Curve, Pair, Transform
 from convlstm.runtime.errors import BadInput
 
-
-def range_has_two_ends(value_range: Sequence[Number]) -> str | None:
-    """Ask for the smaller end first."""
-    low, high = value_range
-    if low < high:
-        return None
-    return f"value_range = [{low}, {high}]: the first number must be the smaller one"
+Range = Sequence[Number] | Sequence[Sequence[Number]] | None
+"""A value_range of params.yaml: one for all channels, one for each, or to be found."""
+OutOfRange = Literal["error", "clip", "missing"]
+Frames = Float[np.ndarray, "*lead channel row col"]
+T = TypeVar("T")
 
 
-def _always_tuple(value: object) -> object:
-    """Turn null, one number or several into a tuple."""
-    if value is None:
+def _pairs(value_range: Range) -> tuple[Pair, ...]:
+    """Return the ranges that are given, one for all channels or one for each."""
+    if value_range is None:
         return ()
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+    several = isinstance(value_range[0], Sequence)
+    pairs = cast(Sequence[Sequence[Number]], value_range if several else (value_range,))
+    return tuple((float(low), float(high)) for low, high in pairs)
+
+
+def ranges_have_two_ends(value_range: Range) -> str | None:
+    """Ask for the smaller end first."""
+    for low, high in _pairs(value_range):
+        if not low < high:
+            return f"value_range = [{low:g}, {high:g}]: the first number must be the smaller one"
+    return None
+
+
+def ranges_can_be_transformed(
+    value_range: Range, transform: Transform | Sequence[Transform]
+) -> str | None:
+    """Refuse the logarithm of values below 0, and as many transforms as nothing else has."""
+    pairs = _pairs(value_range)
+    kinds: Sequence[Transform] = (transform,) if isinstance(transform, str) else transform
+    if not pairs:
+        return None
+    count = max(len(pairs), len(kinds))
+    if {len(pairs), len(kinds)} - {1, count}:
+        return f"transform = {list(kinds)}: must be one, or one for each range of value_range"
+    both = zip(_for_each(pairs, count), _for_each(kinds, count), strict=True)
+    faults = (Curve(pair, kind).fault for pair, kind in both)
+    return next((fault for fault in faults if fault is not None), None)
+
+
+Ranges = Annotated[tuple[Pair, ...], Field(min_length=1)]
 
 
 class Values(Group):
-    """Which numbers become 0 and 1, and which mean that nothing was measured."""
+    """Which physical values become 0 and 1, by which curve, and which mean nothing measured."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (range_has_two_ends,)
+    RULES: ClassVar[tuple[Rule, ...]] = (ranges_have_two_ends, ranges_can_be_transformed)
 
-    value_range: Annotated[tuple[float, float], BeforeValidator(as_tuple)]
-    missing_value: Annotated[
-        tuple[Annotated[float, Field(allow_inf_nan=True)], ...], BeforeValidator(_always_tuple)
-    ]
-    out_of_range: Literal["error", "clip", "missing"]
+    value_range: (
+        Annotated[
+            Annotated[Pair, Tag("one")] | Annotated[Ranges, Tag("several")],
+            Discriminator(one_or_several),
+            BeforeValidator(nested_tuple),
+        ]
+        | None
+    )
+    transform: Annotated[tuple[Transform, ...], BeforeValidator(always_tuple), Field(min_length=1)]
+    missing_value: Annotated[tuple[NumberOrNan, ...], BeforeValidator(always_tuple)]
+    out_of_range: OutOfRange
 
-    def scaling(self) -> "Scaling":
-        """Return the scaling that these params name."""
-        return Scaling(self.value_range, self.missing_value, self.out_of_range)
+    def scaling(self, channels: int, found: tuple[Pair, ...] = ()) -> "Scaling":
+        """Return the scaling that these params name.
+
+        Args:
+            channels: of a frame; one range or transform holds for all of them.
+            found: the ranges of the data, which stand in for a value_range of null. They hold most
+                values and not all, so what out_of_range calls an error is then clipped.
+
+        Raises:
+            BadInput: there are more or fewer ranges or transforms than channels, or a range cannot
+                be transformed.
+        """
+        pairs = _pairs(self.value_range) or found
+        check_count("value_range", pairs, channels)
+        check_count("transform", self.transform, channels)
+        if fault := ranges_can_be_transformed(pairs, self.transform):
+            raise BadInput(fault)
+        return Scaling(
+            _for_each(pairs, channels),
+            _for_each(self.transform, channels),
+            self.missing_value,
+            "clip"
+            if self.value_range is None and self.out_of_range == "error"
+            else self.out_of_range,
+        )
+
+
+def check_count(key: str, given: Sequence[Any], channels: int) -> None:
+    """Check that there is one thing for all channels, or one for each.
+
+    Raises:
+        BadInput: there are more or fewer.
+    """
+    if len(given) not in (1, channels):
+        raise BadInput(
+            f"{key}: {len(given)} are given, but frames have {channels} channel(s); give one for "
+            f"all channels, or one for each"
+        )
+
+
+def _for_each(given: Sequence[T], count: int) -> tuple[T, ...]:
+    """Repeat the only one of `given`, or return all."""
+    return tuple(given) * (count if len(given) == 1 else 1)
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """The linear map of `value_range` (data units) to [0, 1], and the treatment of other values.
+    """The map of physical values to [0, 1], and the treatment of other values.
 
-    `missing_value` lists the values that mean a missing measurement. `out_of_range` decides on all
-    others outside the range: they are an error, are clipped to the range, or become the first
-    missing value.
+    Both `value_range` and `transform` have an entry for each channel. `missing_value` lists the
+    values that mean a missing measurement, beside those that the files name. `out_of_range` decides
+    on all others outside the range: they are an error, are clipped to it, or become missing.
     """
 
-    value_range: tuple[float, float]
+    value_range: tuple[Pair, ...]
+    transform: tuple[Transform, ...]
     missing_value: tuple[float, ...] = ()
-    out_of_range: Literal["error", "clip", "missing"] = "error"
+    out_of_range: OutOfRange = "error"
 
-    def is_missing(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
-        """Return where nothing was measured."""
-        if not self.missing_value:
-            return np.zeros(values.shape, bool)
-        marks = np.array(self.missing_value)
-        if values.dtype.kind == "f":  # -999.9 is another number in float32 than in float64
-            with np.errstate(over="ignore"):
-                marks = marks.astype(values.dtype)
-        missing = np.isin(values, marks[~np.isnan(marks)])
-        return missing | np.isnan(values) if np.isnan(marks).any() else missing
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """The curve of each channel."""
+        return tuple(map(Curve, self.value_range, self.transform))
 
-    def to_unit(
-        self, values: Num[np.ndarray, "*shape"]
-    ) -> tuple[Float[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
-        """Scale data units to float32 in [0, 1]; also return the mask of measured values.
+    def from_unit(self, unit: Frames) -> Frames:
+        """Return physical values in float32 of numbers in [0, 1]."""
+        return by_channel([curve.from_unit for curve in self._different], unit)
 
-        Values outside the range are clipped to it. Missing values become 0, the low end of the
-        range.
+    def to_share(self, unit: Frames) -> Frames:
+        """Return where in its range each physical value lies, from 0 to 1, of numbers in [0, 1].
+
+        Scores are taken of these: without a transform both are the same.
         """
-        low, high = self.value_range
-        missing = self.is_missing(values)
-        if values.dtype == np.float64:  # what float32 cannot hold lies outside the range
-            values = np.clip(values, low, high)
-        unit = values.astype(np.float32)  # in place from here: this is done for every batch
-        if low != 0:
-            unit -= np.float32(low)
-        unit /= np.float32(high - low)
-        if not self._is_range_of(values.dtype):
-            np.clip(unit, 0, 1, out=unit)
-        unit[missing] = 0
-        return unit, ~missing
+        return by_channel([curve.to_share for curve in self._different], unit)
 
-    def _is_range_of(self, dtype: np.dtype[Any]) -> bool:
-        """Whether `value_range` is the whole range of a type of 8 or 16 bit integers."""
-        if dtype.kind not in "iu" or dtype.itemsize > 2:
-            return False
-        limits = np.iinfo(dtype)
-        return self.value_range == (limits.min, limits.max)
+    def from_share(self, share: Frames) -> Frames:
+        """Undo `to_share`."""
+        return by_channel([curve.from_share for curve in self._different], share)
 
-    def from_unit(self, unit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Scale float32 in [0, 1] to data units."""
-        low, high = self.value_range
-        return unit * np.float32(high - low) + np.float32(low)
+    @property
+    def _different(self) -> tuple[Curve, ...]:
+        """The curve of each channel, or the only one if all are equal."""
+        return self.curves if len(set(self.curves)) > 1 else self.curves[:1]
 
-    def check(self, values: Num[np.ndarray, "*shape"], *, where: str) -> Num[np.ndarray, "*shape"]:
-        """Return `values` as they may be stored, after `out_of_range` has decided on the others.
 
-        Args:
-            values: a frame in data units.
-            where: the origin of the frame, for the message.
-
-        Raises:
-            BadInput: a value is out of range under `error`, is NaN under `clip`, or cannot be
-                marked under `missing` because no missing_value is set.
-        """
-        low, high = self.value_range
-        inside = (values >= low) & (values <= high)  # never true for NaN
-        outside = ~inside & ~self.is_missing(values)
-        if not outside.any():
-            return values
-        if self.out_of_range == "clip" and not np.isnan(values[outside]).any():
-            return values  # `to_unit` clips; the file keeps the measured value
-        if self.out_of_range == "missing" and self.missing_value:
-            with np.errstate(invalid="ignore", over="ignore"):
-                mark = np.array(self.missing_value[:1]).astype(values.dtype)
-            if self.is_missing(mark).all():  # not -1 in bytes, which would come out as 255
-                return np.where(outside, mark, values)
-        remedy = {
-            "error": "widen value_range, list the value under missing_value, or set out_of_range",
-            "clip": "NaN cannot be clipped; list nan under missing_value",
-            "missing": f"to mark it, list a missing_value first that {values.dtype} can hold",
-        }[self.out_of_range]
-        seen = values[outside].flat[np.isnan(values[outside]).argmax()]  # a NaN, if there is one
-        raise BadInput(f"{where}: {seen} lies outside value_range [{low:g}, {high:g}]; {remedy}")
+def by_channel(
+    functions: Sequence[Callable[[Any], Any]], frames: Shaped[np.ndarray, "*lead channel row col"]
+) -> Shaped[np.ndarray, "*lead channel row col"]:
+    """Apply a function to each channel, or the only one to all channels at once."""
+    if len(functions) == 1:
+        return np.asarray(functions[0](frames))
+    channels = np.moveaxis(frames, -3, 0)
+    each = [function(own) for function, own in zip(functions, channels, strict=True)]
+    return np.asarray(np.stack(each, axis=-3))

@@ -1,7 +1,8 @@
 """Index arithmetic of windows: which frames train, validate and test, and where windows start.
 
 The split is made between sequences, or between the early, middle and late part of each. Windows are
-laid inside these spans afterwards, so no frame is in two splits, whatever the stride.
+laid inside these spans afterwards, so no frame is in two splits, whatever the stride. That no time
+is in two, `overlaps` sees to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,9 +101,14 @@ def split_by_time(
 
 def _cuts(total: int, shares: Sequence[float], *, least: int) -> tuple[int, int]:
     """Return the two cuts of `total` things into shares, no part smaller than `least`."""
-    first = min(max(round(total * shares[0]), least), total - 2 * least)
-    second = min(max(round(total * (shares[0] + shares[1])), first + least), total - least)
-    return first, second
+    ends = [round(total * share) for share in (shares[0], shares[0] + shares[1])]
+    return clipped(ends[0], ends[1], total, least=least)
+
+
+def clipped(first: int, second: int, total: int, *, least: int) -> tuple[int, int]:
+    """Return the two cuts of `total` things, moved so that no part is smaller than `least`."""
+    first = min(max(first, least), total - 2 * least)
+    return first, min(max(second, first + least), total - least)
 
 
 def check_lengths(runs: Runs, *, length: int) -> None:

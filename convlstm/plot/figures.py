@@ -1,6 +1,6 @@
 """Charts of the tables; nothing here knows a model or defines a score."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +50,57 @@ VALIDATION_CURVES = {
 
 
 def all_of(
-    tables: Mapping[str, pd.DataFrame], params: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame], params: Mapping[str, Any], units: Sequence[str] = ("",)
 ) -> dict[str, tuple[str, Figure]]:
     """Return every chart with its caption, by name, in the order of the page.
 
     Args:
         tables: the CSVs by name.
         params: of the run.
+        units: of each channel; empty, if it is not known.
     """
+    found: dict[str, tuple[str, Figure]] = {}
+    channels = zip(by_channel(tables), units, strict=True)
+    for number, ((label, own), unit) in enumerate(channels, start=1):
+        end, of_what = (f"_{number}" if number > 1 else ""), (f", {label}" if label else "")
+        charts = of_channel(own, unit).items()
+        found |= {f"{name}{end}": (caption + of_what, chart) for name, (caption, chart) in charts}
+    curves = training_curves(tables["training"], params)
+    return found | {name: (f"Training: {name}", curve) for name, curve in curves.items()}
+
+
+def by_channel(
+    tables: Mapping[str, pd.DataFrame],
+) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
+    """Yield the tables of each channel by its name, which is empty if there is only one."""
+    if "channel" not in tables["by_lead"]:
+        yield "", dict(tables)
+        return
+    for label in tables["by_lead"]["channel"].unique():
+        yield (
+            str(label),
+            {
+                name: table[table["channel"] == label].drop(columns="channel")
+                for name, table in tables.items()
+                if "channel" in table
+            },
+        )
+
+
+def of_channel(tables: Mapping[str, pd.DataFrame], unit: str = "") -> dict[str, tuple[str, Figure]]:
+    """Return the charts of the scores of one channel with their captions, by name."""
     by_lead, baselines = tables["by_lead"], tables["baselines"]
     charts = {
-        "lead_time": ("Scores against lead time", lead_times(by_lead, baselines)),
+        "lead_time": ("Scores against lead time", lead_times(by_lead, baselines, unit)),
         "performance": (
             "Events found against alarms that were right; up and to the right is better",
-            performance(tables["by_threshold"]),
+            performance(tables["by_threshold"], unit),
         ),
         "reliability": (
             "Events that came true against their forecast probability; right is the diagonal",
-            reliability(tables["reliability"]),
+            reliability(tables["reliability"], unit),
         ),
-        "scale_skill": ("Fractions skill score by scale", scale_skill(tables["by_scale"])),
+        "scale_skill": ("Fractions skill score by scale", scale_skill(tables["by_scale"], unit)),
         "spectra": ("Power by wavelength: below the truth is blurred", spectra(tables["spectrum"])),
         "sharpness_by_truth": (
             "Sharpness against the truth's, a point per lead time",
@@ -81,8 +112,7 @@ def all_of(
             "Rank of the truth among the members; right is each as frequent",
             rank_histogram(tables["ranks"]),
         )
-    curves = training_curves(tables["training"], params)
-    return charts | {name: (f"Training: {name}", curve) for name, curve in curves.items()}
+    return charts
 
 
 def means(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -145,7 +175,7 @@ def _curve(table: pd.DataFrame, column: str, label: str, quantity: str) -> Figur
     return figure
 
 
-def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
+def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame, unit: str = "") -> Figure:
     """Draw a panel per score: its value against lead time, one line for each forecaster.
 
     A score that no forecaster has, as the spread where there is no ensemble, gets none. Where 1 is
@@ -168,7 +198,7 @@ def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
             axes.plot(by_lead["lead"], truth, label="truth", **STYLES["truth"])
         if score.better == "near 1":
             axes.set_ylim(top=min(axes.get_ylim()[1], NEAR_1_TOP))
-        _label(axes, "lead time (frames)", _with_unit(score))
+        _label(axes, "lead time (frames)", _with_unit(score, unit))
         axes.set_title(f"better: {score.better}", fontsize=8, loc="right")
     for axes in panels[len(drawn) :]:
         axes.set_axis_off()
@@ -176,7 +206,7 @@ def lead_times(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     return figure
 
 
-def performance(by_threshold: pd.DataFrame) -> Figure:
+def performance(by_threshold: pd.DataFrame, unit: str = "") -> Figure:
     """Draw Roebber's diagram (2009, doi:10.1175/2008WAF2222159.1): POD against 1 - FAR.
 
     It has a point for each forecaster and threshold, over all lead times, and lines of equal CSI;
@@ -199,13 +229,13 @@ def performance(by_threshold: pd.DataFrame) -> Figure:
                 axes.annotate(f"{limit:g}", (x, y), (4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     events = (sums["hits"] + sums["misses"]).items()
-    axes.set_title(", ".join(_events(limit, count) for limit, count in events), fontsize=8)
+    axes.set_title(", ".join(_events(limit, count, unit) for limit, count in events), fontsize=8)
     _label(axes, "success ratio (1 - FAR)", "probability of detection")
     axes.legend(fontsize=8)
     return figure
 
 
-def reliability(table: pd.DataFrame) -> Figure:
+def reliability(table: pd.DataFrame, unit: str = "") -> Figure:
     """Draw a panel per threshold: the share of events against their forecast probability.
 
     It has a point for each forecaster and probability, over all lead times, and below it how often
@@ -225,7 +255,7 @@ def reliability(table: pd.DataFrame) -> Figure:
         axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
         axes.axhline(events / pixels, color="0.5", linestyle=":", linewidth=0.8)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        axes.set_title(_events(threshold, events), fontsize=10)
+        axes.set_title(_events(threshold, events, unit), fontsize=10)
         below.set_yscale("log")
         _label(axes, "", "share of events")
         _label(below, "forecast probability", "forecasts")
@@ -256,7 +286,7 @@ def rank_histogram(ranks: pd.DataFrame) -> Figure:
     return figure
 
 
-def scale_skill(by_scale: pd.DataFrame) -> Figure:
+def scale_skill(by_scale: pd.DataFrame, unit: str = "") -> Figure:
     """Draw a panel per threshold: fractions skill score against scale, mean over lead times."""
     thresholds = by_scale["threshold"].unique()
     figure, panels = _row_of_panels(len(thresholds))
@@ -266,7 +296,7 @@ def scale_skill(by_scale: pd.DataFrame) -> Figure:
             by_one = table.groupby("scale")
             means = by_one["fss"].mean()
             axes.plot(means.index, means, label=name, marker=".", **STYLES[str(name)])
-        axes.set(ylim=(-0.02, 1.02), title=_events(threshold, by_one["events"].sum().iloc[0]))
+        axes.set(ylim=(-0.02, 1.02), title=_events(threshold, by_one["events"].sum().iloc[0], unit))
         _label(axes, "scale (pixels)", "FSS")
     _one_legend(figure, panels)
     return figure
@@ -314,8 +344,8 @@ def _forecasters(
         yield str(name), table
 
 
-def _events(threshold: Any, count: Any) -> str:
-    return f"{count:,.0f} events of at least {threshold:g}"
+def _events(threshold: Any, count: Any, unit: str) -> str:
+    return f"{count:,.0f} events of at least {threshold:g}{' ' if unit else ''}{unit}"
 
 
 def _row_of_panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -323,8 +353,10 @@ def _row_of_panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(1, count, squeeze=False).flat)
 
 
-def _with_unit(score: Score) -> str:
-    return f"{score.label} ({score.unit})" if score.unit else score.label
+def _with_unit(score: Score, unit: str = "") -> str:
+    """Return the label of an axis; `unit` stands in for data units, if it is known."""
+    shown = unit if unit and score.unit == "data units" else score.unit
+    return f"{score.label} ({shown})" if shown else score.label
 
 
 def _label(axes: Axes, x_label: str, y_label: str) -> None:

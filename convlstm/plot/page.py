@@ -1,9 +1,9 @@
 """The page that shows a whole run; it works offline, on a phone and in the dark."""
 
 import base64
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from convlstm.scores.families import ALL, BY_LEAD, BY_THRESHOLD
 from convlstm.scores.score import Row, Score
@@ -37,6 +37,15 @@ leads.querySelector("label").hidden = false;
 </script>
 """
 COLUMNS = tuple(score for score in BY_LEAD if score.better is not None)
+OF_SEQUENCE = ("frames", "first", "last", "step_seconds", "gaps", "size")
+HEADS_OF_SEQUENCES = (
+    *("sequence", "frames", "first", "last", "step, s", "gaps", "size"),
+    *("channel", "unit", "minimum", "maximum", "missing %"),
+)
+HEADS_OF_CHANNELS = (
+    *("channel", "unit", "minimum", "maximum", "value range"),
+    *("filled %", "clipped %", "missing %"),
+)
 FORECASTERS = {
     "model": "the network; of an ensemble its mean, and in CRPS, spread / skill, rank deviation, "
     "variogram score, Brier score and ROC area all its members",
@@ -52,21 +61,32 @@ FORECASTERS = {
 """The names of forecasters in the tables, and what each of them forecasts."""
 
 
+class Scored(NamedTuple):
+    """The scores of one channel, whose name is empty if there is no other, in its unit.
+
+    `means` has for each forecaster, the model first, the mean over lead times of each score;
+    `events` for each threshold the number of true events, and the means of its scores.
+    """
+
+    channel: str
+    means: Mapping[str, Row]
+    events: Mapping[float, tuple[int, Mapping[str, Row]]]
+    unit: str = ""
+
+
 def page(
     run: Mapping[str, Any],
-    means: Mapping[str, Row],
+    scores: Sequence[Scored],
     pictures: Sequence[tuple[str, str, bytes]],
-    events: Mapping[float, tuple[int, Mapping[str, Row]]],
     leads: Sequence[bytes] = (),
 ) -> str:
     """Return the HTML text.
 
     Args:
-        run: the `params` that were used, `data` and `device`, as forecasts.h5 describes them.
-        means: for each forecaster, the model first, the mean over lead times of each score.
+        run: the `params` that were used, `data` and `device`, as forecasts.h5 describes them, and
+            the `dataset` of dataset.json.
+        scores: of each channel.
         pictures: file name, caption and content of each picture, in their order.
-        events: for each threshold the number of true events, and the means of its scores as in
-            `means`.
         leads: a PNG of each lead time of the first picture, the film. If there are any, the page
             opens with them.
     """
@@ -74,15 +94,14 @@ def page(
     parts = [
         "<h1>Forecasts of a ConvLSTM beside the baselines</h1>",
         f"<p>{escape(_data(run))}</p>",
+        _dataset(run["dataset"]),
         *([_leads(*pictures[0], leads)] if leads else []),
         _params(run["params"]),
-        "<h2>Scores on the test windows, mean over lead times</h2>",
-        _table("scores", means, COLUMNS),
-        *(_events(threshold, *found) for threshold, found in events.items()),
+        *(_scores(number, own) for number, own in enumerate(scores, start=1)),
         "<p>The best of each column is marked.</p>",
         *(_figure(*picture) for picture in below),
         "<h2>The scores</h2>",
-        _definitions(means),
+        _definitions(scores[0].means, {own.unit for own in scores}),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -104,6 +123,64 @@ def _data(run: Mapping[str, Any]) -> str:
     )
 
 
+def _scores(number: int, own: Scored) -> str:
+    """Return the tables of one channel; their ids end in the number of a second one."""
+    end = f"-{number}" if number > 1 else ""
+    of_what = f" of {escape(own.channel)}" if own.channel else ""
+    return (
+        f"<h2>Scores{of_what} on the test windows, mean over lead times</h2>"
+        + _table(f"scores{end}", own.means, COLUMNS)
+        + "".join(
+            f"<h3>Events of at least {threshold:g}{' ' if own.unit else ''}{escape(own.unit)}: "
+            f"{count:,} pixels of all lead times</h3>"
+            + _table(f"events-{threshold:g}{end}", means, BY_THRESHOLD)
+            for threshold, (count, means) in own.events.items()
+        )
+    )
+
+
+def _dataset(dataset: Mapping[str, Any]) -> str:
+    """Return a table of the channels that were read, and a folded one of the sequences."""
+    channels = [
+        [
+            *(name, own["unit"] or "-", _number(own["minimum"]), _number(own["maximum"])),
+            f"{own['range_low']:g} to {own['range_high']:g}, from {own['range_from']}",
+            *(_number(own[key]) for key in ("filled_percent", "clipped_percent")),
+            _number(own["missing_percent"]),
+        ]
+        for name, own in dataset["channels"].items()
+    ]
+    sequences = [
+        [
+            *(name, *(_cell(own[key]) for key in OF_SEQUENCE), channel, values["unit"] or "-"),
+            *(_number(values[key]) for key in ("minimum", "maximum", "missing_percent")),
+        ]
+        for name, own in dataset["by_sequence"].items()
+        for channel, values in own["channels"].items()
+    ]
+    count, listed = dataset["sequences"], len(dataset["by_sequence"])
+    which = f"The {count} sequences" if listed == count else f"The first {listed} of {count}"
+    return (
+        _plain_table("channels", HEADS_OF_CHANNELS, channels)
+        + f"<details><summary>{which}{'' if listed == count else ' sequences'}</summary>"
+        + _plain_table("sequences", HEADS_OF_SEQUENCES, sequences)
+        + "</details>"
+    )
+
+
+def _plain_table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [
+        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+        for tag, row in (("th", heads), *(("td", row) for row in rows))
+    ]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table id="{name}">{body}</table></div>'
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
 def _params(used: Mapping[str, Any]) -> str:
     """Return a folded table of the params of this run; `dvc params diff` compares two runs."""
     rows = "".join(
@@ -118,13 +195,6 @@ def _params(used: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
-
-
-def _events(threshold: float, count: int, means: Mapping[str, Row]) -> str:
-    return (
-        f"<h3>Events of at least {threshold:g}: {count:,} pixels of all lead times</h3>"
-        + _table(f"events-{threshold:g}", means, BY_THRESHOLD)
-    )
 
 
 def _table(name: str, means: Mapping[str, Row], columns: Sequence[Score]) -> str:
@@ -161,8 +231,8 @@ def _best(score: Score, means: Mapping[str, Row]) -> set[str]:
     return {name for name, value in badness.items() if value == min(badness.values())}
 
 
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.4g}"
+def _number(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.4g}"
 
 
 def _figure(name: str, caption: str, content: bytes) -> str:
@@ -196,10 +266,12 @@ def _image(name: str, alt: str, content: bytes, *, hidden: bool = False) -> str:
     return f'<img{mark} alt="{escape(alt)}" src="data:image/{kind};base64,{data}">'
 
 
-def _definitions(forecasters: Container[str]) -> str:
+def _definitions(forecasters: Container[str], units: Collection[str]) -> str:
+    """Return the definitions of scores, in the unit of the data if it is one, and forecasters."""
+    unit = next(iter(units)) if len(units) == 1 else ""
     entries = "".join(
         f"<dt>{score.label} (better: {score.better})</dt><dd>{escape(score.meaning)}"
-        f"{f', in {score.unit}' if score.unit == 'data units' else ''}</dd>"
+        f"{f', in {escape(unit or score.unit)}' if score.unit == 'data units' else ''}</dd>"
         for score in ALL
         if score.better is not None
     )

@@ -3,7 +3,7 @@
 They are PNG and GIF, whose bytes are the same every time; SVG and PDF carry a date.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from convlstm.storage.forecasts import DrawnWindow, Ensemble
+from convlstm.storage.meaning import Quantity
 
 # Perceptually uniform and readable in grey; missing pixels are grey.
 COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad="0.75")
@@ -35,80 +36,104 @@ ValueRange = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Look:
     """How a panel is drawn: the label of its colour bar, its colours, and their limits.
 
-    `limits` gives the first and the last value of the colours from the value range of the data.
+    A panel of values may also hold the three channels of a colour, which needs no bar.
     """
 
     label: str
     colours: Colormap
-    limits: Callable[[ValueRange], ValueRange]
+    limits: ValueRange
+    is_value: bool = False
 
 
-def _half_range(value_range: ValueRange) -> ValueRange:
-    reach = (value_range[1] - value_range[0]) / 2
-    return -reach, reach
+def _value(quantity: Quantity) -> Look:
+    return Look(quantity.label, COLOUR_MAP, quantity.value_range, is_value=True)
 
 
-VALUE = Quantity("data units", COLOUR_MAP, lambda value_range: value_range)
-ERROR = Quantity("forecast - truth", ERROR_MAP, _half_range)
-PROBABILITY = Quantity("probability", PROBABILITY_MAP, lambda _: (0, 1))
+def _error(quantity: Quantity) -> Look:
+    reach = (quantity.value_range[1] - quantity.value_range[0]) / 2
+    of_what = f": {quantity.label}" if quantity.name or quantity.unit else ""
+    return Look(f"forecast - truth{of_what}", ERROR_MAP, (-reach, reach))
 
 
-def numbered(window: DrawnWindow) -> dict[str, Frame]:
-    """Return the report's pictures by name.
+PROBABILITY = Look("probability", PROBABILITY_MAP, (0.0, 1.0))
+
+
+def numbered(window: DrawnWindow) -> dict[str, tuple[Frame, Quantity]]:
+    """Return the report's pictures by name, each with the quantity that it shows.
 
     They are gt01 ... of context and truth, and pd11 ... of the forecast, which is numbered on from
-    the context.
+    the context. Names of a second quantity end in _2.
     """
-    seen = np.concatenate([window.context, window.truth])
-    truth = {f"gt{number:02d}": frame for number, frame in enumerate(seen, start=1)}
-    first = len(window.context) + 1
-    return truth | {
-        f"pd{number:02d}": frame for number, frame in enumerate(window.forecast, start=first)
-    }
+    found = {}
+    for number, part in enumerate(window.parts(), start=1):
+        seen = np.concatenate([part.context, part.truth])
+        first, end = len(part.context) + 1, f"_{number}" if number > 1 else ""
+        for kind, frames, start in (("gt", seen, 1), ("pd", part.forecast, first)):
+            for time, frame in enumerate(frames, start=start):
+                found[f"{kind}{time:02d}{end}"] = frame, part.quantities[0]
+    return found
+
+
+Line = tuple[Look, list[str], Frames]
+"""A row of a strip: its look, and titles and frames."""
 
 
 def strip(window: DrawnWindow) -> Figure:
-    """Draw inputs, truth, forecast and error at a few times, with colour bars in data units.
+    """Draw inputs, truth, forecast and error at a few times, with colour bars in physical units.
 
-    Of an ensemble three members, their mean and the probability stand for forecast and error.
+    Of an ensemble three members, their mean and the probability stand for forecast and error. Each
+    quantity has rows of its own.
     """
-    before, after = _spread(len(window.context)), _spread(len(window.truth))
-    inputs = [f"input {time + 1 - len(window.context)}" for time in before]
-    rows = [(VALUE, inputs, window.context[before])]
-    for name, (quantity, frames) in _rows_of_leads(window).items():
-        rows.append((quantity, [f"{name} +{time + 1}" for time in after], frames[after]))
-    figure = Figure(figsize=(10, 2.1 * len(rows)), layout="constrained")
+    parts = [(_lines(part), part) for part in window.parts()]
+    count = sum(len(lines) for lines, _ in parts)
+    figure = Figure(figsize=(10, 2.1 * count), layout="constrained")
     figure.suptitle(window.label, fontsize=10)
-    grid = figure.subplots(len(rows), STRIP_COLUMNS, squeeze=False)
-    images: list[AxesImage] = []
-    for line, (quantity, titles, frames) in zip(grid, rows, strict=True):
-        for axes in line:
-            axes.set_axis_off()
-        for axes, title, frame in zip(line, titles, frames, strict=False):
-            image = _draw(axes, frame, quantity, window.value_range)
-            axes.set_title(title, fontsize=9)
-        images.append(image)
-    if window.truth.shape[1] == 1:  # colours have no bar
-        slim = 20 * (len(rows) - 1) / 3  # as wide as that of a single row
-        figure.colorbar(images[1], ax=grid[:-1], pad=0.01, label=VALUE.label, aspect=slim)
-    figure.colorbar(images[-1], ax=grid[-1], pad=0.01, label=quantity.label)
+    grid = figure.subplots(count, STRIP_COLUMNS, squeeze=False)
+    for lines, part in parts:
+        own, grid = grid[: len(lines)], grid[len(lines) :]
+        images = [_draw_line(axes, line) for axes, line in zip(own, lines, strict=True)]
+        if part.truth.shape[1] == 1:  # colours have no bar
+            slim = 20 * (len(lines) - 1) / 3  # as wide as that of a single row
+            figure.colorbar(images[1], ax=own[:-1], pad=0.01, label=lines[1][0].label, aspect=slim)
+        figure.colorbar(images[-1], ax=own[-1], pad=0.01, label=lines[-1][0].label)
     return figure
 
 
-def _rows_of_leads(window: DrawnWindow) -> dict[str, tuple[Quantity, Frames]]:
-    """Return what a strip shows of the lead times, by name."""
+def _lines(window: DrawnWindow) -> list[Line]:
+    """Return the rows of one quantity."""
+    before, after = _spread(len(window.context)), _spread(len(window.truth))
+    inputs = [f"input {time + 1 - len(window.context)}" for time in before]
+    lines: list[Line] = [(_value(window.quantities[0]), inputs, window.context[before])]
+    for name, (look, frames) in _rows_of_leads(window).items():
+        lines.append((look, [f"{name} +{time + 1}" for time in after], frames[after]))
+    return lines
+
+
+def _draw_line(row: Iterable[Axes], line: Line) -> AxesImage:
+    """Draw a row of a strip, and return its last image."""
+    look, titles, frames = line
+    for axes in row:
+        axes.set_axis_off()
+    for axes, title, frame in zip(row, titles, frames, strict=False):
+        image = _draw(axes, frame, look)
+        axes.set_title(title, fontsize=9)
+    return image
+
+
+def _rows_of_leads(window: DrawnWindow) -> dict[str, tuple[Look, Frames]]:
+    """Return what a strip shows of the lead times of one quantity, by name."""
+    value = _value(window.quantities[0])
     if window.ensemble is None:
-        forecast, error = window.forecast, window.forecast - window.truth
         return {
-            "truth": (VALUE, window.truth),
-            "forecast": (VALUE, forecast),
-            "error": (ERROR, error),
+            "truth": (value, window.truth),
+            "forecast": (value, window.forecast),
+            "error": (_error(window.quantities[0]), window.forecast - window.truth),
         }
-    values = {name: (VALUE, frames) for name, frames in _values(window, window.ensemble).items()}
-    event = f"P(>= {window.ensemble.threshold:g})"
+    values = {name: (value, frames) for name, frames in _values(window, window.ensemble).items()}
+    event = f"P(>= {window.ensemble.thresholds[0]:g})"
     return values | {event: (PROBABILITY, window.ensemble.probability)}
 
 
@@ -121,27 +146,36 @@ def _values(window: DrawnWindow, ensemble: Ensemble) -> dict[str, Frames]:
 def save_comparison(path: Path, window: DrawnWindow, *, frames_per_second: int) -> None:
     """Write a film of a window, from the first input to the last lead time.
 
-    It shows truth, forecast and error; of an ensemble truth, members, mean and probability.
+    It shows truth, forecast and error; of an ensemble truth, members, mean and probability. Each
+    quantity has rows of its own.
     """
     if window.ensemble is not None:
-        _film_of_ensemble(window, window.ensemble).save(path, frames_per_second)
+        _film_of_ensemble(window).save(path, frames_per_second)
         return
-    known = len(window.context)
-    inputs = _titled("input", window.context, first=1 - known)
+    _side_by_side([_compared(part) for part in window.parts()]).save(path, frames_per_second)
+
+
+Panel = tuple[Look, Sequence[tuple[str, Frame]]]
+"""A panel of a film: its look, and titles and frames by time."""
+
+
+def _compared(window: DrawnWindow) -> list[Panel]:
+    """Return the panels of one quantity: truth, forecast and error."""
+    inputs = _titled("input", window.context, first=1 - len(window.context))
     unknown = [("no error yet", np.full_like(frame, np.nan)) for frame in window.context]
     error = _titled("error", window.forecast - window.truth, first=1)
-    panels = [
-        (VALUE, inputs + _titled("truth", window.truth, first=1)),
-        (VALUE, inputs + _titled("forecast", window.forecast, first=1)),
-        (ERROR, unknown + error),
+    value = _value(window.quantities[0])
+    return [
+        (value, inputs + _titled("truth", window.truth, first=1)),
+        (value, inputs + _titled("forecast", window.forecast, first=1)),
+        (_error(window.quantities[0]), unknown + error),
     ]
-    _side_by_side(panels, window.value_range).save(path, frames_per_second)
 
 
 def lead_pictures(window: DrawnWindow) -> Iterator[bytes]:
     """Yield the film's frame at each lead time as PNG, if there is an ensemble."""
     if window.ensemble is not None:
-        film = _film_of_ensemble(window, window.ensemble)
+        film = _film_of_ensemble(window)
         for number in range(len(window.context), film.length):
             yield film.png(number)
 
@@ -151,14 +185,18 @@ def save_forecast(
     context: Float[np.ndarray, "known channel row col"],
     forecast: Float[np.ndarray, "lead channel row col"],
     *,
-    value_range: tuple[float, float],
+    quantities: Sequence[Quantity],
     frames_per_second: int,
 ) -> None:
-    """Write a film of the input followed by the forecast, in data units."""
+    """Write a film of the input followed by the forecast, in physical values."""
     film = _titled("input", context, first=1 - len(context)) + _titled(
         "forecast", forecast, first=1
     )
-    _side_by_side([(VALUE, film)], value_range).save(path, frames_per_second)
+    panels = [
+        [(_value(own), [(title, frame[own.channels]) for title, frame in film])]
+        for own in quantities
+    ]
+    _side_by_side(panels).save(path, frames_per_second)
 
 
 @dataclass(frozen=True)
@@ -197,55 +235,71 @@ class Film:
                 writer.grab_frame()
 
 
-def _side_by_side(
-    panels: Sequence[tuple[Quantity, Sequence[tuple[str, Frame]]]], value_range: ValueRange
-) -> Film:
-    """Lay out panels in a row, each of titles and frames and with a colour bar of its own."""
-    figure = Figure(figsize=(3.6 * len(panels), 3.2), layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+def _side_by_side(rows: Sequence[Sequence[Panel]]) -> Film:
+    """Lay out rows of panels, each of titles and frames and with a colour bar of its own."""
+    cols = len(rows[0])
+    figure = Figure(figsize=(3.6 * cols, 3.2 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), cols, squeeze=False)
     titles, pixels = [], []
-    for axes, (quantity, panel) in zip(grid, panels, strict=True):
+    panels = (panel for row in rows for panel in row)
+    for axes, (look, panel) in zip(grid.flat, panels, strict=True):
         axes.set_axis_off()
-        image = _draw(axes, panel[0][1], quantity, value_range)
+        image = _draw(axes, panel[0][1], look)
         if panel[0][1].shape[0] == 1:  # colours have no bar
-            figure.colorbar(image, ax=axes, label=quantity.label, shrink=0.8)
+            figure.colorbar(image, ax=axes, label=look.label, shrink=0.8)
         titles.append((axes.title, [title for title, _ in panel]))
-        pixels.append((image, [_pixels(frame, quantity, value_range) for _, frame in panel]))
+        pixels.append((image, [_pixels(frame, look) for _, frame in panel]))
     return _laid_out(Film(figure, titles, pixels))
 
 
-def _film_of_ensemble(window: DrawnWindow, ensemble: Ensemble) -> Film:
-    """Lay out truth, members, mean and probability; of the inputs an event is certain or not."""
+def _film_of_ensemble(window: DrawnWindow) -> Film:
+    """Lay out truth, members, mean and probability, each quantity on rows of its own."""
     known, leads = len(window.context), len(window.truth)
-    events = np.where(
-        np.isnan(window.context), window.context, window.context >= ensemble.threshold
-    )
-    panels = {
-        name: (VALUE, np.concatenate([window.context, frames]))
-        for name, frames in _values(window, ensemble).items()
-    }
-    probability = PROBABILITY, np.concatenate([events, ensemble.probability])
-    panels[f"probability of >= {ensemble.threshold:g}"] = probability
-    rows = -(-len(panels) // ENSEMBLE_COLUMNS)
-    figure = Figure(figsize=(9, 2.8 * rows + 0.4), layout="compressed")
-    grid = figure.subplots(rows, ENSEMBLE_COLUMNS, squeeze=False)
+    parts = [_panels_of_ensemble(part) for part in window.parts()]
+    rows = [-(-len(panels) // ENSEMBLE_COLUMNS) for panels in parts]
+    figure = Figure(figsize=(9, 2.8 * sum(rows) + 0.4), layout="compressed")
+    grid = figure.subplots(sum(rows), ENSEMBLE_COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     pixels = []
-    for axes, (name, (quantity, frames)) in zip(grid.flat, panels.items(), strict=False):
-        axes.set_title(name)
-        image = _draw(axes, frames[0], quantity, window.value_range)
-        image.set_cmap(quantity.colours.resampled(ENSEMBLE_LEVELS))
-        image.set_interpolation_stage(
-            "data"
-        )  # of colours, there would be others between the levels
-        pixels.append((image, [_pixels(frame, quantity, window.value_range) for frame in frames]))
-    if window.truth.shape[1] == 1:  # colours have no bar
-        figure.colorbar(pixels[0][0], ax=grid[0], label=VALUE.label)
-    figure.colorbar(pixels[-1][0], ax=grid[-1], label=PROBABILITY.label)
+    for part, panels, count in zip(window.parts(), parts, rows, strict=True):
+        own, grid = grid[:count], grid[count:]
+        drawn = [
+            _draw_panel(axes, name, *panel)
+            for axes, (name, panel) in zip(own.flat, panels.items(), strict=False)
+        ]
+        if part.truth.shape[1] == 1:  # colours have no bar
+            figure.colorbar(drawn[0][0], ax=own[0], label=part.quantities[0].label)
+        figure.colorbar(drawn[-1][0], ax=own[-1], label=PROBABILITY.label)
+        pixels += drawn
     inputs = [f"input {time}" for time in range(1 - known, 1)]
     times = [*inputs, *(f"lead time +{time} of {leads}" for time in range(1, leads + 1))]
     return _laid_out(Film(figure, [(figure.suptitle(times[0]), times)], pixels))
+
+
+def _panels_of_ensemble(window: DrawnWindow) -> dict[str, tuple[Look, Frames]]:
+    """Return the panels of one quantity by name; of the inputs an event is certain or not."""
+    assert window.ensemble is not None
+    ensemble, context, (threshold,) = window.ensemble, window.context, window.ensemble.thresholds
+    value = _value(window.quantities[0])
+    panels = {
+        name: (value, np.concatenate([context, frames]))
+        for name, frames in _values(window, ensemble).items()
+    }
+    events = np.where(np.isnan(context), context, context >= threshold)
+    probability = PROBABILITY, np.concatenate([events, ensemble.probability])
+    return {**panels, f"probability of >= {threshold:g}": probability}
+
+
+def _draw_panel(
+    axes: Axes, name: str, look: Look, frames: Frames
+) -> tuple[AxesImage, list[np.ndarray]]:
+    """Draw the first frame of a panel, and return the image with all that it will show."""
+    axes.set_title(name)
+    image = _draw(axes, frames[0], look)
+    image.set_cmap(look.colours.resampled(ENSEMBLE_LEVELS))
+    image.set_interpolation_stage("data")  # of colours, there would be others between the levels
+    return image, [_pixels(frame, look) for frame in frames]
 
 
 def _laid_out(film: Film) -> Film:
@@ -265,31 +319,31 @@ def _titled(
     ]
 
 
-def save_frame(path: Path, frame: Frame, *, value_range: tuple[float, float]) -> None:
+def save_frame(path: Path, frame: Frame, quantity: Quantity) -> None:
     """Write one frame as a PNG with one pixel per pixel."""
-    low, high = value_range
-    matplotlib.image.imsave(path, _image(frame, value_range), cmap=COLOUR_MAP, vmin=low, vmax=high)
+    look = _value(quantity)
+    low, high = look.limits
+    matplotlib.image.imsave(path, _pixels(frame, look), cmap=COLOUR_MAP, vmin=low, vmax=high)
 
 
-def _image(frame: Frame, value_range: tuple[float, float]) -> np.ndarray:
-    """Return one channel as it is, for a colour map; three as RGB in [0, 1]."""
-    if len(frame) != 3:
+def _pixels(frame: Frame, look: Look) -> np.ndarray:
+    """Return one channel as it is, for a colour map; the three of a colour as RGB in [0, 1].
+
+    An error or a probability of colours is the mean over the three, which have one range.
+    """
+    if len(frame) == 1:
         return np.asarray(frame[0])
-    low, high = value_range
+    if not look.is_value:
+        return np.asarray(frame.mean(axis=0))
+    low, high = look.limits
     unit = (np.moveaxis(frame, 0, -1) - low) / (high - low)
     return np.asarray(np.clip(np.nan_to_num(unit), 0, 1))
 
 
-def _pixels(frame: Frame, quantity: Quantity, value_range: ValueRange) -> np.ndarray:
-    """Return values as `_image`, and of all else the mean over channels."""
-    return _image(frame, value_range) if quantity is VALUE else np.asarray(frame.mean(axis=0))
-
-
-def _draw(axes: Axes, frame: Frame, quantity: Quantity, value_range: ValueRange) -> AxesImage:
+def _draw(axes: Axes, frame: Frame, look: Look) -> AxesImage:
     """Draw a frame on a scale that is the same in every run."""
-    low, high = quantity.limits(value_range)
-    pixels = _pixels(frame, quantity, value_range)
-    return axes.imshow(pixels, cmap=quantity.colours, vmin=low, vmax=high)
+    low, high = look.limits
+    return axes.imshow(_pixels(frame, look), cmap=look.colours, vmin=low, vmax=high)
 
 
 def _spread(count: int) -> list[int]:

@@ -1,14 +1,15 @@
 """The layouts of forecasts.h5, which evaluate writes and plot reads, and of forecast.h5.
 
-forecasts.h5    windows/000000 ...   context, truth, forecast: (time, channel, row, col) in data
-                                     units, NaN where missing; attribute `label`. Of an ensemble
+forecasts.h5    windows/000000 ...   context, truth, forecast: (time, channel, row, col), physical
+                                     values, NaN where missing; attribute `label`. Of an ensemble
                                      the forecast is its mean, and there are members: (member, lead,
                                      channel, row, col), the first ones, and probability: (lead,
-                                     channel, row, col) of a value of at least its `threshold`
-forecast.h5     frames, times        a forecast of the future: (lead, channel, row, col) in data
-                                     units, and microseconds since 1970 if they are known
+                                     channel, row, col) of a value of at least its `thresholds`, one
+                                     for each quantity
+forecast.h5     frames, times        a forecast of the future: (lead, channel, row, col), physical
+                                     values, and microseconds since 1970 if they are known
 
-The description of forecasts.h5 holds `value_range`, and what the page says of the run.
+The description of forecasts.h5 holds `quantities`, and what the page says of the run.
 """
 
 from dataclasses import dataclass
@@ -18,22 +19,26 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from convlstm.storage import hdf5
+from convlstm.storage.meaning import Quantity
 
 PARTS = ("context", "truth", "forecast")
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The first members of a forecast, and the share of all that are at least a threshold."""
+    """The first members of a forecast, and the share of all that are at least a threshold.
+
+    There is a threshold for each quantity.
+    """
 
     members: Float[np.ndarray, "member lead channel row col"]
     probability: Float[np.ndarray, "lead channel row col"]
-    threshold: float
+    thresholds: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class DrawnWindow:
-    """A test window to be drawn, in data units; missing pixels are NaN.
+    """A test window to be drawn, in physical values; missing pixels are NaN.
 
     If it was forecast by an ensemble, `forecast` is the mean of all members.
     """
@@ -42,13 +47,29 @@ class DrawnWindow:
     context: Float[np.ndarray, "known channel row col"]
     truth: Float[np.ndarray, "lead channel row col"]
     forecast: Float[np.ndarray, "lead channel row col"]
-    value_range: tuple[float, float]
+    quantities: tuple[Quantity, ...]
     ensemble: Ensemble | None = None
 
+    def parts(self) -> list["DrawnWindow"]:
+        """Return a window of each quantity, which has no other channels."""
+        return [self._part(number, own) for number, own in enumerate(self.quantities)]
 
-def describe(file: hdf5.New, value_range: tuple[float, float], run: dict[str, Any]) -> None:
-    """Store the range of values of all windows, and what the page says of the run."""
-    hdf5.describe(file, value_range=value_range, **run)
+    def _part(self, number: int, own: Quantity) -> "DrawnWindow":
+        ensemble = self.ensemble
+        if ensemble is not None:
+            ensemble = Ensemble(
+                ensemble.members[:, :, own.channels],
+                ensemble.probability[:, own.channels],
+                ensemble.thresholds[number : number + 1],
+            )
+        frames = {part: getattr(self, part)[:, own.channels] for part in PARTS}
+        alone = own._replace(first=0, stop=own.stop - own.first)
+        return DrawnWindow(self.label, **frames, quantities=(alone,), ensemble=ensemble)
+
+
+def describe(file: hdf5.New, quantities: tuple[Quantity, ...], run: dict[str, Any]) -> None:
+    """Store the quantities of all windows, and what the page says of the run."""
+    hdf5.describe(file, quantities=quantities, **run)
 
 
 def append(file: hdf5.New, window: DrawnWindow) -> None:
@@ -68,25 +89,26 @@ def _write_ensemble(file: hdf5.New, place: str, ensemble: Ensemble) -> None:
     members, probability = ensemble.members, ensemble.probability
     hdf5.write_array(file, f"{place}/members", members, chunks=(1, 1, *members.shape[2:]))
     hdf5.write_array(file, f"{place}/probability", probability, chunks=(1, *probability.shape[1:]))
-    file[f"{place}/probability"].attrs["threshold"] = ensemble.threshold
+    file[f"{place}/probability"].attrs["thresholds"] = ensemble.thresholds
 
 
 def _read_ensemble(file: hdf5.File, place: str) -> Ensemble | None:
     if f"{place}/members" not in file:
         return None
     members, probability = file[f"{place}/members"], file[f"{place}/probability"]
-    return Ensemble(members[:], probability[:], float(probability.attrs["threshold"]))
+    thresholds = tuple(probability.attrs["thresholds"].tolist())
+    return Ensemble(members[:], probability[:], thresholds)
 
 
 def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
     """Return the windows in the order in which they were written, and what `describe` stored."""
     run = hdf5.description(file)
-    value_range = run.pop("value_range")
+    quantities = tuple(Quantity(*own) for own in run.pop("quantities"))
     windows = [
         DrawnWindow(
             hdf5.text(window, "label"),
             **{part: window[part][:] for part in PARTS},
-            value_range=value_range,
+            quantities=quantities,
             ensemble=_read_ensemble(file, window.name),
         )
         for window in file["windows"].values()
@@ -97,7 +119,7 @@ def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
 def write_future(
     file: hdf5.New, frames: Num[np.ndarray, "lead channel row col"], times: tuple[int, ...] | None
 ) -> None:
-    """Write forecast.h5: `frames` in data units, `times` in microseconds since 1970."""
+    """Write forecast.h5: `frames` of physical values, `times` in microseconds since 1970."""
     hdf5.write_array(file, "frames", frames, chunks=(1, *frames.shape[1:]))
     if times is not None:
         hdf5.write_array(file, "times", np.array(times, np.int64))

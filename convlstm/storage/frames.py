@@ -1,8 +1,10 @@
 """The layout of frames.h5, which ingest writes and patch reads.
 
-sequences/000000 ...   (time, channel, row, col) raw values; attribute `name`
+sequences/000000 ...   (time, channel, row, col) raw values; attributes `name`, `channels`, `grid`
 labels/000000 ...      the name of each frame's file, if each frame has its own
-times/000000 ...       microseconds since 1970, UTC, if the names carry times
+times/000000 ...       microseconds since 1970, UTC, if names or files carry times
+grids/000000 ...       the coordinates of one grid, each a dataset with attributes `axes` and
+                       `attributes`; attribute `mapping`
 
 The description holds `reading`: the params by which the raw files were read.
 """
@@ -14,12 +16,28 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Num
 
+from convlstm.runtime.files import from_text, to_text
 from convlstm.storage import hdf5
+from convlstm.storage.meaning import (
+    NOTHING_SAID,
+    Coordinate,
+    Grid,
+    Meaning,
+    channels_from_text,
+)
 
 BYTES_PER_WRITE = 2**20
 
 RawFrame = Num[np.ndarray, "channel row col"]
 """One frame in the values and the type of its file."""
+
+
+class Frame(NamedTuple):
+    """A frame as its file holds it; `time` is in microseconds since 1970, UTC, if it is known."""
+
+    values: RawFrame
+    meaning: Meaning = NOTHING_SAID
+    time: int | None = None
 
 
 class Sequence(NamedTuple):
@@ -28,6 +46,7 @@ class Sequence(NamedTuple):
     frames: hdf5.Dataset
     labels: hdf5.Dataset | None
     times: Int[np.ndarray, " time"] | None
+    meaning: Meaning
 
     def label(self, time: int) -> str:
         """Name the origin of one frame, for messages."""
@@ -39,40 +58,94 @@ class Sequence(NamedTuple):
 def append_sequence(
     file: hdf5.New,
     name: str,
-    frames: Iterable[RawFrame],
+    frames: Iterable[Frame],
     *,
     labels: tuple[str, ...] = (),
     times: tuple[int, ...] | None = None,
 ) -> None:
-    """Stream one sequence into the file; only a few frames are in memory at a time."""
+    """Stream one sequence into the file; only a few frames are in memory at a time.
+
+    Args:
+        file: the new file.
+        name: of the sequence.
+        frames: of one shape, type and meaning.
+        labels: the names of the frames' files, if each has its own.
+        times: of the frames from their names, which come before those inside the files.
+    """
     key = f"{len(file.require_group('sequences')):06d}"
     dataset: hdf5.Dataset | None = None
     frames = iter(frames)
-    count = 0
+    found: list[int | None] = []
     for first in frames:
         if dataset is None:
-            dataset = hdf5.growing(
-                file["sequences"], key, first.shape, first.dtype, chunks=(1, *first.shape)
-            )
-            hdf5.set_text(dataset, "name", name)
-        more = islice(frames, BYTES_PER_WRITE // first.nbytes)
-        block = np.stack([first, *more])
-        dataset.resize(count + len(block), axis=0)
-        dataset[count:] = block
+            dataset = _begin(file, key, name, first)
+        values = first.values
+        more = list(islice(frames, BYTES_PER_WRITE // values.nbytes))
+        block = np.stack([values, *(frame.values for frame in more)])
+        dataset.resize(len(found) + len(block), axis=0)
+        dataset[len(found) :] = block
         file.check()
-        count += len(block)
+        found += [frame.time for frame in (first, *more)]
     if dataset is None:  # every frame of the sequence was refused
         return
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
-    if times is not None:
-        hdf5.write_array(file, f"times/{key}", np.array(times, np.int64))
+    inside = tuple(time for time in found if time is not None)
+    known = times or (inside if len(inside) == len(found) else None)
+    if known is not None:
+        hdf5.write_array(file, f"times/{key}", np.array(known, np.int64))
 
 
 def sequences(file: hdf5.File) -> dict[str, Sequence]:
     """Return the sequences by name, in the order in which they were stored."""
+    grids = {key: _grid(group) for key, group in file.get("grids", {}).items()}
     found = {}
     for key, frames in file["sequences"].items():
         times = file[f"times/{key}"][:] if f"times/{key}" in file else None
-        found[hdf5.text(frames, "name")] = Sequence(frames, file.get(f"labels/{key}"), times)
+        channels = channels_from_text(hdf5.text(frames, "channels"))
+        meaning = Meaning(channels, grids.get(hdf5.text(frames, "grid")))
+        name = hdf5.text(frames, "name")
+        found[name] = Sequence(frames, file.get(f"labels/{key}"), times, meaning)
     return found
+
+
+def _begin(file: hdf5.New, key: str, name: str, first: Frame) -> hdf5.Dataset:
+    """Create the dataset of a sequence that begins with this frame."""
+    shape = first.values.shape
+    group = file["sequences"]
+    dataset = hdf5.growing(group, key, shape, first.values.dtype, chunks=(1, *shape))
+    hdf5.set_text(dataset, "name", name)
+    hdf5.set_text(dataset, "channels", first.meaning.text)
+    hdf5.set_text(dataset, "grid", _stored_grid(file, first.meaning.grid))
+    return dataset
+
+
+def _stored_grid(file: hdf5.New, grid: Grid | None) -> str:
+    """Return the name of the grid in the file, which holds each grid once; empty for none."""
+    if grid is None:
+        return ""
+    grids = file.require_group("grids")
+    for name, group in grids.items():
+        if hdf5.text(group, "key") == grid.key:
+            return str(name)
+    group = grids.create_group(f"{len(grids):06d}")
+    hdf5.set_text(group, "key", grid.key)
+    hdf5.set_text(group, "mapping", to_text(grid.mapping))
+    for name, coordinate in grid.coordinates.items():
+        hdf5.write_array(group, name, coordinate.values)
+        hdf5.set_text(group[name], "axes", " ".join(coordinate.axes))
+        hdf5.set_text(group[name], "attributes", to_text(coordinate.attributes))
+    return str(group.name).rpartition("/")[2]
+
+
+def _grid(group: hdf5.Group) -> Grid:
+    """Return the grid that a group of `grids` holds."""
+    coordinates = {
+        name: Coordinate(
+            tuple(hdf5.text(dataset, "axes").split()),
+            dataset[:],
+            from_text(hdf5.text(dataset, "attributes")),
+        )
+        for name, dataset in group.items()
+    }
+    return Grid(coordinates, from_text(hdf5.text(group, "mapping")))

@@ -19,6 +19,7 @@ from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import from_text, replacing, to_text
 
 File = h5py.File
+Group = h5py.Group
 Dataset = h5py.Dataset
 """For signatures elsewhere, because few modules import h5py."""
 

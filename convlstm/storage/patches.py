@@ -1,13 +1,14 @@
 """The layout of patches.h5, which patch writes, and train and evaluate read.
 
 sequences              the names of the sequences
+channels               the meaning of the numbers of each sequence, as `Meaning.text`
 frames/000000 ...      (time, channel, row, col) raw values of each sequence, all in one type
 counts/000000 ...      (time, kind, row, col) measured and wet pixels of each patch of its frames
 windows/train ...      validation, test: a `Window` in each row, the grid's
 spans                  a `Span` in each row, of frames without a gap that train
 
-The description holds the geometry of a window, its scaling, the params of the data stages, the
-lengths of context and forecast, and a `fingerprint` of all the data.
+The description holds the geometry of a window, its scaling in physical values, the params of the
+data stages, the lengths of context and forecast, and a `fingerprint` of all the data.
 """
 
 import math
@@ -20,6 +21,7 @@ from jaxtyping import Num, Shaped, UInt
 
 from convlstm.runtime.files import check_room, to_text
 from convlstm.storage import hdf5
+from convlstm.storage.meaning import Channel, Meaning, channels_from_text
 
 
 class Window(NamedTuple):
@@ -56,6 +58,7 @@ class Patches(NamedTuple):
     """The contents of an open patches.h5; `frames` and `counts` are still on the disk."""
 
     sequences: list[str]
+    channels: list[tuple[Channel, ...]]
     frames: list[hdf5.Dataset]
     counts: list[hdf5.Dataset]
     windows: dict[str, Shaped[np.ndarray, " window"]]
@@ -67,6 +70,7 @@ def read(file: hdf5.File) -> Patches:
     """Return the frames, the index and the description of an open patches.h5."""
     return Patches(
         hdf5.texts(file["sequences"]),
+        [channels_from_text(text) for text in hdf5.texts(file["channels"])],
         list(file["frames"].values()),
         list(file["counts"].values()),
         {split: rows[:] for split, rows in file["windows"].items()},
@@ -117,18 +121,28 @@ class Writer:
 
     def finish(
         self,
-        sequences: Iterable[str],
+        sequences: Mapping[str, tuple[Channel, ...]],
         windows: Mapping[str, list[Window]],
         spans: list[Span],
         description: Mapping[str, Any],
     ) -> None:
-        """Write the index and the description, with the SHA-256 of all that was written."""
+        """Write the index and the description, with the SHA-256 of all that was written.
+
+        Args:
+            sequences: the channels of each sequence by its name.
+            windows: of each split.
+            spans: that train.
+            description: of all else.
+        """
+        channels = [Meaning(own).text for own in sequences.values()]
         hdf5.write_texts(self._file, "sequences", sequences)
+        hdf5.write_texts(self._file, "channels", channels)
         for split, rows in windows.items():
             hdf5.write_array(self._file, f"windows/{split}", np.array(rows, WINDOW))
         hdf5.write_array(self._file, "spans", np.array(spans, SPAN))
         facts = {
             "facts": description,
+            "channels": channels,
             "windows": windows,
             "spans": spans,
             "shapes": [dataset.shape for dataset in self._file["frames"].values()],

@@ -124,6 +124,7 @@ class Training:
             cast(Network, self.averaged.module),
             batches.geometry,
             batches.scaling,
+            batches.quantities,
             batches.reading,
             batches.context_frames,
             batches.forecast_frames,
@@ -268,10 +269,11 @@ class Training:
 
     def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
         if self.params.loss == "weighted":
-            low, high = self.batches.scaling.value_range
-            data = torch.tensor(self.params.loss_thresholds, device=self.device)
+            data = np.array(self.params.loss_thresholds)
+            curves = self.batches.scaling.curves
+            own = np.stack([curve.to_thresholds(data) for curve in curves])
+            thresholds = torch.from_numpy(own).to(self.device)
             weights = torch.tensor(self.params.loss_weights, device=self.device)
-            thresholds = (data - low) / (high - low)
             return masked_weighted(forecast, truth, mask, thresholds=thresholds, weights=weights)
         loss = masked_mse if self.params.loss == "mse" else masked_mae
         return loss(forecast, truth, mask)

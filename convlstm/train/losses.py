@@ -29,11 +29,11 @@ def masked_mae(
 
 
 def masked_weighted(
-    forecast: Float[Tensor, "*shape"],
-    truth: Float[Tensor, "*shape"],
-    mask: Bool[Tensor, "*shape"],
+    forecast: Float[Tensor, "*lead folded row col"],
+    truth: Float[Tensor, "*lead folded row col"],
+    mask: Bool[Tensor, "*lead folded row col"],
     *,
-    thresholds: Float[Tensor, " threshold"],
+    thresholds: Float[Tensor, "channel threshold"],
     weights: Float[Tensor, " class"],
 ) -> Float[Tensor, ""]:
     """Return the mean of squared and absolute errors, of which those of heavy pixels weigh more.
@@ -42,14 +42,17 @@ def masked_weighted(
     4.3): without weights a loss does best to leave out the few pixels of heavy rain.
 
     Args:
-        forecast: in [0, 1].
+        forecast: in [0, 1]; its channels may be folded, as `fold` orders them.
         truth: in [0, 1]; it alone decides on the weight.
         mask: of measured pixels.
-        thresholds: ascending, on the scale of the truth.
+        thresholds: of each channel, ascending, on the scale of the truth.
         weights: of values below the first threshold, then from each threshold on.
     """
     error = forecast - truth
-    weight = weights[torch.bucketize(truth.contiguous(), thresholds, right=True)]
+    folds = truth.shape[-3] // len(thresholds)
+    each = thresholds.T.repeat(1, folds)[:, :, None, None]
+    classes = torch.stack([truth >= limit for limit in each]).sum(dim=0)
+    weight = weights[classes]
     return _masked_mean(weight * (error**2 + error.abs()), mask)
 
 

@@ -99,10 +99,10 @@ def print_training(batches: Batches, repeats: int) -> None:
 def print_evaluation(batches: Batches) -> None:
     """Print the rate at which windows of five forecasters are scored, and the memory it takes."""
     model = Training(batches, params_of(Train), default_device()).model
-    config = scoring.ScoreConfig.of(batches, params_of(Evaluate))
+    config = scoring.ScoreConfig.each_of(batches, params_of(Evaluate))[0]
     forget_peak()
     before = high_water_bytes()
-    took = seconds(lambda: exhaust(scoring.evaluate(model, batches, config, keep=())))
+    took = seconds(lambda: exhaust(scoring.evaluate(model, batches, [config], keep=())))
     contexts = [
         (batch.frames[:, : batches.context_frames], batch.mask[:, : batches.context_frames])
         for batch in batches.in_order("test", scoring.TEST_BATCH)

@@ -110,7 +110,7 @@ def forms(members: Members) -> dict[str, list[Members]]:
 
 def windows(batches: Batches, least_wet: float) -> Iterator[tuple[Context, Frames, Mask]]:
     """Yield context, truth and mask of the test windows of which enough is wet."""
-    known, (low, high) = batches.context_frames, batches.scaling.value_range
+    known, ((low, high), *_) = batches.context_frames, batches.scaling.value_range
     wet = np.float32((batches.params["wet_threshold"] - low) / (high - low))
     for batch in batches.in_order("test", 1):
         (frames,), (mask,) = batches.pixels(batch)
@@ -148,7 +148,7 @@ def forecasters(
     def rival(nowcast: Nowcast) -> Forecaster:
         return lambda context: nowcast(context.frames, context.mask, context.leads)
 
-    smoothed = partial(baselines.smoothed, baselines.fit_smoothing(batches))
+    smoothed = partial(baselines.smoothed, [(slice(None), baselines.fit_smoothing(batches))])
     return {
         "model" + (", untrained" if asked.untrained else ""): ours(model, asked.members),
         "persistence": baseline(baselines.persistence),
@@ -265,7 +265,7 @@ def main() -> None:
         if batches.geometry.channels > 1:
             parser.error(f"{asked.patches}: pysteps takes frames of one channel")
         model = untrained(batches) if asked.untrained else model_file.load(asked.model, CPU)
-        config = ScoreConfig.of(batches, load(PARAMS, Evaluate))
+        config = ScoreConfig.each_of(batches, load(PARAMS, Evaluate))[0]
         found = forecasters(batches, model, rivals, asked)
         tests = windows(batches, asked.least_wet)
         results = score(found, tests, config.pooling().thresholds)

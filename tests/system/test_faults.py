@@ -16,7 +16,7 @@ OUTS = {
     "check": ["data/params.checked"],
     "demo": ["data/demo"],
     "ingest": ["data/frames.h5"],
-    "patch": ["data/patches.h5"],
+    "patch": ["data/patches.h5", "data/metrics/dataset.json"],
     "train": ["data/model.safetensors", "data/metrics/training.csv"],
     "evaluate": [
         "data/forecasts.h5",

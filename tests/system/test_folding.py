@@ -47,8 +47,8 @@ def test_training_and_validation_fold_each_window_once(
 def test_the_evaluation_folds_each_window_once(
     batches: Batches, training: Training, folded: list[tuple[int, ...]]
 ) -> None:
-    config = scoring.ScoreConfig.of(batches, params_of(Evaluate))
-    *_, last = scoring.evaluate(training.model, batches, config, keep={0})
+    config = scoring.ScoreConfig.each_of(batches, params_of(Evaluate))[0]
+    *_, last = scoring.evaluate(training.model, batches, [config], keep={0})
     assert last.windows == batches.count("test") > 0
     climatology = smoothing = batches.count("train")
     assert folded == [(5, 1, 20, 20)] * (climatology + smoothing + last.windows)

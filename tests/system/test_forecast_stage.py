@@ -96,6 +96,7 @@ def test_an_ensemble_in_a_folder_has_the_mean_and_each_member(rainy: Path) -> No
     frames = {"R202601010025.png", "R202601010030.png"}
     assert {path.name for path in (rainy / "out").iterdir()} == {
         *frames,
+        ".forecast",
         "forecast.gif",
         "forecast.h5",
         "forecast.nc",
@@ -221,7 +222,7 @@ def test_an_array_of_another_size_and_range_is_read_as_the_options_say(place: Pa
         (("in", "out", "-S", "time_format=%Y"), "time_format = '%Y' does not fit"),
         (("in", "in/out.nc"), "in/out.nc: lies in in"),
         (("in", "params.yaml"), "params.yaml: is there already"),
-        (("both", "out.nc"), "out.nc: holds one sequence, and both 2; give a new folder"),
+        (("both", "out.nc"), "out.nc: holds one sequence, and there are 2; give a new folder"),
         (("in", "out", "--members", "x"), "members = 'x': should be a valid integer"),
         (("in", "out", "--seed", "-1"), "seed = -1: should be greater than or equal to 0"),
         (("in", "out", "--thresholds", "25"), "thresholds = [25]: is of an ensemble"),

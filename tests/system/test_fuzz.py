@@ -15,15 +15,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
 from convlstm.demo import digits
-from convlstm.ingest import arrays, images, readers
+from convlstm.ingest import arrays, gifs, images, readers, tiffs
 from convlstm.ingest.params import Reading
 from convlstm.model import model_file
 from convlstm.params import loading
@@ -36,6 +38,13 @@ pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("CONVLSTM_FUZZ_ROUNDS", "1400"))
 GRAY = np.random.default_rng(0).integers(0, 256, (24, 20), np.uint8)
+STACK = np.stack([[GRAY, GRAY.T.reshape(GRAY.shape)]] * 3)
+PLACE = [
+    (33550, "d", 3, (1000.0, 500.0, 0.0), True),
+    (33922, "d", 6, (0.0, 0.0, 0.0, 200_000.0, 6_000_000.0, 0.0), True),
+    (34735, "H", 8, (1, 1, 0, 1, 3072, 0, 1, 3067), True),
+    (42113, "s", 0, "255", True),
+]
 READINGS = [
     reading_of(pixel_values=kind, max_pixels=1_000_000)
     for kind in ("gray", "luminance", "index", "rgb")
@@ -53,6 +62,12 @@ def film(format_: str) -> bytes:
     buffer = io.BytesIO()
     first, *others = (Image.fromarray(np.roll(GRAY, shift, 0)) for shift in range(3))
     first.save(buffer, format_, save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+def tiff(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, **options)
     return buffer.getvalue()
 
 
@@ -78,7 +93,15 @@ def seeds(folder: Path) -> dict[str, bytes]:
         "a.tif": film("TIFF"),
         "b.tif": encoded("TIFF", compression="tiff_lzw"),
         "c.tif": encoded("TIFF", "F"),
+        "d.tif": tiff(STACK, imagej=True, metadata={"axes": "TCYX"}),
+        "e.tif": tiff(STACK, ome=True, metadata={"axes": "TCYX"}, compression="zlib"),
+        "f.tif": tiff(GRAY, tile=(16, 16), compression="packbits", extratags=PLACE, metadata=None),
+        "g.tif": tiff(GRAY, compression="jpeg"),
+        "h.tif": tiff(GRAY, photometric="palette", colormap=np.zeros((3, 256), "u2")),
         "a.jpg": encoded("JPEG"),
+        "a.mpo": film("MPO"),
+        "a.apng": film("PNG"),
+        "a.webp": encoded("WEBP", "RGBA"),
         "a.bmp": encoded("BMP"),
         "a.pgm": encoded("PPM"),
         "a.ppm": encoded("PPM", "RGB"),
@@ -160,7 +183,8 @@ def little_memory() -> Iterator[None]:
 def test_damaged_files_are_read_or_refused_in_one_line_each(tmp_path: Path) -> None:
     chance, sound = random.Random(0), seeds(tmp_path)
     kinds = {readers.suffix(Path(name)) for name in sound}
-    assert kinds >= {*images.SUFFIXES, ".npy", ".npz"} - {".jpeg", ".tiff"}
+    pictures = {*images.SUFFIXES, *gifs.SUFFIXES, *tiffs.SUFFIXES}
+    assert kinds >= {*pictures, ".npy", ".npz"} - {".jpeg", ".tiff"}
     found: list[bool] = []
     for name, content in sound.items():
         path = tmp_path / name

@@ -34,6 +34,7 @@ OUTPUTS = (
     "data/metrics/reliability.csv",
     "data/metrics/ranks.csv",
     "data/metrics/summary.json",
+    "data/metrics/dataset.json",
     "data/forecasts.h5",
     "data/plots/forecast.gif",
     "data/plots/lead_time.png",

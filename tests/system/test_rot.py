@@ -21,9 +21,10 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage import forecasts, hdf5
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import patches as patches_h5
+from convlstm.storage.meaning import Channel, Quantity
 from convlstm.storage.patches import Span, Window
 from convlstm.train.checkpoint import Checkpoints
-from tests.builders import model_of, reading_of
+from tests.builders import frames_from, model_of, reading_of
 
 FLIPS, TRUNCATIONS = 200, 100
 CHANCE = np.random.default_rng(0)
@@ -37,7 +38,7 @@ def write_frames(path: Path) -> None:
     with hdf5.create(path) as file:
         for name in ("first", "zweite Wolke ☁"):
             labels, times = ("a.png", "b.png", "c.png"), (1, 2, 3)
-            frames_h5.append_sequence(file, name, noise(3), labels=labels, times=times)
+            frames_h5.append_sequence(file, name, frames_from(noise(3)), labels=labels, times=times)
         hdf5.describe(file, reading=reading_of().model_dump())
 
 
@@ -49,13 +50,16 @@ def read_frames(path: Path) -> object:
         ]
 
 
+RAIN = Quantity("rain", "mm/h", (0.0, 255.0))
+
+
 def write_patches(path: Path) -> None:
     with hdf5.create(path) as file:
         writer = patches_h5.Writer(file, [(9, 1, 7, 7)], np.dtype(np.uint8), (7, 7))
         writer.append(0, noise(9), np.full((9, 2, 2, 2), 16, np.uint8))
         windows = {"train": [Window(0, 0, 0, 0)], "valid": [], "test": [Window(4, 0, 0, 0)]}
-        about = {"scaling": {"value_range": (0.0, 255.0)}}
-        writer.finish(["a"], windows, [Span(0, 0, 9)], about)
+        about = {"scaling": {"value_range": ((0.0, 255.0),)}}
+        writer.finish({"a": (Channel("rain", "mm/h", 0.5),)}, windows, [Span(0, 0, 9)], about)
 
 
 def read_patches(path: Path) -> object:
@@ -63,15 +67,15 @@ def read_patches(path: Path) -> object:
         found = patches_h5.read(file)
         windows = {split: rows.tolist() for split, rows in found.windows.items()}
         pixels = [dataset[:].tolist() for dataset in (*found.frames, *found.counts)]
-        return found.description, pixels, windows, found.spans, found.sequences
+        return found.description, pixels, windows, found.spans, found.sequences, found.channels
 
 
 def write_forecasts(path: Path) -> None:
     with hdf5.create(path) as file:
-        forecasts.describe(file, (0.0, 255.0), {"device": "a CPU"})
+        forecasts.describe(file, (RAIN,), {"device": "a CPU"})
         for label in ("median", "best"):
             context, truth, forecast = (noise(count).astype(np.float32) for count in (3, 2, 2))
-            window = forecasts.DrawnWindow(label, context, truth, forecast, (0.0, 255.0))
+            window = forecasts.DrawnWindow(label, context, truth, forecast, (RAIN,))
             forecasts.append(file, window)
 
 
@@ -79,7 +83,7 @@ def read_forecasts(path: Path) -> object:
     with hdf5.open_complete(path) as file:
         windows, run = forecasts.read(file)
         parts = [[getattr(window, part).tolist() for part in forecasts.PARTS] for window in windows]
-        return [(window.label, window.value_range) for window in windows], parts, run
+        return [(window.label, window.quantities) for window in windows], parts, run
 
 
 def write_model(path: Path) -> None:

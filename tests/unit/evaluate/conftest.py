@@ -23,13 +23,13 @@ def model(batches: Batches) -> Model:
 @pytest.fixture
 def config(batches: Batches) -> ScoreConfig:
     """The shipped params of the evaluate stage, for these windows."""
-    return ScoreConfig.of(batches, params_of(Evaluate))
+    return ScoreConfig.each_of(batches, params_of(Evaluate))[0]
 
 
 @pytest.fixture
 def evaluation(model: Model, batches: Batches, config: ScoreConfig) -> Evaluation:
     """All test windows scored, and all forecasts of the model kept."""
-    (*_, last) = evaluate(model, batches, config, keep=range(batches.count("test")))
+    (*_, last) = evaluate(model, batches, [config], keep=range(batches.count("test")))
     return last
 
 
@@ -43,7 +43,7 @@ def ensemble_model(batches: Batches) -> Model:
 @pytest.fixture
 def of_ensemble(ensemble_model: Model, batches: Batches, config: ScoreConfig) -> Evaluation:
     """All test windows scored, of a model that forecasts members."""
-    (*_, last) = evaluate(ensemble_model, batches, config, keep=range(batches.count("test")))
+    (*_, last) = evaluate(ensemble_model, batches, [config], keep=range(batches.count("test")))
     return last
 
 

@@ -134,7 +134,7 @@ def test_the_smoothing_finds_the_blur_that_made_the_truth(tmp_path: Path) -> Non
     fit = smoothing_of(tmp_path, *blurred)
     np.testing.assert_array_equal(fit.width, [1.5, 4])
     np.testing.assert_allclose(fit.factor, 1, atol=1e-4)
-    forecast = baselines.smoothed(fit, np.stack([NOISE] * 3)[None], 2)
+    forecast = baselines.smoothed([(slice(None), fit)], np.stack([NOISE] * 3)[None], 2)
     np.testing.assert_allclose(forecast[0], blurred, atol=1e-4)
     assert forecast.dtype == np.float32
 
@@ -150,7 +150,7 @@ def test_a_missing_pixel_of_the_truth_does_not_shape_the_smoothing(tmp_path: Pat
 def test_what_tells_nothing_is_shrunk_to_the_mean_of_the_truth(tmp_path: Path) -> None:
     flat = np.full_like(NOISE, 0.25)
     fit = smoothing_of(tmp_path, flat, flat)
-    forecast = baselines.smoothed(fit, np.stack([NOISE] * 3)[None], 2)
+    forecast = baselines.smoothed([(slice(None), fit)], np.stack([NOISE] * 3)[None], 2)
     np.testing.assert_allclose(forecast, 0.25, atol=1e-5)
 
 

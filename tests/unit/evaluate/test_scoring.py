@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convlstm.demo import rain
-from convlstm.evaluate import baselines, scoring
+from convlstm.evaluate import baselines, scoring, tables
 from convlstm.evaluate.matching import probability_matched_mean
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.scoring import (
@@ -22,6 +22,7 @@ from convlstm.evaluate.scoring import (
     evaluate,
     mean_frame,
 )
+from convlstm.evaluate.selection import drawn_windows
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.runtime.errors import BadInput
@@ -37,9 +38,9 @@ BASELINES = ["zeros", "persistence", "advection", "smoothed", "climatology"]
 def test_every_forecaster_is_scored_on_every_window(
     evaluation: Evaluation, batches: Batches
 ) -> None:
-    assert list(evaluation.scores) == ["model", *BASELINES]
+    assert list(evaluation.scores[0]) == ["model", *BASELINES]
     assert evaluation.windows == batches.count("test")
-    for scores in evaluation.scores.values():
+    for scores in evaluation.scores[0].values():
         assert len(scores.window_mse) == batches.count("test")
         assert scores.totals is not None
         # each of 2 leads has counted each of 18 x 18 pixels
@@ -50,8 +51,8 @@ def test_every_forecaster_is_scored_on_every_window(
 def test_an_ensemble_is_scored_with_its_matched_mean_and_a_member_beside_it(
     of_ensemble: Evaluation, config: ScoreConfig, batches: Batches
 ) -> None:
-    assert list(of_ensemble.scores) == ["model", "pm_mean", "member", *BASELINES]
-    totals = {name: scores.totals for name, scores in of_ensemble.scores.items()}
+    assert list(of_ensemble.scores[0]) == ["model", "pm_mean", "member", *BASELINES]
+    totals = {name: scores.totals for name, scores in of_ensemble.scores[0].items()}
     for name, own in totals.items():
         assert own is not None
         members = config.members if name == "model" else 1
@@ -78,7 +79,7 @@ def test_the_pictures_of_an_ensemble_are_scored_as_forecasts_of_their_own(
     }
     for name, picture in pictures.items():
         expected = ((np.clip(picture, 0, 1) - truth) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
-        means = of_ensemble.scores[name].means.by_lead()
+        means = of_ensemble.scores[0][name].means.by_lead()
         np.testing.assert_allclose(means[:, KEYS.index("mse")], expected, rtol=1e-4)
 
 
@@ -94,7 +95,7 @@ def test_the_first_members_are_kept_and_the_share_of_all_at_the_middle_threshold
         events = (255 * members[:, number] >= 63.75).sum(axis=0)
         # a value may lie on the threshold but for rounding
         assert np.abs(config.members * ensemble.probability - events).max() <= 1
-        assert ensemble.threshold == 63.75  # a quarter of the range
+        assert ensemble.thresholds == (63.75,)  # a quarter of the range
         assert 0 < ensemble.probability.max() <= 1
 
 
@@ -110,7 +111,7 @@ def test_the_change_at_the_first_lead_time_is_that_from_the_last_context_frame(
     pixels = batches.geometry.unfold(frames.numpy())
     expected = np.abs(np.diff(pixels[:, 2:], axis=1)).sum(axis=(0, 2, 3, 4))
     for name, first in {"persistence": 0.0, "zeros": pixels[:, 2].sum()}.items():
-        totals = evaluation.scores[name].totals
+        totals = evaluation.scores[0][name].totals
         assert totals is not None
         np.testing.assert_allclose(totals.temporal[:, 0], [first, 0], rtol=1e-5)
         np.testing.assert_allclose(totals.temporal[:, 1], expected, rtol=1e-5)
@@ -120,20 +121,20 @@ def test_without_thresholds_they_are_parts_of_the_value_range(
     config: ScoreConfig, batches: Batches
 ) -> None:
     assert config.thresholds == (25.5, 63.75, 127.5)
-    chosen = ScoreConfig.of(batches, params_of(Evaluate, thresholds=(51.0,)))
+    chosen = ScoreConfig.each_of(batches, params_of(Evaluate, thresholds=(51.0,)))[0]
     assert chosen.thresholds == (51.0,)
     assert chosen.pooling().thresholds == (0.2,)
 
 
 def test_thresholds_count_from_the_low_end_of_the_value_range(config: ScoreConfig) -> None:
-    radar = replace(config.scaling, value_range=(-32.0, 64.0))
-    shifted = replace(config, scaling=radar, thresholds=(-32.0, 16.0, 64.0))
+    radar = config.quantity._replace(value_range=(-32.0, 64.0))
+    shifted = replace(config, quantity=radar, thresholds=(-32.0, 16.0, 64.0))
     assert shifted.value_width == 96
     assert shifted.pooling().thresholds == (0, 0.5, 1)
 
 
 def test_sums_by_sequence_add_up_to_the_whole(evaluation: Evaluation) -> None:
-    for scores in evaluation.scores.values():
+    for scores in evaluation.scores[0].values():
         assert scores.totals is not None
         sums = list(scores.by_sequence.values())
         np.testing.assert_allclose(sum(part.events for part in sums), scores.totals.events)
@@ -177,14 +178,14 @@ def test_persistence_in_the_table_is_the_error_of_the_last_context_frame(
         float(((pixels[:, 2] - pixels[:, 2 + lead]) ** 2).sum(axis=(1, 2, 3)).mean())
         for lead in (1, 2)
     ]
-    means = evaluation.scores["persistence"].means.by_lead()
+    means = evaluation.scores[0]["persistence"].means.by_lead()
     assert means[:, KEYS.index("mse")].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_model_is_given_the_context_and_never_the_truth(
     model: Model, batches: Batches, config: ScoreConfig, asked: list[tuple[Tensor, int]]
 ) -> None:
-    list(evaluate(model, batches, config, keep=()))
+    list(evaluate(model, batches, [config], keep=()))
     ((context, leads),) = asked
     frames = batches.take("test", list(range(batches.count("test")))).frames
     assert torch.equal(context, frames[:, :3])
@@ -206,7 +207,7 @@ def test_a_baseline_is_given_the_context_and_never_the_truth(
         return forecast(*arguments)
 
     monkeypatch.setattr(baselines, name, spy)
-    list(evaluate(model, batches, config, keep=()))
+    list(evaluate(model, batches, [config], keep=()))
     expected, _ = batches.pixels(batches.take("test", list(range(batches.count("test")))))
     assert given
     for *extra, context, leads in given:
@@ -220,7 +221,7 @@ def test_a_baseline_is_given_the_context_and_never_the_truth(
 def test_only_the_asked_for_forecasts_are_kept_and_they_are_the_models_own(
     model: Model, batches: Batches, config: ScoreConfig
 ) -> None:
-    (*_, last) = evaluate(model, batches, config, keep={1, 4})
+    (*_, last) = evaluate(model, batches, [config], keep={1, 4})
     assert sorted(last.kept) == [1, 4]
     for number, forecast in last.kept.items():
         frames, mask = batches.take("test", [number])
@@ -236,11 +237,13 @@ def test_the_evaluation_grows_batch_by_batch_and_the_batches_change_no_score(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scoring, "TEST_BATCH", 4)
-    parts = evaluate(model, batches, config, keep={5})
+    parts = evaluate(model, batches, [config], keep={5})
     assert [(part.windows, sorted(part.kept)) for part in parts] == [(4, []), (6, [5])]
-    (*_, last) = evaluate(model, batches, config, keep=())
-    for name, scores in last.scores.items():
-        np.testing.assert_allclose(scores.window_mse, evaluation.scores[name].window_mse, rtol=1e-5)
+    (*_, last) = evaluate(model, batches, [config], keep=())
+    for name, scores in last.scores[0].items():
+        np.testing.assert_allclose(
+            scores.window_mse, evaluation.scores[0][name].window_mse, rtol=1e-5
+        )
 
 
 @pytest.mark.slow
@@ -266,9 +269,9 @@ def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
             untrained = Training(
                 batches, params_of(Train, **REPORT, hidden_channels=(3,)), torch.device("cpu")
             )
-            config = ScoreConfig.of(batches, params_of(Evaluate))
+            config = ScoreConfig.each_of(batches, params_of(Evaluate))[0]
             tracemalloc.start()
-            (*_, last) = evaluate(untrained.model, batches, config, keep=())
+            (*_, last) = evaluate(untrained.model, batches, [config], keep=())
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
             assert last.windows == count
@@ -279,10 +282,12 @@ def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
 
 def test_a_model_of_other_units_is_refused(model: Model, batches: Batches) -> None:
     check_same_data(model, batches, Path("a model"))
-    low, high = model.scaling.value_range
-    other = replace(model, scaling=replace(model.scaling, value_range=(low, 2 * high)))
-    with pytest.raises(BadInput, match="a model: trained on frames of another"):
-        check_same_data(other, batches, Path("a model"))
+    ((low, high),) = model.scaling.value_range
+    scaled = replace(model, scaling=replace(model.scaling, value_range=((low, 2 * high),)))
+    named = replace(model, quantities=(model.quantities[0]._replace(unit="mm/h"),))
+    for other in (scaled, named):
+        with pytest.raises(BadInput, match="a model: trained on frames of another"):
+            check_same_data(other, batches, Path("a model"))
 
 
 def test_a_model_of_other_frames_is_refused(model: Model, batches: Batches) -> None:
@@ -314,3 +319,88 @@ def test_the_run_is_told_with_the_params_of_all_stages_that_made_it(
         "test": 6,
     }
     assert run["device"] == "a CPU"
+
+
+def physical_run(
+    folder: Path, frames: np.ndarray, params: Evaluate, **changes: Any
+) -> tuple[list[ScoreConfig], Evaluation]:
+    """Evaluate an untrained model on one sequence, of 3 frames to 2, at the end of its time."""
+    path = patches_of(
+        folder,
+        {"only": frames},
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        stride=5,
+        **changes,
+    )
+    with hdf5.open_complete(path) as file:
+        batches = Batches(file, repeated=True)
+        how = params_of(Train, **REPORT, hidden_channels=(3,))
+        model = Training(batches, how, torch.device("cpu")).model
+        configs = ScoreConfig.each_of(batches, params)
+        (*_, last) = evaluate(model, batches, configs, keep=(0,))
+        (window,) = drawn_windows(last, batches, 1)
+    np.testing.assert_allclose(window.truth, frames[-2:], rtol=1e-5)
+    return configs, last
+
+
+def test_each_channel_is_scored_in_its_own_unit(tmp_path: Path) -> None:
+    """Case B21; reference: NumPy on the physical values."""
+    rng = np.random.default_rng(0)
+    frames = np.stack(
+        [rng.uniform(250, 300, (15, 8, 9)), rng.uniform(0, 0.02, (15, 8, 9))], axis=1
+    ).astype(np.float32)
+    params = params_of(Evaluate, thresholds=[[280, 290], [0.01, 0.015]], fss_scales=[1])
+    configs, last = physical_run(tmp_path, frames, params, value_range=[[200, 320], [0, 0.03]])
+    assert [config.quantity.name for config in configs] == ["channel 1", "channel 2"]
+    rows = tables.of_quantities(last.scores, configs)
+    errors = np.abs(frames[-2:] - frames[-3])
+    stays = [row for row in rows["baselines"] if row["forecaster"] == "persistence"]
+    for number, threshold in enumerate((280, 0.01)):
+        own = [row for row in stays if row["channel"] == f"channel {number + 1}"]
+        expected = np.sqrt((errors[:, number] ** 2).mean(axis=(1, 2)))
+        np.testing.assert_allclose([row["rmse"] for row in own], expected, rtol=1e-4)
+        events = [
+            row["events"]
+            for row in rows["by_threshold"]
+            if row["channel"] == f"channel {number + 1}"
+            and (row["forecaster"], row["threshold"]) == ("model", threshold)
+        ]
+        assert events == (frames[-2:, number] >= threshold).sum(axis=(1, 2)).tolist()
+    summary = tables.summaries(last.scores, configs)
+    assert list(summary) == ["channel 1", "channel 2"]
+    assert (
+        summary["channel 2"]["persistence"]["rmse"]
+        < 0.02
+        < 10
+        < summary["channel 1"]["persistence"]["rmse"]
+    )
+
+
+def test_scores_are_physical_whatever_the_transform(tmp_path: Path) -> None:
+    rain = np.random.default_rng(0).gamma(0.5, 4, (15, 1, 8, 9)).clip(0.05, 60)
+    frames = rain.astype(np.float32)
+    params = params_of(Evaluate, fss_scales=[1])
+    for transform in ("none", "dbz", "log"):
+        folder = tmp_path / transform
+        folder.mkdir()
+        (config,), last = physical_run(
+            folder, frames, params, value_range=[0.04, 60.0], transform=transform
+        )
+        assert config.thresholds == pytest.approx((6.036, 15.03, 30.02))
+        table = tables.of_quantities(last.scores, [config])
+        assert "channel" not in table["baselines"][0]
+        stays = [row for row in table["baselines"] if row["forecaster"] == "persistence"]
+        expected = np.sqrt(((frames[-2:] - frames[-3]) ** 2).mean(axis=(1, 2, 3)))
+        np.testing.assert_allclose([row["rmse"] for row in stays], expected, rtol=1e-4)
+        means = [row["bias"] for row in table["baselines"] if row["forecaster"] == "climatology"]
+        trained = frames[:5].mean(axis=0)
+        bias = (trained - frames[-2:]).mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(means, bias, rtol=1e-3, atol=1e-4)
+
+
+def test_thresholds_for_other_channels_than_there_are_are_refused(batches: Batches) -> None:
+    params = params_of(Evaluate, thresholds=[[1], [2]])
+    with pytest.raises(BadInput, match=r"thresholds: 2 are given, but frames have 1 channel"):
+        ScoreConfig.each_of(batches, params)

@@ -16,7 +16,7 @@ FORECAST_BYTES = 2 * 18 * 18 * 4
 
 def ranked_by_hand(evaluation: Evaluation) -> list[int]:
     """All windows, the most skilful first."""
-    scores = evaluation.scores
+    (scores,) = evaluation.scores
     ratio = np.divide(scores["model"].window_mse, scores["persistence"].window_mse)
     return [int(number) for number in np.argsort(ratio)]
 
@@ -81,7 +81,7 @@ def test_each_window_is_forecast_once_for_its_scores_and_its_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scoring, "TEST_BATCH", 4)
-    (*_, last) = evaluate(model, batches, config, candidates(batches, 3, members=1))
+    (*_, last) = evaluate(model, batches, [config], candidates(batches, 3, members=1))
     assert len(list(drawn_windows(last, batches, 3))) == 3
     assert [len(context) for context, _ in asked] == [4, 2]  # the batches of 6 test windows
 
@@ -109,7 +109,7 @@ def test_drawn_members_are_the_kept_ones_in_data_units(
     expected = 255 * np.clip(kept.members, 0, 1)
     np.testing.assert_allclose(window.ensemble.members, expected, rtol=1e-6)
     np.testing.assert_array_equal(window.ensemble.probability, kept.probability)
-    assert window.ensemble.threshold == 63.75
+    assert window.ensemble.thresholds == (63.75,)
 
 
 def test_the_drawn_windows_are_the_median_then_the_best_and_the_worst(
@@ -129,7 +129,7 @@ def test_the_drawn_windows_are_the_median_then_the_best_and_the_worst(
 def test_only_candidates_are_drawn(
     model: Model, batches: Batches, config: ScoreConfig, evaluation: Evaluation
 ) -> None:
-    (*_, last) = evaluate(model, batches, config, keep={1, 4})
+    (*_, last) = evaluate(model, batches, [config], keep={1, 4})
     best, worst = (number for number in ranked_by_hand(evaluation) if number in (1, 4))
     drawn = list(drawn_windows(last, batches, 100))
     assert len(drawn) == 2
@@ -158,8 +158,8 @@ def test_a_label_names_the_sequence_the_tile_and_the_rank(
 def test_windows_in_which_nothing_moves_are_not_drawn(
     evaluation: Evaluation, batches: Batches
 ) -> None:
-    still = int(np.argmin(evaluation.scores["model"].window_mse))
-    evaluation.scores["persistence"].window_mse[still] = 0.0
+    still = int(np.argmin(evaluation.scores[0]["model"].window_mse))
+    evaluation.scores[0]["persistence"].window_mse[still] = 0.0
     labels = [window.label for window in drawn_windows(evaluation, batches, 100)]
     assert len(labels) == batches.count("test") - 1
     assert labels[0].endswith("the median of 5 test windows")
@@ -168,7 +168,7 @@ def test_windows_in_which_nothing_moves_are_not_drawn(
 def test_where_nothing_moves_anywhere_windows_are_drawn_all_the_same(
     evaluation: Evaluation, batches: Batches
 ) -> None:
-    evaluation.scores["persistence"].window_mse[:] = [0.0] * batches.count("test")
+    evaluation.scores[0]["persistence"].window_mse[:] = [0.0] * batches.count("test")
     assert len(list(drawn_windows(evaluation, batches, 2))) == 2
 
 
@@ -180,4 +180,4 @@ def test_drawn_windows_are_in_data_units_and_inside_their_range(
     assert window.truth.max() > 1
     assert window.forecast.min() >= 0
     assert window.forecast.max() <= 255
-    assert window.value_range == (0, 255)
+    assert window.quantities[0].value_range == (0, 255)

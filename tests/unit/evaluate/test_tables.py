@@ -6,13 +6,15 @@ import pytest
 from convlstm.evaluate import tables
 from convlstm.evaluate.scoring import ScoreConfig, Scores
 from convlstm.patch.folding import Geometry
-from convlstm.patch.scaling import Scaling
 from convlstm.scores import families
 from convlstm.scores.categorical import COUNTS
 from convlstm.scores.frame import KEYS, LeadMeans
 from convlstm.scores.score import Score
+from convlstm.storage.meaning import Quantity
 
-CONFIG = ScoreConfig(Geometry(1, 16, 16, 4), Scaling((0.0, 50.0)), (10.0, 25.0), (1, 4), 2)
+CONFIG = ScoreConfig(
+    Geometry(1, 16, 16, 4), Quantity(value_range=(0.0, 50.0)), (10.0, 25.0), (1, 4), 2
+)
 SHAPE = (2, 1, 16, 16)
 
 

@@ -1,18 +1,25 @@
 """The installed command forecasts as the stage does, and ends with a status where it cannot."""
 
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 from convlstm.forecast import command
 from convlstm.forecast.params import Forecast
+from convlstm.ingest import readers
 from convlstm.model import model_file
 from convlstm.patch.folding import Geometry
 from convlstm.runtime import signals
-from tests.builders import model_of, run_stage
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import Channel, Coordinate, Grid, Meaning
+from tests.builders import MINUTE, model_of, run_stage
 
 MODEL = "data/model.safetensors"
 
@@ -42,7 +49,7 @@ def test_the_command_forecasts_as_the_stage_does(
     command.run([MODEL, "in", "of command"], prog="convlstm-forecast")
     assert capsys.readouterr().out == "of command: 2 frames after 04.png\n"
     forecast = contents(place / "of command")
-    assert set(forecast) == {"001.png", "002.png", "forecast.h5", "forecast.gif"}
+    assert set(forecast) == {".forecast", "001.png", "002.png", "forecast.h5", "forecast.gif"}
     assert forecast == contents(place / "of stage")
 
 
@@ -69,6 +76,98 @@ def test_a_change_decides_how_frames_are_read(place: Path) -> None:
     forecast = np.load(place / "out/forecast.npy")
     assert (forecast.shape, forecast.dtype) == ((12, 16, 2), np.float32)
     assert 0 <= forecast.min() <= forecast.max() <= 1
+
+
+@pytest.fixture
+def several(place: Path) -> Path:
+    """Make `all`: two sequences of five frames, one of two, and one that cannot be read."""
+    for name in ("early", "late/evening", "rain", "short"):
+        shutil.copytree(place / "in", place / "all" / name)
+    for time in (2, 3, 4):
+        (place / f"all/short/{time:02d}.png").unlink()
+    (place / "all/rain/04.png").write_text("no picture")
+    return place
+
+
+def test_a_sequence_that_cannot_be_forecast_is_named_and_does_not_stop_the_others(
+    several: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.run([MODEL, "all", "out"], prog="x")
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "out/early: 2 frames after 04.png",
+        "out/late/evening: 2 frames after 04.png",
+    ]
+    unreadable, short = printed.err.splitlines()
+    assert unreadable.startswith("error: all/rain/04.png: cannot be read as an image")
+    assert short == "error: short: 2 frames, but the model starts from 3"
+    made = {path.parent.relative_to(several) for path in several.glob("out/**/forecast.h5")}
+    assert made == {Path("out/early"), Path("out/late/evening")}
+    assert not (several / "out/short").exists()
+
+
+def test_a_second_run_makes_what_is_missing(
+    several: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.run([MODEL, "all", "out"], prog="x")
+    before = contents(several / "out/early")
+    shutil.copy(several / "in/04.png", several / "all/rain")
+    shutil.copy(several / "in/04.png", several / "all/short")
+    capsys.readouterr()
+    command.run([MODEL, "all", "out"], prog="x")
+    assert capsys.readouterr().out.splitlines() == [
+        "out/early: is complete already",
+        "out/late/evening: is complete already",
+        "out/rain: 2 frames after 04.png",
+        "out/short: 2 frames after 04.png",
+    ]
+    assert contents(several / "out/early") == before
+
+
+def test_another_forecast_is_replaced_if_that_is_asked_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.run([MODEL, "in", "out"], prog="x")
+    longer = [MODEL, "in", "out", "--steps", "4"]
+    with pytest.raises(SystemExit):
+        command.run(longer, prog="x")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: out: holds a forecast of other frames, options or model; ")
+    command.run([*longer, "--overwrite"], prog="x")
+    assert len(list((place / "out").glob("*.png"))) == 4
+    (place / "out/002.png").unlink()
+    command.run(longer, prog="x")
+    assert len(list((place / "out").glob("*.png"))) == 4
+
+
+def test_other_files_are_never_lost(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.run([MODEL, "in", "out"], prog="x")
+    (place / "out/notes.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        command.run([MODEL, "in", "out", "--overwrite"], prog="x")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: out/notes.txt: would be lost with the old forecast; move it"
+    (place / "mine").mkdir()
+    (place / "mine/notes.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        command.run([MODEL, "in", "mine", "--overwrite"], prog="x")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: mine: is there already; give a new folder, so that nothing is lost"
+
+
+def test_a_netcdf_file_is_replaced_if_that_is_asked_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.run([MODEL, "in", "out.nc"], prog="x")
+    with pytest.raises(SystemExit):
+        command.run([MODEL, "in", "out.nc"], prog="x")
+    assert "error: out.nc: is there already" in capsys.readouterr().err
+    (place / "out.nc").write_text("old")
+    command.run([MODEL, "in", "out.nc", "--overwrite"], prog="x")
+    assert (place / "out.nc").read_bytes()[1:4] == b"HDF"
 
 
 @pytest.mark.parametrize(
@@ -107,3 +206,49 @@ def test_the_help_names_every_key_that_can_be_changed(capsys: pytest.CaptureFixt
     assert ended.value.code == 0
     words = set(capsys.readouterr().out.replace(",", " ").split())
     assert set(Forecast.model_fields) <= words
+
+
+def said_by(path: Path, meaning: Meaning, numbers: np.ndarray) -> Callable[..., Iterator[Frame]]:
+    """Return a reader of one file, whose numbers mean this and were taken 5 minutes apart."""
+
+    def frames(_: Path, *__: object) -> Iterator[Frame]:
+        for time, values in enumerate(numbers):
+            yield Frame(values[None], meaning, 5 * MINUTE * time)
+
+    np.save(path, numbers)
+    return frames
+
+
+def test_units_times_and_places_of_the_input_stand_in_the_netcdf_file(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinate = Coordinate(("x",), np.arange(16) * 2000.0, {"units": "m"})
+    rain = Channel("DBZH", "dBZ", 0.5, -32.0, missing=(255.0,))
+    meaning = Meaning((rain,), Grid({"x": coordinate}, {"grid_mapping_name": "mercator"}))
+    numbers = np.random.default_rng(0).integers(0, 190, (5, 12, 16), np.uint8)
+    numbers[:, 2, 3] = 255
+    reader = said_by(place / "in.npy", meaning, numbers)
+    monkeypatch.setattr(readers, "frames", reader)
+    command.run([MODEL, "in.npy", "out.nc"], prog="x")
+    with h5py.File(place / "out.nc") as file:
+        assert file["forecast"].attrs["units"] == "dBZ"
+        assert file["forecast"].attrs["grid_mapping"] == "crs"
+        assert file["x"][:3].tolist() == [0, 2000, 4000]
+        assert file["lead"][:].tolist() == [300, 600]
+        assert file["forecast_reference_time"][()] == 20 * 60
+        missing = np.isnan(file["forecast"][:])
+    assert missing[:, 2, 3].all()
+    assert missing.sum() == 2
+
+
+def test_a_file_of_another_unit_than_in_training_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = model_of("convlstm", Geometry(1, 12, 16, 4))
+    trained = replace(made, quantities=(made.quantities[0]._replace(unit="dBZ"),))
+    model_file.save(place / MODEL, trained)
+    reader = said_by(place / "in.npy", Meaning((Channel("rain", "mm/h"),)), np.zeros((5, 12, 16)))
+    monkeypatch.setattr(readers, "frames", reader)
+    with pytest.raises(SystemExit):
+        command.run([MODEL, "in.npy", "out"], prog="x")
+    assert "in: its unit is 'mm/h', but the model was trained on 'dBZ'" in capsys.readouterr().err

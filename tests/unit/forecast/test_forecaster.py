@@ -12,8 +12,10 @@ import torch
 from convlstm.forecast.forecaster import Forecaster, load
 from convlstm.model import model_file
 from convlstm.model.network import Network
+from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
 from convlstm.runtime.errors import BadInput
+from convlstm.storage.meaning import Channel
 from tests.builders import model_of
 
 GEOMETRY = Geometry(channels=2, rows=12, cols=16, patch_size=4)
@@ -193,8 +195,9 @@ def test_a_member_is_the_same_in_ensembles_of_two_and_of_eight_and_drawn_one_at_
 def test_members_drawn_here_are_those_of_the_model() -> None:
     """Reference: `Model.rollout`, by which the pipeline scores an ensemble."""
     frames, made = frames_of(3, 2, 12, 16), ensemble_forecaster()
+    conversion = Conversion(made.scaling, (), frames.dtype)
     seen, mask = (
-        torch.from_numpy(GEOMETRY.fold(part)) for part in made.scaling.to_unit(frames[None])
+        torch.from_numpy(GEOMETRY.fold(part)) for part in conversion.to_unit(frames[None])
     )
     unit = GEOMETRY.unfold(made.model.rollout(seen, mask, 5, members=3, seed=2).numpy())[:, 0]
     members = made.predict(frames, 5, members=3, seed=2)
@@ -216,3 +219,23 @@ def test_members_that_the_model_cannot_give_are_refused_before_any_is_drawn(
     with pytest.raises(BadInput) as raised:
         made().ensemble(frames_of(3, 2, 12, 16), members=members, seed=seed)
     assert str(raised.value).startswith(line)
+
+
+def test_a_file_of_another_scale_gives_the_same_forecast() -> None:
+    made, physical = forecaster(), np.round(2 * frames_of(3, 2, 12, 16)) / 2
+    expected = made.predict(physical)
+    for scale, offset in ((0.5, -32.0), (0.25, 10.0)):
+        channel = Channel("DBZH", "dBZ", scale, offset, missing=(-9999.0,))
+        stored = np.rint((physical - offset) / scale).astype(np.int16)
+        (found,) = made.ensemble(stored, members=1, channels=(channel,) * 2)
+        np.testing.assert_allclose(found[0], expected, atol=1e-4)
+
+
+def test_nan_is_missing_in_physical_values_without_a_word_in_params() -> None:
+    made = forecaster()
+    made = replace(made, scaling=replace(made.scaling, missing_value=()))
+    frames = frames_of(3, 2, 12, 16)
+    frames[:, :, 3, 4] = -32.0
+    expected = made.predict(frames)
+    frames[:, :, 3, 4] = np.nan
+    np.testing.assert_array_equal(made.predict(frames), expected)

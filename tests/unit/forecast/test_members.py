@@ -8,7 +8,7 @@ import pytest
 import xarray
 
 from convlstm.forecast import members
-from convlstm.forecast.members import Known
+from convlstm.forecast.known import Known
 from convlstm.forecast.params import Ensemble, Forecast
 from convlstm.ingest.sources import Source
 from tests.builders import MINUTE, params_of

@@ -23,7 +23,7 @@ def test_the_rules_are_those_of_reading_and_scaling() -> None:
 
 def test_the_scaling_is_the_one_that_the_params_name() -> None:
     params = params_of(Forecast, value_range=(-1.0, 1.0), missing_value=9, out_of_range="clip")
-    assert params.scaling() == Scaling((-1.0, 1.0), (9.0,), "clip")
+    assert params.scaling(1) == Scaling(((-1.0, 1.0),), ("none",), (9.0,), "clip")
 
 
 ASKED = {"members": 24, "seed": 0, "thresholds": [25, 64.5], "quantiles": [0, 0.5, 1]}
@@ -32,7 +32,7 @@ ASKED = {"members": 24, "seed": 0, "thresholds": [25, 64.5], "quantiles": [0, 0.
 def test_an_ensemble_is_asked_for_by_numbers_and_lists() -> None:
     wanted = loading.check(ASKED, Ensemble, where="here")
     assert (wanted.members, wanted.thresholds, wanted.quantiles) == (24, (25, 64.5), (0, 0.5, 1))
-    wanted.check_range((25.0, 64.5))
+    wanted.check_range([(25.0, 64.5)])
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_a_threshold_that_no_forecast_can_reach_is_refused(
     value_range: tuple[float, float],
 ) -> None:
     with pytest.raises(BadInput, match="lies outside value_range"):
-        loading.check(ASKED, Ensemble, where="here").check_range(value_range)
+        loading.check(ASKED, Ensemble, where="here").check_range([value_range])

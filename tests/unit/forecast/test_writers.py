@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from convlstm.forecast import writers
+from convlstm.forecast.known import Known
 from convlstm.forecast.params import Forecast
 from convlstm.ingest import arrays, images
 from convlstm.ingest.sources import Source
 from convlstm.plot import pictures
-from tests.builders import MINUTE, params_of, reading_of
+from convlstm.storage.meaning import Channel, Meaning, Quantity
+from tests.builders import MINUTE, params_of, reading_of, values_of
 
 FORECAST = np.linspace(0, 200, 2 * 8 * 9, dtype=np.float32).reshape(2, 1, 8, 9)
 INDEX = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9) % 4
@@ -47,7 +49,7 @@ def context(dtype: str) -> np.ndarray:
 def test_images_are_answered_with_images(tmp_path: Path, dtype: str, suffix: str) -> None:
     raw = tmp_path / f"raw{suffix}"
     writers.write_image(raw, context(dtype)[0])
-    writers.write(tmp_path / "out", Source("s", (raw,)), context(dtype), FORECAST, params())
+    writers.write(tmp_path / "out", Known(Source("s", (raw,)), context(dtype), params()), FORECAST)
     expected = FORECAST if dtype == "f4" else np.rint(FORECAST)
     for lead, name in enumerate(("001", "002")):
         with Image.open(tmp_path / f"out/{name}{suffix}") as image:
@@ -65,7 +67,7 @@ def test_images_are_answered_with_images(tmp_path: Path, dtype: str, suffix: str
 def test_a_file_that_has_no_palette_is_not_opened_for_one(tmp_path: Path, name: str) -> None:
     raw = tmp_path / name
     raw.write_bytes(b"no image")
-    writers.write(tmp_path / "out", Source("s", (raw,)), context("u1"), FORECAST, params())
+    writers.write(tmp_path / "out", Known(Source("s", (raw,)), context("u1"), params()), FORECAST)
     assert (tmp_path / "out/001.png").exists()
 
 
@@ -75,7 +77,7 @@ def test_colours_are_answered_with_colours(tmp_path: Path) -> None:
     three = np.repeat(context("u1"), 3, axis=1)
     writers.write_image(raw, three[0])
     forecast = np.repeat(FORECAST, 3, axis=1)
-    writers.write(tmp_path / "out", Source("s", (raw,)), three, forecast, params())
+    writers.write(tmp_path / "out", Known(Source("s", (raw,)), three, params()), forecast)
     with Image.open(tmp_path / "out/002.png") as image:
         assert image.mode == "RGB"
 
@@ -87,10 +89,10 @@ def test_arrays_are_answered_with_an_array_of_the_same_axes(
 ) -> None:
     source = Source("s", (tmp_path / "raw.npy",), 0)
     how = params(raw_axes=axes)
-    writers.write(tmp_path / "out", source, context("u2"), FORECAST, how)
+    writers.write(tmp_path / "out", Known(source, context("u2"), how), FORECAST)
     kept = axes.replace("N", "") if axes else "THW"
     frames = arrays.frames(tmp_path / "out/forecast.npy", reading_of(raw_axes=kept))
-    result = np.stack(list(frames))
+    result = np.stack(values_of(frames))
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result, np.rint(FORECAST))
 
@@ -98,7 +100,7 @@ def test_arrays_are_answered_with_an_array_of_the_same_axes(
 @without_film
 def test_forecast_h5_holds_unrounded_values_and_times(tmp_path: Path) -> None:
     source = Source("s", (tmp_path / "raw.npy",) * 3, times=(0, 5 * MINUTE, 10 * MINUTE))
-    writers.write(tmp_path / "out", source, context("u1"), FORECAST, params())
+    writers.write(tmp_path / "out", Known(source, context("u1"), params()), FORECAST)
     with h5py.File(tmp_path / "out/forecast.h5") as file:
         np.testing.assert_array_equal(file["frames"][:], FORECAST)
         assert file["times"][:].tolist() == [15 * MINUTE, 20 * MINUTE]
@@ -110,7 +112,7 @@ def test_the_times_in_names_go_on(tmp_path: Path) -> None:
     writers.write_image(files[-1], context("u1")[0])
     source = Source("s", files, times=(0, 5 * MINUTE, 10 * MINUTE))
     how = params(time_format="R%Y%m%d%H%M")
-    writers.write(tmp_path / "out", source, context("u1"), FORECAST, how)
+    writers.write(tmp_path / "out", Known(source, context("u1"), how), FORECAST)
     names = {path.name for path in (tmp_path / "out").glob("*.png")}
     assert names == {"R197001010015.png", "R197001010020.png"}
 
@@ -118,28 +120,53 @@ def test_the_times_in_names_go_on(tmp_path: Path) -> None:
 @without_film
 def test_without_times_no_times_are_written(tmp_path: Path) -> None:
     source = Source("s", (tmp_path / "raw.npy",), 0)
-    writers.write(tmp_path / "out", source, context("u1"), FORECAST, params())
+    writers.write(tmp_path / "out", Known(source, context("u1"), params()), FORECAST)
     with h5py.File(tmp_path / "out/forecast.h5") as file:
         assert "times" not in file
 
 
 def test_the_film_shows_the_input_then_the_forecast(tmp_path: Path) -> None:
     source = Source("s", (tmp_path / "raw.npy",), 0)
-    writers.write(tmp_path / "out", source, context("u1"), FORECAST, params())
+    writers.write(tmp_path / "out", Known(source, context("u1"), params()), FORECAST)
     with Image.open(tmp_path / "out/forecast.gif") as film:
         assert getattr(film, "n_frames", 1) == 5  # 3 + 2
 
 
-@pytest.mark.parametrize(
-    ("value", "dtype", "kept"),
-    [(1.5, "u1", 2), (-3.0, "u1", 0), (300.0, "u1", 255), (-3.4, "i2", -3), (0.1, "f4", 0.1)],
-)
-def test_whole_numbers_are_rounded_and_kept_in_their_range(
-    value: float, dtype: str, kept: float
-) -> None:
-    result = writers.as_type(np.array([value], np.float32), np.dtype(dtype))
-    assert result.dtype == dtype
-    assert result[0] == np.array(kept, dtype)
+@without_film
+@pytest.mark.parametrize("name", ["raw.png", "raw.npy"])
+def test_a_forecast_of_packed_numbers_is_packed_alike(tmp_path: Path, name: str) -> None:
+    # 0.5 count - 32: 14 dBZ are 92 counts; 50 dBZ are 164
+    channel = Channel("DBZH", "dBZ", 0.5, -32.0, missing=(255.0,))
+    forecast = np.full((2, 1, 8, 9), 14, np.float32)
+    forecast[:, :, 0] = 50
+    how = params(value_range=[-32, 95.5])
+    writers.write_image(tmp_path / "raw.png", context("u1")[0])
+    known = Known(Source("s", (tmp_path / name,), 0), context("u1"), how, Meaning((channel,)))
+    writers.write(tmp_path / "out", known, forecast)
+    if name == "raw.npy":
+        first = np.load(tmp_path / "out/forecast.npy")[0]
+    else:
+        first = np.asarray(Image.open(tmp_path / "out/001.png"))
+    assert (first[0, 0], first[1, 0], first.dtype) == (164, 92, np.uint8)
+    with h5py.File(tmp_path / "out/forecast.h5") as file:
+        np.testing.assert_array_equal(file["frames"][:], forecast)
+
+
+@without_film
+def test_images_of_two_channels_are_answered_with_an_array(tmp_path: Path) -> None:
+    two = np.repeat(context("u1"), 2, axis=1)
+    known = Known(Source("s", (tmp_path / "raw.tif",)), two, params(raw_axes="TCHW"))
+    writers.write(tmp_path / "out", known, np.repeat(FORECAST, 2, axis=1))
+    assert np.load(tmp_path / "out/forecast.npy").shape == (2, 2, 8, 9)
+
+
+def test_the_film_is_drawn_from_physical_values() -> None:
+    channel = Channel("DBZH", "dBZ", 0.5, -32.0, missing=(255.0,), undetected=(0.0,))
+    numbers = np.array([0, 92, 255], np.uint8).reshape(1, 1, 1, 3)
+    how = params(value_range=[-10, 60])
+    known = Known(Source("s", ()), numbers, how, Meaning((channel,)))
+    np.testing.assert_array_equal(known.physical(), [[[[-10, 14, np.nan]]]])
+    assert known.quantities == (Quantity("DBZH", "dBZ", (-10.0, 60.0)),)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "i4"])
@@ -147,7 +174,7 @@ def test_a_written_image_is_read_as_it_was(tmp_path: Path, dtype: str) -> None:
     frame = (FORECAST[0].astype(np.int64) * 3 % 251).astype(dtype)
     path = tmp_path / f"a{writers.suffix_for(frame.dtype)}"
     writers.write_image(path, frame)
-    (read,) = images.frames(path, reading_of())
+    (read,) = values_of(images.frames(path, reading_of()))
     np.testing.assert_array_equal(read, frame)
     assert read.dtype == dtype
 
@@ -173,5 +200,5 @@ def test_a_written_sequence_is_read_by_the_same_axes(tmp_path: Path, axes: str |
     writers.write_array(tmp_path / "x.npy", sequence, axes)
     kept = (axes or "HW").replace("N", "")
     kept = kept if "T" in kept else f"T{kept}"
-    read = list(arrays.frames(tmp_path / "x.npy", reading_of(raw_axes=kept)))
+    read = values_of(arrays.frames(tmp_path / "x.npy", reading_of(raw_axes=kept)))
     np.testing.assert_array_equal(read, sequence)

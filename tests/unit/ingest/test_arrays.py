@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from convlstm.ingest import arrays
+from convlstm.ingest import arrays, blocks, readers
 from convlstm.runtime.errors import BadInput
-from tests.builders import reading_of
+from tests.builders import reading_of, values_of
 
 SIZES = {"N": 2, "T": 5, "C": 3, "H": 4, "W": 6}
 
@@ -22,7 +22,7 @@ def array_of(axes: str, dtype: str = "u2") -> np.ndarray:
 
 
 def read(path: Path, sequence: int = 0, /, **reading: object) -> np.ndarray:
-    return np.stack(list(arrays.frames(path, reading_of(**reading), sequence)))
+    return np.stack(values_of(readers.frames(path, reading_of(**reading), sequence)))
 
 
 def block_of(frame: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_an_npz_of_several_sequences_is_unpacked_once_for_all_threads(tmp_path: 
 
     def read_one(sequence: int) -> list[np.ndarray]:
         together.wait()
-        return list(arrays.frames(path, reading_of(raw_axes="NTHW"), sequence))
+        return values_of(arrays.frames(path, reading_of(raw_axes="NTHW"), sequence))
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(read_one, range(2))
@@ -99,7 +99,7 @@ def test_two_and_three_axes_need_no_name(
 
 
 @pytest.mark.parametrize(
-    ("chunk", "block_bytes", "most", "blocks"),
+    ("chunk", "block_bytes", "most", "lengths"),
     [
         (None, 100, 1000, [2, 2, 1]),  # the five frames have 48 bytes each
         (1, 100, 1000, [2, 2, 1]),
@@ -114,17 +114,17 @@ def test_long_arrays_are_read_in_blocks(
     chunk: int | None,
     block_bytes: int,
     most: int,
-    blocks: list[int],
+    lengths: list[int],
 ) -> None:
     array = array_of("THW")
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", data=array, chunks=chunk and (chunk, 4, 6))
-    monkeypatch.setattr(arrays, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(arrays, "MOST_BLOCK_BYTES", most)
-    frames = list(arrays.frames(tmp_path / "x.h5", reading_of()))
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(blocks, "MOST_BLOCK_BYTES", most)
+    frames = values_of(readers.frames(tmp_path / "x.h5", reading_of()))
     np.testing.assert_array_equal(np.stack(frames)[:, 0], array)
     own = [id(block_of(frame)) for frame in frames]
-    assert [len(list(same)) for _, same in groupby(own)] == blocks
+    assert [len(list(same)) for _, same in groupby(own)] == lengths
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u4", "i8", "f2", "f8", ">u2", ">f4", "?"])

@@ -12,7 +12,9 @@ from PIL import Image
 
 from convlstm.ingest import decoding, readers, sources
 from convlstm.runtime.errors import BadInput, Faults
-from tests.builders import reading_of
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import Channel, Meaning
+from tests.builders import reading_of, values_of
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -26,7 +28,7 @@ def read(raw: Path, **reading: object) -> dict[str, np.ndarray]:
     found = sources.find(raw, how, faults)
     everything = {}
     for source, sequence in decoding.read(found, how, faults):
-        listed = list(sequence)
+        listed = values_of(sequence)
         everything[source.name] = np.stack(listed) if listed else np.zeros(0)
     faults.check()
     return everything
@@ -110,10 +112,10 @@ def test_a_file_that_may_not_be_read_is_named_even_for_root(
         save(tmp_path / name, np.zeros((8, 8), np.uint8))
     original = Image.open
 
-    def refusing(path: Path) -> Image.Image:
+    def refusing(path: Path, **options: object) -> Image.Image:
         if Path(path).name == "2.png":
             raise PermissionError(13, "Permission denied", str(path))
-        return original(path)
+        return original(path, **options)  # type: ignore[arg-type] # passed on
 
     monkeypatch.setattr(Image, "open", refusing)
     (line,) = lines(tmp_path)
@@ -167,9 +169,9 @@ def test_two_films_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     found = films(tmp_path, 4, monkeypatch)
     together = threading.Barrier(2, timeout=20)
 
-    def met(*_: object) -> Iterator[np.ndarray]:
+    def met(*_: object) -> Iterator[Frame]:
         together.wait()  # until the other core is at its film, too
-        yield np.zeros((1, 8, 8))
+        yield Frame(np.zeros((1, 8, 8)))
 
     monkeypatch.setattr(readers, "frames", met)
     assert sum(1 for _, film in decoding.read(found, reading_of(), Faults()) for _ in film) == 4
@@ -181,11 +183,11 @@ def test_of_a_long_film_only_the_beginning_is_decoded_ahead(
     found = films(tmp_path, 20, monkeypatch)
     decoded = 0
 
-    def long(*_: object) -> Iterator[np.ndarray]:
+    def long(*_: object) -> Iterator[Frame]:
         nonlocal decoded
         while decoded < 1000:
             decoded += 1
-            yield np.zeros((1, 512, 256))  # a MB: four of them are a task
+            yield Frame(np.zeros((1, 512, 256)))  # a MB: four of them are a task
 
     monkeypatch.setattr(readers, "frames", long)
     next(next(decoding.read(found, reading_of(), Faults()))[1])
@@ -196,3 +198,82 @@ def test_a_film_without_frames_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
     np.save(tmp_path / "b.npy", np.zeros((0, 8, 8)))
     assert lines(tmp_path) == [f"{tmp_path}/b.npy: holds no frame; remove it"]
+
+
+def reading_as(frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the files `0.npy`, `1.npy`, ... hold these frames."""
+
+    def held(path: Path, *_: object) -> Iterator[Frame]:
+        yield frames[int(path.stem)]
+
+    monkeypatch.setattr(readers, "frames", held)
+
+
+def single_frames(folder: Path, count: int) -> None:
+    for number in range(count):
+        np.save(folder / f"{number}.npy", np.zeros((8, 8)))
+
+
+def test_files_that_mean_something_else_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single_frames(tmp_path, 3)
+    values, mean = np.zeros((1, 8, 8)), Meaning((Channel("t2m", "K", 0.5, 273.0),))
+    other = Meaning((Channel("t2m", "K", 0.25, 270.0),))
+    reading_as([Frame(values, mean), Frame(values, other), Frame(values, mean)], monkeypatch)
+    assert lines(tmp_path) == [
+        f"{tmp_path}/1.npy: another scale, offset than {tmp_path}/0.npy; all frames of a sequence "
+        f"need the same; put them into folders of their own"
+    ]
+
+
+def test_pictures_of_another_palette_or_depth_are_named(tmp_path: Path) -> None:
+    # the same class number would be another class, and the same grey value another brightness
+    for name, palette in (("1.png", [0, 0, 0, 255, 0, 0]), ("2.png", [0, 0, 0, 0, 255, 0])):
+        image = Image.fromarray(np.eye(8, dtype=np.uint8))
+        image.putpalette(palette)
+        image.save(tmp_path / name)
+    (line,) = lines(tmp_path, pixel_values="index")
+    assert line.startswith(f"{tmp_path}/2.png: another palette than {tmp_path}/1.png")
+    save(tmp_path / "gray/1.png", np.eye(8, dtype=np.uint8))
+    save(tmp_path / "gray/2.png", np.eye(8, dtype=bool))
+    (line,) = lines(tmp_path / "gray")
+    assert "gray/2.png: another valid_range than" in line
+
+
+def test_times_inside_the_files_that_do_not_follow_each_other_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single_frames(tmp_path, 4)
+    values, second = np.zeros((1, 8, 8)), 10**6
+    reading_as([Frame(values, time=time * second) for time in (0, 60, 60, 30)], monkeypatch)
+    found = lines(tmp_path)
+    assert len(found) == 2
+    assert found[0] == (
+        f"{tmp_path}/2.npy: the time inside it, 1970-01-01 00:01:00, does not come after that of "
+        f"{tmp_path}/1.npy, 1970-01-01 00:01:00; remove one of them, or name the files in their "
+        f"order"
+    )
+    assert found[1].startswith(f"{tmp_path}/3.npy: the time inside it, 1970-01-01 00:00:30")
+
+
+@pytest.mark.parametrize("apply_scale", [True, False])
+def test_without_scale_the_numbers_stay_as_stored_and_only_marks_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apply_scale: bool
+) -> None:
+    said = Channel("rain", "mm/h", 0.5, -32.0, (255.0,), (0.0,), (0.0, 100.0))
+
+    def frames(path: Path, *_: object) -> Iterator[Frame]:
+        # two files whose scales differ, which is no difference of stored numbers
+        scale = 0.5 if path.stem == "a" or apply_scale else 0.25
+        yield Frame(np.zeros((1, 8, 8), np.uint8), Meaning((said._replace(scale=scale),)))
+
+    for name in "ab":
+        save(tmp_path / f"{name}.png", np.zeros((8, 8), np.uint8))
+    how, faults = reading_of(apply_scale=apply_scale), Faults()
+    found = sources.find(tmp_path, how, faults)
+    monkeypatch.setattr(readers, "frames", frames)
+    ((_, sequence),) = decoding.read(found, how, faults)
+    channels = {frame.meaning.channels for frame in sequence}
+    faults.check()
+    assert channels == {(said if apply_scale else Channel(missing=(255.0,), undetected=(0.0,)),)}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convlstm.ingest import arrays, images, readers, video
+from convlstm.ingest import readers
 from convlstm.runtime.errors import BadInput
-from tests.builders import reading_of
+from tests.builders import reading_of, values_of
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_name_is_its_stem_and_a_suffix_that_is_read(name: str, suffix: str, st
 
 
 def test_every_suffix_belongs_to_one_kind() -> None:
-    suffixes = [*images.SUFFIXES, *arrays.SUFFIXES, *video.SUFFIXES]
+    suffixes = [suffix for reader in readers.READERS for suffix in reader.SUFFIXES]
     assert sorted(readers.KINDS) == sorted(suffixes)
 
 
@@ -53,7 +53,7 @@ def test_each_kind_of_file_is_read_by_its_reader(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.stack([pixels] * 3))
     for name, count in (("a.pgm", 1), ("a.pgm.gz", 1), ("a.npy", 3)):
         assert readers.extent(tmp_path / name, reading_of()) == (1, count)
-        frames = list(readers.frames(tmp_path / name, reading_of()))
+        frames = values_of(readers.frames(tmp_path / name, reading_of()))
         np.testing.assert_array_equal(frames, np.stack([pixels[None]] * count))
 
 
@@ -62,7 +62,7 @@ def test_a_part_of_an_array_is_read_by_its_number(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     reading = reading_of(raw_axes="NTHW")
     assert readers.extent(tmp_path / "a.npy", reading) == (2, 3)
-    frames = list(readers.frames(tmp_path / "a.npy", reading, 1))
+    frames = values_of(readers.frames(tmp_path / "a.npy", reading, 1))
     np.testing.assert_array_equal(frames, array[1][:, None])
 
 

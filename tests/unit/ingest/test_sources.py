@@ -67,14 +67,52 @@ def test_each_part_of_an_array_is_a_sequence(tmp_path: Path) -> None:
     ]
 
 
-def test_hidden_files_thumbnails_and_other_kinds_are_skipped(tmp_path: Path) -> None:
+def test_hidden_files_are_passed_over_and_all_else_that_is_not_read_is_named(
+    tmp_path: Path,
+) -> None:
     touch_frames(tmp_path / "rain", "1.png", ".hidden.png")
     touch_frames(tmp_path / ".trash", "1.png")
-    for name in ("Thumbs.db", ".DS_Store", "notes.txt"):
+    (tmp_path / "rain/deep/er").mkdir(parents=True)
+    for name in ("Thumbs.db", ".DS_Store", "deep/notes.txt"):
         (tmp_path / "rain" / name).write_text("x")
     (source,) = find(tmp_path)
     assert names(source) == ["1.png"]
-    assert [path.name for path in sources.skipped_files(tmp_path)] == ["Thumbs.db", "notes.txt"]
+    left = [path.as_posix() for path in sources.left_out(tmp_path)]
+    assert left == ["rain/Thumbs.db", "rain/deep/notes.txt", "rain/deep/er"]
+
+
+def test_nothing_is_left_out_of_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
+    assert sources.left_out(tmp_path / "a.npy") == []
+
+
+def test_frames_at_any_depth_are_sequences_named_by_their_path(tmp_path: Path) -> None:
+    """The layout of KTH: class/person/frames beside class/frames."""
+    for person in (2, 10, 1):
+        touch_frames(tmp_path / f"boxing/person{person}", "frame_0.png", "frame_1.png")
+    touch_frames(tmp_path / "walking", "frame_0.png")
+    touch_frames(tmp_path / "archive/2020/10/31", "0.png")
+    assert [source.name for source in find(tmp_path)] == [
+        "archive/2020/10/31",
+        "boxing/person1",
+        "boxing/person2",
+        "boxing/person10",
+        "walking",
+    ]
+    assert sources.left_out(tmp_path) == []
+
+
+def test_files_of_several_frames_may_lie_beside_folders(tmp_path: Path) -> None:
+    np.save(tmp_path / "film.npy", np.zeros((3, 8, 8)))
+    touch_frames(tmp_path / "rain", "1.png")
+    assert [source.name for source in find(tmp_path)] == ["film", "rain"]
+
+
+def test_a_file_and_a_folder_of_one_name_are_a_fault(tmp_path: Path) -> None:
+    np.save(tmp_path / "rain.npy", np.zeros((3, 8, 8)))
+    touch_frames(tmp_path / "rain", "1.png")
+    with pytest.raises(BadInput, match="a second sequence of the name rain; rename it"):
+        find(tmp_path)
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
@@ -84,6 +122,22 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "up").symlink_to(tmp_path, target_is_directory=True)
     assert [source.name for source in find(tmp_path)] == ["rain"]
     assert [source.name for source in find(tmp_path / "rain")] == ["rain"]
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        touch_frames(tmp_path / f"raw/{name}/frames", "1.png")
+        (tmp_path / "raw" / name / "other").symlink_to(tmp_path / "raw" / other)
+    assert [source.name for source in find(tmp_path / "raw")] == ["a/frames", "a/other/frames"]
+    left = [path.as_posix() for path in sources.left_out(tmp_path / "raw")]
+    assert left == ["b"]
+
+
+def test_a_folder_that_a_link_shows_again_is_read_once_and_named(tmp_path: Path) -> None:
+    touch_frames(tmp_path / "day1", "1.png")
+    (tmp_path / "latest").symlink_to(tmp_path / "day1")
+    assert [source.name for source in find(tmp_path)] == ["day1"]
+    assert sources.left_out(tmp_path) == [Path("latest")]
 
 
 def test_a_link_to_frames_elsewhere_is_followed(tmp_path: Path) -> None:
@@ -113,11 +167,49 @@ def test_frames_beside_folders_of_frames_are_ambiguous(tmp_path: Path) -> None:
         find(tmp_path)
 
 
+def test_frames_beside_folders_of_frames_are_ambiguous_at_any_depth(tmp_path: Path) -> None:
+    touch_frames(tmp_path / "may", "1.png")
+    touch_frames(tmp_path / "june/early", "1.png")
+    touch_frames(tmp_path / "june/late", "preview.png")
+    touch_frames(tmp_path / "june/late/night/deep", "1.png")
+    with pytest.raises(BadInput) as raised:
+        find(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}/june/late: holds frames (preview.png) beside folders of frames (night/deep); "
+        f"put each sequence into a folder of its own"
+    )
+
+
 @pytest.mark.parametrize("twins", [("frame2.png", "frame02.png"), ("a.png", "a.bmp")])
 def test_two_names_that_sort_equal_are_a_fault(tmp_path: Path, twins: tuple[str, str]) -> None:
     touch_frames(tmp_path, "b1.png", *twins)
     with pytest.raises(BadInput, match="its name sorts equal to"):
         find(tmp_path)
+
+
+def test_decimals_sort_by_their_value(tmp_path: Path) -> None:
+    touch_frames(tmp_path, *(f"vort_{number * 0.25:g}.png" for number in range(1, 81)))
+    (source,) = find(tmp_path)
+    assert names(source) == [f"vort_{number * 0.25:g}.png" for number in range(1, 81)]
+
+
+def test_names_in_a_doubtful_order_are_named_with_the_remedy(tmp_path: Path) -> None:
+    touch_frames(tmp_path / "a", "0.5.png", "0.25.png")
+    with pytest.raises(BadInput) as raised:
+        find(tmp_path)
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith(f"{tmp_path}/a: 0.5 and 0.25 can be sorted in two ways, ")
+    assert line.endswith("; set time_format, or give all numbers as many digits")
+    (source,) = find(tmp_path, time_format="%s.%f")
+    assert names(source) == ["0.25.png", "0.5.png"]
+
+
+def test_sequences_in_a_doubtful_order_are_no_fault(tmp_path: Path) -> None:
+    for name in ("run0.5", "run0.25"):
+        touch_frames(tmp_path / name, "1.png")
+        np.save(tmp_path / f"{name}.npy", np.zeros((3, 8, 8)))
+        (tmp_path / f"{name}.npy").rename(tmp_path / f"film{name}.npy")
+    assert len(find(tmp_path)) == 4
 
 
 def test_times_order_the_frames(tmp_path: Path) -> None:
@@ -150,7 +242,7 @@ def test_the_last_frames_must_follow_each_other(tmp_path: Path) -> None:
     touch_frames(tmp_path, *(f"{hour}.png" for hour in (1, 2, 3, 7, 8, 9, 10)))
     (source,) = find(tmp_path, time_format="%H")
     assert names(source.last(4)) == ["7.png", "8.png", "9.png", "10.png"]
-    with pytest.raises(BadInput, match="a frame is missing among the last 5"):
+    with pytest.raises(BadInput, match="a frame is missing, or the step changes, in the last 5"):
         source.last(5)
 
 

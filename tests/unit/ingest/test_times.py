@@ -1,46 +1,12 @@
-"""Times are read from names and continued, and gaps are found between them."""
-
-from datetime import UTC, datetime
+"""Gaps are found between times, and times go on after the last one."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from convlstm.ingest import times
 from tests.builders import MINUTE
-
-
-def microseconds(*moment: int) -> int:
-    return round(datetime(*moment, tzinfo=UTC).timestamp()) * 1_000_000  # type: ignore[misc, arg-type] # ints
-
-
-@pytest.mark.parametrize(
-    ("name", "time_format", "moment"),
-    [
-        ("RAD_NL25_RAP_5min_201008260035.h5", "RAD_NL25_RAP_5min_%Y%m%d%H%M", (2010, 8, 26, 0, 35)),
-        # 2015, day 135 = 15 May, 15:45; a flag follows
-        ("AQC151351545F_00005.801.gif", "AQC%y%j%H%M", (2015, 5, 15, 15, 45)),
-        ("2020-01-02T03:04:05.png", "%Y-%m-%dT%H:%M:%S.png", (2020, 1, 2, 3, 4, 5)),
-        ("2020-01-02 03+0200.png", "%Y-%m-%d %H%z", (2020, 1, 2, 1)),
-        ("cloud_7.png", "cloud_%m", (1900, 7, 1)),
-    ],
-)
-def test_the_time_with_which_a_name_begins_is_read(
-    name: str, time_format: str, moment: tuple[int, ...]
-) -> None:
-    assert times.parse(name, time_format) == microseconds(*moment)
-
-
-@pytest.mark.parametrize("name", ["frame.png", "RAD_20100826.h5", "AQC.gif", ""])
-def test_another_name_is_an_error(name: str) -> None:
-    with pytest.raises(ValueError, match="match"):
-        times.parse(name, "AQC%y%j%H%M")
-
-
-def test_the_name_of_a_time_is_read_as_that_time() -> None:
-    moment = microseconds(2015, 5, 15, 15, 45)
-    name = times.name(moment, "AQC%y%j%H%M")
-    assert name == "AQC151351545"
-    assert times.parse(name, "AQC%y%j%H%M") == moment
 
 
 @pytest.mark.parametrize(
@@ -51,6 +17,9 @@ def test_the_name_of_a_time_is_read_as_that_time() -> None:
         ([0, 5, 12, 17, 22], [(0, 5)]),  # 7 of 5 minutes is late, not missing
         ([0, 5, 60, 65, 70, 300], [(0, 2), (2, 5), (5, 6)]),
         ([0], [(0, 1)]),
+        ([0, 60, 65, 70], [(0, 1), (1, 4)]),
+        ([0, 5, 10, 60, 120, 125, 130], [(0, 3), (3, 4), (4, 7)]),  # a frame between two gaps
+        ([0, 5, 10, 12, 15, 20, 25], [(0, 3), (3, 7)]),  # one too many
     ],
 )
 def test_a_gap_is_more_than_one_and_a_half_steps(
@@ -72,3 +41,46 @@ def test_one_time_alone_has_no_next_one() -> None:
 def test_the_times_go_on_by_the_median_step() -> None:
     known = (0, 5 * MINUTE, 10 * MINUTE, 16 * MINUTE)
     assert times.following(known, 2) == (21 * MINUTE, 26 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "runs"),
+    [
+        # 10 frames a minute apart, a pause, 12 an hour apart
+        ([*range(10), *range(200, 920, 60)], [(0, 10), (10, 22)]),
+        # without a pause, the frame between both belongs to the faster rate
+        ([*range(10), *range(69, 489, 60)], [(0, 10), (10, 17)]),
+        ([*range(0, 600, 60), *range(541, 560)], [(0, 9), (9, 29)]),
+        ([0, 5, 10, 15, 25, 35, 45, 50, 55, 60], [(0, 4), (4, 6), (6, 10)]),
+        ([0, 10, 20, 30, 31, 32, 33, 34, 35, 135, 235], [(0, 3), (3, 9), (9, 11)]),
+    ],
+)
+def test_another_step_begins_another_run(minutes: list[int], runs: list[tuple[int, int]]) -> None:
+    assert times.runs(np.array(minutes, np.int64) * MINUTE, len(minutes)) == runs
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60))
+def test_every_frame_is_in_one_run_and_every_step_near_the_median_of_its_run(
+    steps: list[int],
+) -> None:
+    moments = np.cumsum([0, *steps])
+    found = times.runs(moments, len(moments))
+    assert [start for start, _ in found] == [0, *(stop for _, stop in found[:-1])]
+    assert found[-1][1] == len(moments)
+    for start, stop in found:
+        own = np.diff(moments[start:stop])
+        if len(own):
+            assert own.min() >= 0.5 * np.median(own)
+            assert own.max() <= 1.5 * np.median(own)
+
+
+@given(st.lists(st.integers(-10, 10), min_size=2, max_size=60))
+def test_frames_late_or_early_by_a_tenth_of_a_step_are_one_run(late: list[int]) -> None:
+    """Steps are then from 0.8 to 1.2, and so is their median."""
+    moments = 100 * np.arange(len(late)) + np.array(late)
+    assert times.runs(moments, len(moments)) == [(0, len(moments))]
+
+
+def test_a_frame_may_be_late_by_half_a_step() -> None:
+    moments = np.array([0, 100, 200, 350, 400, 500])
+    assert times.runs(moments, 6) == [(0, 6)]

@@ -11,6 +11,7 @@ import torch
 from convlstm.demo import rain
 from convlstm.model.batches import TURNS, Batch, Batches, turned
 from convlstm.storage import hdf5, patches
+from convlstm.storage.meaning import Channel, Meaning
 from convlstm.storage.patches import Window
 from tests.builders import patches_of
 
@@ -175,3 +176,54 @@ def test_windows_are_the_same_from_memory_and_from_the_file(patches_path: Path) 
             for one, other in pairs:
                 assert torch.equal(one.frames, other.frames)
                 assert torch.equal(one.mask, other.mask)
+
+
+def test_a_batch_of_sequences_with_their_own_scales_is_of_physical_values(tmp_path: Path) -> None:
+    # 30 dBZ of 0 to 60: 124 counts of 0.5 dBZ from -32 on, 30 counts of 1 dBZ
+    channels = (
+        Channel("DBZH", "dBZ", 0.5, -32.0, missing=(255.0,), undetected=(0.0,)),
+        Channel("DBZH", "dBZ", 1.0, 0.0, missing=(99.0,)),
+    )
+    stored = {
+        name: np.full((15, 1, 8, 8), count, np.uint8) for name, count in (("a", 124), ("b", 30))
+    }
+    stored["a"][:, :, 0, :2] = 255, 0
+    stored["b"][:, :, 0, 0] = 99
+    path = patches_of(
+        tmp_path,
+        stored,
+        meanings={name: Meaning((own,)) for name, own in zip("ab", channels, strict=True)},
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        value_range=[0, 60],
+    )
+    with hdf5.open_complete(path) as file:
+        batches = Batches(file, repeated=True)
+        mixed = batches.cut([Window(0, 0, 0, 0), Window(0, 1, 0, 0)], [0, 3])
+        frames, mask = batches.pixels(mixed)
+        alone = [batches.pixels(batches.cut([Window(0, k, 0, 0)], [3 * k])) for k in (0, 1)]
+    assert frames[0, :, 0, 0, :3].tolist() == [[0, 0, 0.5]] * 5
+    assert mask[0, 0, 0, 0, :3].tolist() == [False, True, True]
+    assert (frames[1, 0, 0, -1, -1], mask[1, 0, 0, -1, -1]) == (0, False)  # turned upside down
+    for number, (own, measured) in enumerate(alone):
+        np.testing.assert_array_equal(frames[number], own[0])
+        np.testing.assert_array_equal(mask[number], measured[0])
+
+
+def test_folded_channels_have_their_own_ranges(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).random((15, 2, 9, 10))
+    frames = (frames * [[[120]], [[0.03]]] + [[[200]], [[0]]]).astype(np.float32)
+    path = patches_of(
+        tmp_path,
+        {"only": frames},
+        context_frames=3,
+        forecast_frames=2,
+        split_by="time",
+        value_range=[[200, 320], [0, 0.03]],
+    )
+    with hdf5.open_complete(path) as file:
+        batches = Batches(file, repeated=True)
+        seen, _ = batches.pixels(batches.cut([Window(2, 0, 0, 0)], [0]))
+    expected = (frames[2:7] - [[[200]], [[0]]]) / [[[120]], [[0.03]]]
+    np.testing.assert_allclose(seen[0], expected, atol=1e-6)

@@ -91,7 +91,7 @@ def test_the_metadata_tell_architecture_scaling_and_params(tmp_path: Path) -> No
         about = from_text(file.metadata()["description"])
     assert about["version"] == VERSION
     assert about["architecture"]["hidden_channels"] == (3,)
-    assert about["scaling"]["value_range"] == (-32.0, 64.0)
+    assert about["scaling"]["value_range"][0] == (-32.0, 64.0)
     assert about["params"]["lr"] == params_of(Train).lr
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convlstm.demo.params import Demo
 from convlstm.forecast.params import Ensemble, Forecast
-from convlstm.params import loading
+from convlstm.params import loading, overrides
 from convlstm.params.group import Group
 from convlstm.plot.params import Plot
 from convlstm.runtime.errors import BadInput
@@ -210,8 +210,19 @@ def test_changes_are_read_as_dvc_reads_them() -> None:
     )
 
 
-def test_a_change_that_is_not_yaml_is_a_text() -> None:
-    changed = loading.change(KNOWN, ["time_format=%Y%m%d=%H"], Forecast, where="a model")
+@pytest.mark.parametrize("text", ["nan", "NaN", ".nan", "[nan]", "['nan']"])
+def test_a_missing_value_may_be_nan_in_any_spelling(text: str, tmp_path: Path) -> None:
+    """In -S, in a params.yaml that DVC has changed, and typed into params.yaml by hand."""
+    changed = loading.change(KNOWN, [f"missing_value={text}"], Forecast, where="a model")
+    assert repr(changed.missing_value) == "(nan,)"
+    for value in (overrides.value(text), text):
+        if not isinstance(value, str) or "[" not in value:
+            write_params(tmp_path, missing_value=value)
+            assert repr(check_all(tmp_path / "params.yaml").missing_value) == "(nan,)"
+
+
+def test_a_change_in_quotes_is_a_text() -> None:
+    changed = loading.change(KNOWN, ["time_format='%Y%m%d=%H'"], Forecast, where="a model")
     assert changed.time_format == "%Y%m%d=%H"
 
 
@@ -220,8 +231,13 @@ def test_a_change_that_is_not_yaml_is_a_text() -> None:
     [
         ("lr=1", "-S lr=1: give key=value, with a key of ['value_range', "),
         ("pixel_values", "-S pixel_values: give key=value, with a key of "),
-        ("value_range=[1", "a model: value_range = '[1': "),
+        ("value_range=[1", "-S value_range=[1: a list does not end with ]; in quotes it is a text"),
         ("value_range=[2,1]", "a model: value_range = [2, 1]: the first number must be"),
+        (
+            "raw_dataset=a (b)",
+            "-S raw_dataset=a (b): there is '(' in it; in quotes it is a text: "
+            "-S 'raw_dataset='\"'\"'a (b)'\"'\"''",
+        ),
     ],
 )
 def test_a_change_of_another_kind_is_refused(change: str, words: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from convlstm.patch import building
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import hdf5, patches
+from convlstm.storage.meaning import Channel, Meaning
 from convlstm.storage.patches import MEASURED, WET, Patches, Span, Window
 from tests.builders import MINUTE, patches_of, reading_of
 
@@ -17,19 +18,23 @@ def build(
     folder: Path,
     sequences: Mapping[str, np.ndarray],
     minutes: Mapping[str, tuple[int, ...]] | None = None,
+    meanings: Mapping[str, Meaning] | None = None,
     /,
     **changes: object,
 ) -> Patches:
     """Build patches.h5 with windows of 2 frames to 1, and return it with its datasets as arrays.
 
-    `minutes` are the times of the frames, for the sequences that have them.
+    `minutes` are the times of the frames, and `meanings` what their numbers mean, for the sequences
+    that have them.
     """
     times = {
         name: tuple(minute * MINUTE for minute in moments)
         for name, moments in (minutes or {}).items()
     }
     usual: dict[str, object] = {"context_frames": 2, "forecast_frames": 1, "stride": 1}
-    path = patches_of(folder, sequences, times=times, **{**usual, **changes})
+    path = patches_of(
+        folder, sequences, times=times, meanings=meanings, time_format=None, **{**usual, **changes}
+    )
     with hdf5.open_complete(path) as file:
         built = patches.read(file)
         frames, counts = ([own[:] for own in all_of] for all_of in (built.frames, built.counts))
@@ -62,7 +67,7 @@ def test_whole_frames_come_back_in_their_type(tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored, own)
         assert stored.dtype == np.int32
     assert built.sequences == ["s0", "s1", "s2"]
-    assert built.description["scaling"]["value_range"] == (0, 50_000)
+    assert built.description["scaling"]["value_range"] == ((0, 50_000),)
     assert built.description["reading"] == reading_of().model_dump()
     assert (built.description["context_frames"], built.description["forecast_frames"]) == (2, 1)
 
@@ -108,8 +113,8 @@ def test_the_patches_are_the_same_however_many_frames_are_in_memory_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, built = three(), []
-    for block_bytes in (1, 2 * raw["s0"][0].nbytes, building.BLOCK_BYTES):  # 1, 2 and all frames
-        monkeypatch.setattr(building, "BLOCK_BYTES", block_bytes)
+    for values in (1, 2 * raw["s0"][0].size, building.BLOCK_VALUES):  # 1, 2 and all frames
+        monkeypatch.setattr(building, "BLOCK_VALUES", values)
         built.append(build(tmp_path, raw, tile_size=7, **WIDE))
     first, *others = [each.description["fingerprint"] for each in built]
     assert others == [first, first]
@@ -135,9 +140,63 @@ def test_no_pixel_of_a_test_window_is_in_another_split(tmp_path: Path, split_by:
 
 def test_no_window_crosses_a_gap(tmp_path: Path) -> None:
     raw = three(length=7)
-    built = build(tmp_path, raw, dict.fromkeys(raw, (0, 5, 10, 30, 35, 40, 45)), **WIDE)
+    minutes = {
+        name: tuple(1000 * number + minute for minute in (0, 5, 10, 30, 35, 40, 45))
+        for number, name in enumerate(raw)
+    }
+    built = build(tmp_path, raw, minutes, **WIDE)
     starts = sorted(start for rows in built.windows.values() for start in rows["start"])
     assert starts == [0] * 3 + [3] * 3 + [4] * 3  # frames 0-2, 3-5 and 4-6 of each
+
+
+def test_no_window_mixes_two_rates(tmp_path: Path) -> None:
+    """Frames every minute, and then every ten."""
+    raw = {"rates": unique(12)}
+    minutes = {"rates": (*range(6), *range(15, 75, 10))}
+    built = build(tmp_path, raw, minutes, split_by="time", **WIDE)
+    starts = sorted(start for rows in built.windows.values() for start in rows["start"])
+    assert 4 not in starts
+    assert 5 not in starts
+
+
+def test_no_time_of_a_test_window_is_in_another_split(tmp_path: Path) -> None:
+    """Events cut from one archive, each of 30 frames, from frame 12, 24 and so on."""
+    raw = {f"event{n}": unique(30, start=10_000 * n) for n in range(4)}
+    minutes = {f"event{n}": tuple(range(60 * n, 60 * n + 150, 5)) for n in range(4)}
+    built = build(tmp_path, raw, minutes, split=(0.5, 0.25, 0.25), **WIDE)
+    of = {
+        split: {
+            minutes[f"event{sequence}"][frame]
+            for start, sequence, *_ in windows_of(built, split)
+            for frame in range(start, start + 3)
+        }
+        for split in built.windows
+    }
+    assert all(of.values())
+    assert not of["train"] & (of["valid"] | of["test"])
+    assert not of["valid"] & of["test"]
+    assert built.description["left_out"] == {"train": 24, "valid": 18}
+    assert built.spans == [Span(0, 0, 24), Span(1, 0, 12)]
+
+
+def test_a_split_that_lost_its_windows_to_another_is_told_why(tmp_path: Path) -> None:
+    raw = three(length=7)
+    minutes = dict.fromkeys(raw, tuple(range(0, 35, 5)))
+    with pytest.raises(BadInput) as raised:
+        build(tmp_path, raw, minutes, **WIDE)
+    assert str(raised.value) == (
+        "split: no window is left to train; 7 frames of train and 7 frames of valid are left out, "
+        "because their times are in test or valid too; set split_by to time, or name sequences of "
+        "other times in valid_sequences and test_sequences"
+    )
+
+
+def test_times_without_a_date_are_not_compared_between_sequences(tmp_path: Path) -> None:
+    """Names such as day1/05.png say the hour of some day."""
+    raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
+    same = dict.fromkeys(raw, tuple(range(0, 100 * MINUTE, 5 * MINUTE)))
+    with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format="%H%M")) as file:
+        assert hdf5.description(file)["left_out"] == {}
 
 
 def test_a_sequence_cut_to_pieces_is_named(tmp_path: Path) -> None:
@@ -233,4 +292,73 @@ def test_a_missing_value_stays_missing_in_a_wider_type(tmp_path: Path) -> None:
     raw["a"][0, 0, 0, 0] = -999.9
     built = build(tmp_path, dict(raw), missing_value=(-999.9,), value_range=(0.0, 2.0))
     assert built.frames[0].dtype == np.float64
-    assert built.frames[0][0, 0, 0, 0] == -999.9
+    ((channel,), stored) = built.channels[0], built.frames[0]
+    assert stored[0, 0, 0, 0] == channel.missing[0] == float(np.float32(-999.9))
+
+
+def packed_kelvin() -> tuple[dict[str, np.ndarray], dict[str, Meaning]]:
+    """Return case B1: months of kelvin, 5 K apart, each packed with its own scale and offset."""
+    frames, meanings = {}, {}
+    for month in range(3):
+        kelvin = 273 + 5 * month + np.linspace(0, 20, 500).reshape(5, 1, 10, 10)
+        scale, offset = (kelvin.max() - kelvin.min()) / 65_000, (kelvin.max() + kelvin.min()) / 2
+        stored = np.rint((kelvin - offset) / scale).astype(np.int16)
+        stored[0, 0, 0, 0] = -32_767
+        frames[f"m{month}"] = stored
+        channel = Channel("t2m", "K", float(scale), float(offset), (-32_767.0,))
+        meanings[f"m{month}"] = Meaning((channel,))
+    return frames, meanings
+
+
+def test_files_with_scales_of_their_own_share_one_physical_range(tmp_path: Path) -> None:
+    frames, meanings = packed_kelvin()
+    built = build(tmp_path, frames, None, meanings, value_range=[250, 330], wet_threshold=280.0)
+    for number, (stored, channels) in enumerate(zip(built.frames, built.channels, strict=True)):
+        np.testing.assert_array_equal(stored, frames[f"m{number}"])
+        kelvin = stored.astype(np.float64) * channels[0].scale + channels[0].offset
+        assert kelvin[-1].max() == pytest.approx(293 + 5 * number, abs=1e-3)
+        above = np.linspace(0, 20, 500).reshape(5, 100)[1:].max(axis=1) + 273 + 5 * number > 280
+        assert (built.counts[number][1:, WET].sum(axis=(1, 2)) > 0).tolist() == above.tolist()
+        assert built.counts[number][0, MEASURED].sum() == 99
+    assert built.description["quantities"] == (("t2m", "K", (250.0, 330.0), 0, 1),)
+
+
+def test_a_physical_value_out_of_range_is_named_in_its_unit(tmp_path: Path) -> None:
+    frames, meanings = packed_kelvin()
+    with pytest.raises(BadInput) as raised:
+        build(tmp_path, frames, None, meanings, value_range=[250, 300])
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith("m2/4.png: t2m = 300.")
+    assert "K lies outside value_range [250, 300]" in line
+
+
+def test_a_range_that_is_not_given_is_found_and_noted(tmp_path: Path) -> None:
+    frames, meanings = packed_kelvin()
+    names = {"valid_sequences": ["m1"], "test_sequences": ["m2"]}
+    built = build(tmp_path, frames, None, meanings, value_range=None, **names)
+    # m0 trains: 273 to 293 K, of which the 0.1 and the 99.9 percentile lie within 0.02 K
+    assert built.description["scaling"]["value_range"] == ((273.0, 293.0),)
+    assert built.description["scaling"]["out_of_range"] == "clip"
+    assert built.description["params"]["value_range"] is None
+
+
+def test_sequences_that_disagree_are_refused(tmp_path: Path) -> None:
+    frames, meanings = packed_kelvin()
+    other = meanings["m1"].channels[0]._replace(unit="degC")
+    with pytest.raises(BadInput, match=r"m1: its unit is 'degC', but that of m0 is 'K'"):
+        build(tmp_path, frames, None, {**meanings, "m1": Meaning((other,))}, value_range=None)
+
+
+def test_each_channel_has_its_own_range_and_wet_threshold(tmp_path: Path) -> None:
+    frames = np.zeros((5, 2, 8, 8), np.float32)
+    frames[:, 0], frames[:, 1] = 280, 0.01
+    changes: dict[str, object] = {
+        "value_range": [[200, 320], [0, 0.03]],
+        "wet_threshold": [300, 0.005],
+    }
+    built = build(tmp_path, dict.fromkeys("abc", frames), **changes)
+    assert built.counts[0][0, WET].sum() == 64  # of the second channel
+    ranges = [quantity[2] for quantity in built.description["quantities"]]
+    assert ranges == [(200, 320), (0, 0.03)]
+    with pytest.raises(BadInput, match="wet_threshold: 3 are given, but frames have 2 channel"):
+        build(tmp_path, dict.fromkeys("abc", frames), **{**changes, "wet_threshold": [1, 2, 3]})

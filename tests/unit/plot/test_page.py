@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from convlstm.plot import figures, page
+from convlstm.plot.page import Scored
 from convlstm.scores import families
 from stages.check import Params
 from tests.builders import SmallRun, params_of
@@ -22,6 +23,25 @@ PIXEL = bytes.fromhex(
     "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
 )
 KEYS = [score.key for score in families.BY_LEAD if score.better is not None]
+DATASET: dict[str, Any] = {
+    "sequences": 30,
+    "channels": {
+        "rain": {
+            **{"unit": "mm/h", "minimum": 0.0, "maximum": 12.5, "missing_percent": 25.0},
+            **{"range_low": 0.0, "range_high": 50.0, "range_from": "params"},
+            **{"transform": "none", "filled_percent": 20.0, "clipped_percent": 0.0},
+        }
+    },
+    "by_sequence": {
+        "<em>may": {
+            **{"frames": 9, "first": "2021-05-01 00:00:00", "last": "2021-05-01 00:40:00"},
+            **{"step_seconds": 300.0, "gaps": 1, "size": "8 x 9"},
+            "channels": {
+                "rain": {"unit": "", "minimum": None, "maximum": 12.5, "missing_percent": 25.0}
+            },
+        }
+    },
+}
 RUN: dict[str, Any] = {
     "params": params_of(
         Params,
@@ -32,6 +52,7 @@ RUN: dict[str, Any] = {
     ).model_dump(),
     "data": {"sequences": 3, "frame": (8, 9), "channels": 1, "train": 5, "valid": 2, "test": 1},
     "device": "a CPU",
+    "dataset": DATASET,
 }
 IN_DATA_UNITS = ("rmse", "bias", "crps", "variogram")
 EVENT_KEYS = [score.key for score in families.BY_THRESHOLD]
@@ -46,8 +67,16 @@ EVENTS: dict[float, tuple[int, dict[str, dict[str, float]]]] = {
 }
 
 
+def scored(
+    means: dict[str, dict[str, float]],
+    events: dict[float, tuple[int, dict[str, dict[str, float]]]],
+) -> list[Scored]:
+    """Return the scores of the only channel."""
+    return [Scored("", means, events)]
+
+
 def winners(means: dict[str, dict[str, float]], column: str) -> set[str]:
-    text = page.page(RUN, means, [], EVENTS)
+    text = page.page(RUN, scored(means, EVENTS), [])
     rows = re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", text.split('id="scores"')[1])
     return {
         name for name, cells in rows if re.search(rf'data-column="{column}"[^>]*class=best', cells)
@@ -76,7 +105,9 @@ def test_the_best_of_a_column_is_marked(
 
 def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
     table = (
-        page.page(RUN, {"model": row()}, [], EVENTS).split('id="scores"')[1].split("</table>")[0]
+        page.page(RUN, scored({"model": row()}, EVENTS), [])
+        .split('id="scores"')[1]
+        .split("</table>")[0]
     )
     assert re.findall(r'data-column="(\w+)"', table) == KEYS
     heads = re.findall(r'<th title="better: ([^"]+)">([^<]+)</th>', table)
@@ -88,7 +119,7 @@ def test_every_score_by_lead_time_is_a_column_with_what_is_better() -> None:
 
 
 def test_every_score_that_can_be_better_or_worse_is_defined() -> None:
-    text = page.page(RUN, {"model": row()}, [], EVENTS).split("<h2>The scores</h2>")[1]
+    text = page.page(RUN, scored({"model": row()}, EVENTS), []).split("<h2>The scores</h2>")[1]
     defined = re.findall(r"<dt>([^<]+) \(better: ([^<]+)\)</dt><dd>([^<]+)</dd>", text)
     scores = [score for score in families.ALL if score.better is not None]
     assert [(label, better) for label, better, _ in defined] == [
@@ -100,14 +131,14 @@ def test_every_score_that_can_be_better_or_worse_is_defined() -> None:
 
 
 def test_the_forecasters_of_the_tables_are_defined_and_no_others() -> None:
-    text = page.page(RUN, {"model": row(), "zeros": row()}, [], {})
+    text = page.page(RUN, scored({"model": row(), "zeros": row()}, {}), [])
     defined = re.findall(r"<dt>(\w+)</dt><dd>", text.split("<h2>The forecasters</h2>")[1])
     assert defined == ["model", "zeros"]
     assert set(page.FORECASTERS) == set(figures.MARKERS)
 
 
 def test_the_scores_of_events_have_a_table_per_threshold_that_counts_the_events() -> None:
-    text = page.page(RUN, {"model": row()}, [], EVENTS)
+    text = page.page(RUN, scored({"model": row()}, EVENTS), [])
     assert "<h3>Events of at least 5: 1,234 pixels of all lead times</h3>" in text
     table = text.split('id="events-5"')[1].split("</table>")[0]
     assert re.findall(r'data-column="(\w+)"', table) == 2 * EVENT_KEYS
@@ -120,7 +151,11 @@ def test_the_scores_of_events_have_a_table_per_threshold_that_counts_the_events(
 
 
 def test_the_params_of_the_run_are_listed_each_with_its_value() -> None:
-    text = page.page(RUN, {"model": row()}, [], EVENTS).split("<details>")[1].split("</details>")[0]
+    text = (
+        page.page(RUN, scored({"model": row()}, EVENTS), [])
+        .split("<details>")[2]
+        .split("</details>")[0]
+    )
     assert f"<summary>The {len(RUN['params'])} params of this run</summary>" in text
     listed = dict(re.findall(r"<tr><td>(\w+)</td><td>([^<]*)</td></tr>", text))
     assert list(listed) == list(RUN["params"])
@@ -130,7 +165,9 @@ def test_the_params_of_the_run_are_listed_each_with_its_value() -> None:
 
 def test_names_of_users_are_no_markup() -> None:
     run = {**RUN, "params": {**RUN["params"], "<i>key": "a & b"}, "device": "<u>a device"}
-    text = page.page(run, {"<em>model": row()}, [("a.png", "<script>x</script>", PIXEL)], {})
+    text = page.page(
+        run, scored({"<em>model": row()}, {}), [("a.png", "<script>x</script>", PIXEL)]
+    )
     for markup in ("<b>rain", "<script", "<i>key", "a & b", "<u>a device", "<em>model"):
         assert markup not in text
     for escaped in ("&lt;b&gt;rain", "&lt;i&gt;key", "a &amp; b", "&lt;u&gt;a device"):
@@ -138,23 +175,47 @@ def test_names_of_users_are_no_markup() -> None:
 
 
 def test_the_data_of_the_run_is_told_in_a_sentence() -> None:
-    text = page.page(RUN, {"model": row()}, [], EVENTS)
+    text = page.page(RUN, scored({"model": row()}, EVENTS), [])
     assert (
         "3 sequences, frames of 8 x 9 pixels, 1 channel(s); 5 windows train, 2 validate, 1 test. "
         "Evaluated on a CPU." in text
     )
 
 
+def test_the_page_tells_what_was_read_before_all_else() -> None:
+    text = page.page(RUN, scored({"model": row()}, EVENTS), [])
+    channels, sequences = (
+        re.findall(r"<t[hd]>([^<]*)</t[hd]>", text.split(f'id="{name}"')[1].split("</table>")[0])
+        for name in ("channels", "sequences")
+    )
+    assert channels[8:] == ["rain", "mm/h", "0", "12.5", "0 to 50, from params", "20", "0", "25"]
+    assert sequences[12:] == [
+        *("&lt;em&gt;may", "9", "2021-05-01 00:00:00", "2021-05-01 00:40:00", "300.0", "1"),
+        *("8 x 9", "rain", "-", "-", "12.5", "25"),
+    ]
+    assert "The first 1 of 30 sequences" in text
+    assert text.index('id="channels"') < text.index('id="params"')
+
+
+def test_each_channel_has_its_tables() -> None:
+    both = [Scored(name, {"model": row()}, EVENTS) for name in ("t", "q")]
+    text = page.page(RUN, both, [])
+    assert re.findall(r"<h2>Scores of (\w+) on", text) == ["t", "q"]
+    assert re.findall(r'<table id="((?:scores|events)[^"]*)"', text) == [
+        *("scores", "events-5", "scores-2", "events-5-2"),
+    ]
+
+
 def test_an_undefined_score_is_a_dash() -> None:
-    text = page.page(RUN, {"model": row(correlation=float("nan"))}, [], EVENTS)
+    text = page.page(RUN, scored({"model": row(correlation=float("nan"))}, EVENTS), [])
     assert re.search(r'data-column="correlation"[^>]*>-</td>', text)
 
 
 def test_with_lead_pictures_the_page_opens_with_the_film_and_a_slider_over_them() -> None:
     film, chart = ("film.gif", "a <film>", b"G"), ("a.png", "a chart", PIXEL)
     leads = [b"one", b"two", b"three"]
-    text = page.page(RUN, {"model": row()}, [film, chart], EVENTS, leads)
-    opening = text.split("<details>")[0]
+    text = page.page(RUN, scored({"model": row()}, EVENTS), [film, chart], leads)
+    opening = text.split("<details>")[1]
     assert opening.count("<img") == 4
     assert re.findall(r'<input type="range" min="0" max="(\d+)" value="0">', opening) == ["3"]
     images = re.findall(r'<img( hidden)? alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)"', text)
@@ -167,7 +228,7 @@ def test_with_lead_pictures_the_page_opens_with_the_film_and_a_slider_over_them(
 
 def test_without_lead_pictures_there_is_no_slider_and_the_film_comes_first_below() -> None:
     film, chart = ("film.gif", "a film", b"G"), ("a.png", "a chart", PIXEL)
-    text = page.page(RUN, {"model": row()}, [film, chart], EVENTS)
+    text = page.page(RUN, scored({"model": row()}, EVENTS), [film, chart])
     assert "<script" not in text
     assert "<input" not in text
     assert "<img" not in text.split('id="scores"')[0]

@@ -12,6 +12,7 @@ from PIL import Image
 from convlstm.plot import figures, pictures
 from convlstm.plot.pictures import COLOUR_MAP
 from convlstm.storage.forecasts import DrawnWindow, Ensemble
+from convlstm.storage.meaning import Quantity
 
 
 def window(channels: int = 1, context: int = 3, leads: int = 2) -> DrawnWindow:
@@ -22,7 +23,7 @@ def window(channels: int = 1, context: int = 3, leads: int = 2) -> DrawnWindow:
         random.uniform(0, 200, (context, *shape)).astype(np.float32),
         random.uniform(0, 200, (leads, *shape)).astype(np.float32),
         random.uniform(0, 200, (leads, *shape)).astype(np.float32),
-        (0.0, 200.0),
+        (Quantity(value_range=(0.0, 200.0), stop=channels),),
     )
 
 
@@ -31,7 +32,7 @@ def ensemble_window(channels: int = 1, members: int = 3) -> DrawnWindow:
     shape = (2, channels, 12, 14)
     own = random.uniform(0, 200, (members, *shape)).astype(np.float32)
     probability = random.uniform(0, 1, shape).astype(np.float32)
-    return replace(window(channels), ensemble=Ensemble(own, probability, 63.75))
+    return replace(window(channels), ensemble=Ensemble(own, probability, (63.75,)))
 
 
 def panels(axes: list[Axes]) -> dict[str, np.ndarray]:
@@ -98,7 +99,7 @@ def test_the_lead_pictures_of_an_ensemble_are_its_film_after_the_inputs(
     drawn.context[0, 0, 0, :3] = np.nan, 63.75, 63.5
     assert drawn.ensemble is not None
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.append(still(figure)))
-    film = pictures._film_of_ensemble(drawn, drawn.ensemble)
+    film = pictures._film_of_ensemble(drawn)
     film.png(0)
     assert len(list(pictures.lead_pictures(drawn))) == 2
     names = ["truth", *(f"member {number}" for number in (1, 2, 3)), "mean"]
@@ -151,9 +152,7 @@ def test_every_picture_is_the_same_bytes_twice(tmp_path: Path, channels: int) ->
     for name in ("a", "b"):
         figures.save(tmp_path / f"{name}.png", pictures.strip(drawn))
         pictures.save_comparison(tmp_path / f"{name}.gif", drawn, frames_per_second=4)
-        pictures.save_frame(
-            tmp_path / f"{name}.frame.png", drawn.truth[0], value_range=drawn.value_range
-        )
+        pictures.save_frame(tmp_path / f"{name}.frame.png", drawn.truth[0], drawn.quantities[0])
     for suffix in (".png", ".gif", ".frame.png"):
         first, second = (tmp_path / f"{name}{suffix}" for name in ("a", "b"))
         assert first.read_bytes() == second.read_bytes()
@@ -161,7 +160,7 @@ def test_every_picture_is_the_same_bytes_twice(tmp_path: Path, channels: int) ->
 
 def test_a_missing_pixel_looks_unlike_every_value(tmp_path: Path) -> None:
     frame = np.array([[[0, 100, 200, np.nan]]], np.float32)
-    pictures.save_frame(tmp_path / "a.png", frame, value_range=(0.0, 200.0))
+    pictures.save_frame(tmp_path / "a.png", frame, Quantity(value_range=(0.0, 200.0)))
     with Image.open(tmp_path / "a.png") as image:
         shown = np.asarray(image.convert("RGB")).astype(int)[0]
     scale = (np.array([COLOUR_MAP(place) for place in np.linspace(0, 1, 256)])[:, :3] * 255).round()
@@ -172,7 +171,7 @@ def test_a_missing_pixel_looks_unlike_every_value(tmp_path: Path) -> None:
 
 def test_a_frame_is_a_picture_pixel_for_pixel(tmp_path: Path) -> None:
     colours = np.random.default_rng(0).integers(0, 256, (3, 5, 7)).astype(np.float32)
-    pictures.save_frame(tmp_path / "a.png", colours, value_range=(0.0, 255.0))
+    pictures.save_frame(tmp_path / "a.png", colours, Quantity(value_range=(0.0, 255.0), stop=3))
     with Image.open(tmp_path / "a.png") as image:
         np.testing.assert_allclose(
             np.asarray(image.convert("RGB")), np.moveaxis(colours, 0, -1), atol=1
@@ -183,8 +182,62 @@ def test_a_frame_is_a_picture_pixel_for_pixel(tmp_path: Path) -> None:
 def test_a_film_has_every_frame_even_if_nothing_moves(tmp_path: Path) -> None:
     # a GIF writer drops a frame that equals the one before; here the title changes
     known, next_two = (np.full((count, 1, 9, 9), 50, np.float32) for count in (3, 2))
-    still = DrawnWindow("s", known, next_two, next_two, (0.0, 99.0))
+    still = DrawnWindow("s", known, next_two, next_two, (Quantity(value_range=(0.0, 99.0)),))
     pictures.save_comparison(tmp_path / "a.gif", still, frames_per_second=4)
     with Image.open(tmp_path / "a.gif") as film:
         assert getattr(film, "n_frames", 1) == 5
         assert film.info["duration"] == 250  # milliseconds, 4 a second
+
+
+def two_quantities() -> DrawnWindow:
+    """Return a window of kelvin and of kg/kg, whose errors are +a and -a times their widths."""
+    truth = np.stack([np.full((2, 12, 14), 260), np.full((2, 12, 14), 0.015)], axis=1)
+    errors = np.array([12, -0.003]).reshape(2, 1, 1)
+    parts = (np.concatenate([truth[:1], truth]), truth, truth + errors)
+    both = (
+        Quantity("t2m", "K", (200.0, 320.0), 0, 1),
+        Quantity("q", "kg/kg", (0.0, 0.03), 1, 2),
+    )
+    context, true, forecast = (part.astype(np.float32) for part in parts)
+    return DrawnWindow("w", context, true, forecast, both)
+
+
+def test_each_channel_has_rows_of_its_own_and_its_own_error() -> None:
+    """Cases B20 and B21: errors of two channels were averaged away, and one channel not shown."""
+    axes = pictures.strip(two_quantities()).axes
+    rows = [panel for panel in axes if panel.get_title() in ("truth +1", "error +1")]
+    shown = [(panel.get_title(), np.asarray(panel.images[0].get_array())[0, 0]) for panel in rows]
+    assert [title for title, _ in shown] == ["truth +1", "error +1"] * 2
+    np.testing.assert_allclose([value for _, value in shown], [260, 12, 0.015, -0.003], rtol=1e-4)
+    limits = [panel.images[0].get_clim() for panel in rows]
+    assert limits == [(200, 320), (-60, 60), (0, 0.03), (-0.015, 0.015)]
+    assert [bar.get_ylabel() for bar in axes if bar.get_ylabel()] == [
+        *("t2m (K)", "forecast - truth: t2m (K)", "q (kg/kg)", "forecast - truth: q (kg/kg)")
+    ]
+
+
+def test_the_pictures_of_a_second_channel_have_names_of_their_own() -> None:
+    drawn = pictures.numbered(two_quantities())
+    assert list(drawn) == [
+        *("gt01", "gt02", "gt03", "gt04", "gt05", "pd04", "pd05"),
+        *("gt01_2", "gt02_2", "gt03_2", "gt04_2", "gt05_2", "pd04_2", "pd05_2"),
+    ]
+    frame, quantity = drawn["pd05_2"]
+    assert quantity.value_range == (0, 0.03)
+    np.testing.assert_allclose(frame, 0.012, rtol=1e-5)
+
+
+def test_a_film_has_a_row_for_each_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(pictures.Film, "save", lambda film, *_: drawn.append(film.figure))
+    pictures.save_comparison(Path("a.gif"), two_quantities(), frames_per_second=4)
+    pictures.save_forecast(
+        Path("b.gif"),
+        two_quantities().context,
+        two_quantities().forecast,
+        quantities=two_quantities().quantities,
+        frames_per_second=4,
+    )
+    panels = [[axes for axes in figure.axes if axes.images] for figure in drawn]
+    assert [len(own) for own in panels] == [2 * 3, 2]
+    assert [axes.images[0].get_clim() for axes in panels[1]] == [(200, 320), (0, 0.03)]

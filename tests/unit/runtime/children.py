@@ -20,6 +20,7 @@ import numpy as np
 from convlstm.runtime import exits, locks, signals
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
+from tests.builders import frames_from
 
 FOREVER_SECONDS = 60.0  # longer than any test waits
 
@@ -104,7 +105,7 @@ def store() -> None:
 
     sys.setprofile(ask)
     with hdf5.create(Path(sys.argv[2])) as file:
-        frames_h5.append_sequence(file, "s", np.ones((3, 1, 30, 30)))
+        frames_h5.append_sequence(file, "s", frames_from(np.ones((3, 1, 30, 30))))
 
 
 def hold() -> None:

@@ -33,12 +33,12 @@ import numpy as np, pandas as pd
 from convlstm.evaluate import tables
 from convlstm.evaluate.scoring import ScoreConfig, Scores
 from convlstm.patch.folding import Geometry
-from convlstm.patch.scaling import Scaling
+from convlstm.storage.meaning import Quantity
 from convlstm.plot import figures
-from convlstm.plot.page import page
+from convlstm.plot.page import Scored, page
 from convlstm.scores.frame import LeadMeans
 
-config = ScoreConfig(Geometry(1, 8, 8, 4), Scaling((0.0, 1.0)), (0.5,), (1, 4), 2)
+config = ScoreConfig(Geometry(1, 8, 8, 4), Quantity(), (0.5,), (1, 4), 2)
 truth, results = np.random.default_rng(0).random((2, 1, 8, 8), np.float32), {}
 for name in ("model", "zeros"):
     means, results[name] = LeadMeans(), Scores()
@@ -49,13 +49,15 @@ by_lead, baselines = pd.DataFrame(rows["by_lead"]), pd.DataFrame(rows["baselines
 means = figures.means(by_lead, baselines)
 run = {"params": {}, "device": "", "data": {"sequences": 1, "frame": (8, 8), "channels": 1}}
 run["data"] |= {"train": 1, "valid": 1, "test": 1}
+run["dataset"] = {"sequences": 0, "channels": {}, "by_sequence": {}}
+scored = Scored("", means, figures.means_of_events(pd.DataFrame(rows["by_threshold"])))
 panels = figures.lead_times(by_lead, baselines).axes
 json.dump({
     "rows": {name: table[0] for name, table in rows.items()},
     "summary": (summary := tables.summary(results, config))["model"],
     "skill": summary["skill_against_zeros"],
     "panels": {axes.get_ylabel(): list(axes.lines[0].get_ydata()) for axes in panels if axes.lines},
-    "page": page(run, means, [], figures.means_of_events(pd.DataFrame(rows["by_threshold"]))),
+    "page": page(run, [scored], []),
 }, sys.stdout)
 """
 

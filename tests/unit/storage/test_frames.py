@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
+from tests.builders import frames_from
 
 
 def frames_of(count: int, dtype: str = "u1") -> np.ndarray:
@@ -22,7 +23,7 @@ def test_a_sequence_comes_back_with_its_name_and_type(
     tmp_path: Path, dtype: str, name: str
 ) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
-        frames_h5.append_sequence(file, name, frames_of(19, dtype))
+        frames_h5.append_sequence(file, name, frames_from(frames_of(19, dtype)))
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         ((found, sequence),) = frames_h5.sequences(file).items()
         assert found == name
@@ -39,7 +40,7 @@ def test_a_sequence_comes_back_whatever_is_written_at_once(
     # frames of 6 bytes: 19 of them are written in ones, twos and threes, or at once
     monkeypatch.setattr(frames_h5, "BYTES_PER_WRITE", bytes_per_write)
     with hdf5.create(tmp_path / "frames.h5") as file:
-        frames_h5.append_sequence(file, "a", iter(frames_of(19)))
+        frames_h5.append_sequence(file, "a", iter(frames_from(frames_of(19))))
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         stored = frames_h5.sequences(file)["a"].frames
         np.testing.assert_array_equal(stored[:], frames_of(19))
@@ -48,7 +49,7 @@ def test_a_sequence_comes_back_whatever_is_written_at_once(
 def test_labels_and_times_come_back(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(
-            file, "a", frames_of(2), labels=("ä.png", "b.png"), times=(-5, 2**60)
+            file, "a", frames_from(frames_of(2)), labels=("ä.png", "b.png"), times=(-5, 2**60)
         )
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         sequence = frames_h5.sequences(file)["a"]
@@ -61,7 +62,7 @@ def test_sequences_keep_their_order(tmp_path: Path) -> None:
     names = [f"s{number}" for number in reversed(range(12))]
     with hdf5.create(tmp_path / "frames.h5") as file:
         for name in names:
-            frames_h5.append_sequence(file, name, frames_of(1))
+            frames_h5.append_sequence(file, name, frames_from(frames_of(1)))
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         assert list(frames_h5.sequences(file)) == names
 
@@ -92,7 +93,7 @@ def test_sequences_of_any_name_shape_and_type_come_back(
     labels = {name: tuple(f"{name} {time}" for time in range(len(stored[name]))) for name in names}
     with hdf5.create(tmp_path / "frames.h5") as file:
         for name, frames in stored.items():
-            frames_h5.append_sequence(file, name, frames, labels=labels[name])
+            frames_h5.append_sequence(file, name, frames_from(frames), labels=labels[name])
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         found = frames_h5.sequences(file)
         assert list(found) == names
@@ -105,6 +106,8 @@ def test_sequences_of_any_name_shape_and_type_come_back(
 def test_a_sequence_without_a_frame_leaves_nothing(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(file, "bad", [], labels=("x",), times=(1,))
-        frames_h5.append_sequence(file, "good", frames_of(1), labels=("x",), times=(1,))
+        frames_h5.append_sequence(
+            file, "good", frames_from(frames_of(1)), labels=("x",), times=(1,)
+        )
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         assert list(frames_h5.sequences(file)) == ["good"]

@@ -11,6 +11,7 @@ import xarray
 
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import netcdf
+from convlstm.storage.meaning import Channel, Coordinate, Grid
 from convlstm.storage.netcdf import Axes
 from tests.builders import MINUTE
 
@@ -133,3 +134,55 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a.nc").write_bytes(content)
     with h5py.File(tmp_path / "a.nc") as file, pytest.raises(OSError, match="Can't"):
         file["forecast"][:]
+
+
+def test_channels_of_their_own_units_are_variables_of_their_own(tmp_path: Path) -> None:
+    channels = (
+        Channel("t2m", "K", standard_name="air_temperature"),
+        Channel("specific humidity", "kg kg-1"),
+    )
+    axes = Axes((2, 2, 4, 5), 3, (280.0,), channels=channels)
+    members = frames_of(3, 2, 2, 4, 5)
+    with netcdf.create(tmp_path / "a.nc", axes, {}) as file:
+        for number, member in enumerate(members):
+            file.write("members", member, at=(number,))
+        np.testing.assert_array_equal(file.members(1), members[:, 1])
+    with opened(tmp_path / "a.nc") as found:
+        temperature, humidity = found["members_t2m"], found["members_specific_humidity"]
+        assert temperature.dims == ("realization", "lead", "y", "x")
+        np.testing.assert_array_equal(humidity, members[:, :, 1])
+        assert temperature.attrs["standard_name"] == "air_temperature"
+        assert (temperature.attrs["units"], humidity.attrs["units"]) == ("K", "kg kg-1")
+        assert "standard_name" not in humidity.attrs
+        assert found["probability_of_exceedance_t2m"].attrs["units"] == "1"
+        assert "units" not in found["threshold"].attrs
+
+
+def test_rows_and_columns_have_the_coordinates_and_the_projection_of_the_input(
+    tmp_path: Path,
+) -> None:
+    """Reference: CF 1.11, sections 5.2 and 5.6, example 5.6."""
+    lat = np.linspace(47, 55, 20).reshape(4, 5)
+    grid = Grid(
+        {
+            "y": Coordinate(("y",), np.arange(4) * -1000.0, {"units": "m", "bounds": "y_bnds"}),
+            "xc": Coordinate(("x",), np.arange(5) * 1000.0, {"units": "m"}),
+            "lat": Coordinate(("y", "x"), lat, {"units": "degrees_north"}),
+        },
+        {"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": (25.0, 30.0)},
+    )
+    forecast = frames_of(2, 1, 4, 5)
+    rain = Channel("rain", "mm h-1", standard_name="rainfall_rate")
+    axes = Axes((2, 1, 4, 5), channels=(rain,), grid=grid)
+    with netcdf.create(tmp_path / "a.nc", axes, {}) as file:
+        file.write("forecast", forecast, at=(slice(None),))
+    with opened(tmp_path / "a.nc") as found:
+        own = found["forecast"]
+        assert own.dims == ("lead", "y", "xc")
+        assert own.attrs["units"] == "mm h-1"
+        assert own.attrs["grid_mapping"] == "crs"
+        assert found["xc"].values.tolist() == [0, 1000, 2000, 3000, 4000]
+        assert found["y"].attrs == {"units": "m"}
+        np.testing.assert_array_equal(own["lat"], lat)
+        assert found["crs"].attrs["grid_mapping_name"] == "lambert_conformal_conic"
+        assert found["crs"].attrs["standard_parallel"].tolist() == [25, 30]

@@ -8,6 +8,7 @@ import pytest
 
 from convlstm.runtime.errors import NoRoom
 from convlstm.storage import hdf5, patches
+from convlstm.storage.meaning import Channel
 from convlstm.storage.patches import Patches, Span, Window, Writer
 
 FRAMES = [
@@ -32,6 +33,7 @@ def written(
     windows: Mapping[str, list[Window]] = WINDOWS,
     spans: list[Span] = SPANS,
     description: Mapping[str, object] = DESCRIPTION,
+    scale: float = 1.0,
 ) -> Patches:
     """Return what a patches.h5 holds, its datasets as arrays, after a block of 2 frames and rest.
 
@@ -42,7 +44,8 @@ def written(
         for number, (own, counted) in enumerate(zip(frames, counts, strict=True)):
             writer.append(number, own[:2], counted[:2])
             writer.append(number, own[2:], counted[2:])
-        writer.finish(["a", "ü"], windows, spans, description)
+        channels = {"a": (Channel("rain", "mm/h", scale),), "ü": ()}
+        writer.finish(channels, windows, spans, description)
     with hdf5.open_complete(path) as file:
         found = patches.read(file)
         pixels, totals = ([own[:] for own in all_of] for all_of in (found.frames, found.counts))
@@ -56,6 +59,7 @@ def test_read_gives_back_what_the_writer_wrote(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.counts[number], COUNTS[number])
     assert found.frames[0].dtype == np.uint16
     assert found.sequences == ["a", "ü"]
+    assert found.channels == [(Channel("rain", "mm/h"),), ()]
     assert {split: list(map(tuple, rows)) for split, rows in found.windows.items()} == WINDOWS
     assert found.spans == SPANS
     fingerprint = found.description.pop("fingerprint")
@@ -98,10 +102,11 @@ def test_the_fingerprint_is_that_of_all_that_was_written(tmp_path: Path) -> None
         written(tmp_path / "e.h5", windows={**WINDOWS, "test": [Window(1, 0, 0, 0)]}),
         written(tmp_path / "f.h5", spans=SPANS[:1]),
         written(tmp_path / "g.h5", description={**DESCRIPTION, "context_frames": 3}),
+        written(tmp_path / "h.h5", scale=0.5),
     ]
     first, again, *others = [content.description["fingerprint"] for content in contents]
     assert first == again
-    assert len({first, *others}) == 8
+    assert len({first, *others}) == 9
 
 
 def test_frames_that_the_disk_cannot_hold_are_refused_before_any_is_written(

@@ -2,11 +2,13 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
+from convlstm.patch.folding import fold
 from convlstm.train.losses import (
     crps,
     masked_crps,
@@ -55,23 +57,40 @@ def test_the_absolute_loss_is_the_mean_over_the_mask() -> None:
 
 def test_the_weighted_loss_is_that_of_hko_7_by_hand() -> None:
     # errors of 0.5, 0.25, 1 and a missing pixel; their true values lie below, at and above 0.5
-    forecast, truth = torch.tensor([0.75, 0.75, 0.0, 9.0]), torch.tensor([0.25, 0.5, 1.0, 1.0])
-    mask = torch.tensor([True, True, True, False])
+    forecast, truth = torch.tensor([[[0.75, 0.75, 0, 9]], [[0.25, 0.5, 1, 1]]])[:, None]
+    mask = torch.tensor([[[True, True, True, False]]])
     loss = masked_weighted(
         forecast,
         truth,
         mask,
-        thresholds=torch.tensor([0.5, 0.9]),
+        thresholds=torch.tensor([[0.5, 0.9]]),
         weights=torch.tensor([1.0, 2.0, 30.0]),
     )
     expected = (1 * (0.25 + 0.5) + 2 * (0.0625 + 0.25) + 30 * (1 + 1)) / 3
     assert loss.item() == pytest.approx(expected)
 
 
+def test_each_channel_is_weighted_by_its_own_thresholds_in_folded_frames_too() -> None:
+    # one list of thresholds stands at other places of the ranges of two channels
+    frames = np.random.default_rng(0).random((2, 3, 2, 4, 6), dtype=np.float32)
+    forecast, truth = map(torch.from_numpy, frames)
+    thresholds = torch.tensor([[0.2, 0.7], [0.5, torch.inf]])
+    weights = torch.tensor([1.0, 2.0, 30.0])
+    heavy = np.where(frames[1] >= 0.7, 30, np.where(frames[1] >= 0.2, 2, 1))
+    heavy[:, 1] = np.where(frames[1][:, 1] >= 0.5, 2, 1)
+    error = np.abs(frames[0] - frames[1])
+    expected = (heavy * (error**2 + error)).mean()
+    for p in (1, 2):
+        pair = (fold(forecast, p), fold(truth, p))
+        mask = torch.ones_like(pair[0], dtype=torch.bool)
+        loss = masked_weighted(*pair, mask, thresholds=thresholds, weights=weights)
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_with_equal_weights_it_is_the_sum_of_both_errors() -> None:
-    forecast, truth = torch.rand(2, 5, 7)
-    mask = torch.rand(5, 7) > 0.2
-    thresholds, weights = torch.tensor([0.3, 0.6]), torch.ones(3)
+    forecast, truth = torch.rand(2, 1, 5, 7)
+    mask = torch.rand(1, 5, 7) > 0.2
+    thresholds, weights = torch.tensor([[0.3, 0.6]]), torch.ones(3)
     torch.testing.assert_close(
         masked_weighted(forecast, truth, mask, thresholds=thresholds, weights=weights),
         masked_mse(forecast, truth, mask) + masked_mae(forecast, truth, mask),

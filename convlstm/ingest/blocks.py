@@ -1,0 +1,280 @@
+"""Arrays of any axes to frames: a block of them is read at a time, in the order of their times.
+
+An axis has one of the letters N (sequence), T (time), C (channel), H (row), W (col), or is `-`: of
+length 1, and left out.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from convlstm.ingest import times
+from convlstm.ingest.params import Reading
+from convlstm.runtime.errors import BadInput
+from convlstm.storage.frames import Frame
+from convlstm.storage.meaning import NOTHING_SAID, Channel, Grid, Meaning
+
+USUAL_AXES = {2: "HW", 3: "THW"}
+COLOURS = 4  # a last axis of at most so many is one of channels, and no frame has so few columns
+BLOCK_BYTES = 2**22  # per read; a larger chunk is read whole, so that it is unpacked only once
+MOST_BLOCK_BYTES = 2**25  # but never more than this
+MOST_PIXEL_BYTES = 8  # of all channels of a frame, times `max_pixels`, is the largest frame
+
+Block = Shaped[np.ndarray, "time channel row col"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An array in a file, sliced like one of NumPy, a letter for each axis, and its channels.
+
+    `dtype` is the type by which its numbers are to be taken if that is not their own; `chunk` is
+    how many frames the file keeps together.
+    """
+
+    array: Any
+    axes: str
+    channels: tuple[Channel, ...] = ()
+    dtype: np.dtype[Any] | None = None
+    chunk: int = 1
+
+    def length(self, axis: str) -> int:
+        """Return the length of an axis; 1 if there is no such axis."""
+        return int(self.array.shape[self.axes.index(axis)]) if axis in self.axes else 1
+
+    def check(self, path: Path, reading: Reading) -> None:
+        """Check before any is read that the values are numbers, and few enough for a frame.
+
+        Raises:
+            BadInput: they are not.
+        """
+        if self.array.dtype.kind not in "buif":
+            raise BadInput(f"{path}: holds {self.array.dtype}, which are not real numbers")
+        pixels = self.length("H") * self.length("W")
+        reading.check_pixels(path, pixels)
+        frame_bytes = pixels * self.length("C") * self.array.dtype.itemsize
+        reading.check_pixels(path, frame_bytes // MOST_PIXEL_BYTES)
+
+    def block(self, sequence: int, picked: slice | Shaped[np.ndarray, " time"]) -> Block:
+        """Return some frames of a sequence, in this machine's byte order."""
+        picks: dict[str, Any] = {"N": sequence, "T": picked, "-": 0}
+        block = np.asarray(self.array[tuple(picks.get(axis, slice(None)) for axis in self.axes)])
+        kept = [axis for axis in self.axes if axis not in "N-"]
+        block = block.transpose([kept.index(axis) for axis in "TCHW" if axis in kept])
+        block = block.reshape(-1, self.length("C"), self.length("H"), self.length("W"))
+        block = block.astype(_native(block.dtype), copy=False)
+        return block if self.dtype is None else block.view(self.dtype)
+
+
+@dataclass(frozen=True)
+class Content:
+    """The variables of a file, whose channels make one frame, with grid and times.
+
+    `times`, if they are known, are microseconds since 1970 that ascend; `places` are those of the
+    frames in the file, in this order.
+    """
+
+    variables: tuple[Variable, ...]
+    grid: Grid | None = None
+    times: tuple[int, ...] | None = None
+    places: np.ndarray | None = None
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The numbers of sequences (axis N) and of frames in each (axis T)."""
+        return self.variables[0].length("N"), self.variables[0].length("T")
+
+    @cached_property
+    def meaning(self) -> Meaning:
+        """The channels of all variables, and the grid."""
+        channels = tuple(channel for variable in self.variables for channel in variable.channels)
+        return Meaning(channels, self.grid) if channels or self.grid else NOTHING_SAID
+
+    def frames(self, sequence: int) -> Iterator[Frame]:
+        """Yield the frames of one sequence, in the order of time where it is known."""
+        count, step = self.extent[1], self._frames_at_once()
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            picked = slice(start, stop) if self.places is None else self.places[start:stop]
+            blocks = [variable.block(sequence, picked) for variable in self.variables]
+            block = blocks[0] if len(blocks) == 1 else joined(blocks)
+            for number, values in enumerate(block):
+                time = None if self.times is None else self.times[start + number]
+                yield Frame(values, self.meaning, time)
+
+    def _frames_at_once(self) -> int:
+        sizes = [
+            variable.array.dtype.itemsize
+            * variable.length("C")
+            * variable.length("H")
+            * variable.length("W")
+            for variable in self.variables
+        ]
+        frame_bytes = max(1, sum(sizes))
+        chunk = max(variable.chunk for variable in self.variables)
+        most = MOST_BLOCK_BYTES // frame_bytes
+        return int(max(1, min(max(BLOCK_BYTES // frame_bytes, chunk), most)))
+
+
+class Steps:
+    """Arrays of one shape, a time step each, as one array with the time first."""
+
+    def __init__(self, arrays: list[Any], names: list[str], path: Path) -> None:
+        self._arrays = arrays
+        first = arrays[0]
+        for name, array in zip(names, arrays, strict=True):
+            if (array.shape, array.dtype) != (first.shape, first.dtype) or array.ndim > 3:
+                raise BadInput(
+                    f"{path}: {name} holds {array.shape} {array.dtype}, but {names[0]} "
+                    f"{first.shape} {first.dtype}; the datasets that raw_dataset names with a * "
+                    f"are a frame each, of one size and type"
+                )
+        self.shape = (len(arrays), *first.shape)
+        self.dtype = first.dtype
+
+    def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
+        times, *rest = picks
+        some = np.arange(len(self._arrays))[times]
+        return np.stack([np.asarray(self._arrays[number][tuple(rest)]) for number in some])
+
+
+def check_same(first: Channel, other: Channel, names: tuple[str, str], path: Path) -> None:
+    """Check that two time steps mean the same by their numbers.
+
+    Raises:
+        BadInput: they do not.
+    """
+    meanings = [Meaning((channel._replace(name=""),)) for channel in (first, other)]
+    different = meanings[0].differences(meanings[1])
+    if different:
+        raise BadInput(
+            f"{path}: {names[1]} has another {', '.join(different)} than {names[0]}; all frames of "
+            f"a sequence need the same"
+        )
+
+
+def in_order(
+    content: Content, moments: np.ndarray | None, path: Path, *, dated: bool = True
+) -> Content:
+    """Return the content with its frames in the order of their times.
+
+    Args:
+        content: of a file.
+        moments: of its frames as they are stored, or None if they are not known.
+        path: of the file.
+        dated: whether the moments are microseconds since 1970, or numbers that only order them.
+
+    Raises:
+        BadInput: a time is there twice.
+    """
+    if moments is None or len(moments) != content.extent[1]:
+        return content
+    if len(moments) == 1:
+        return replace(content, times=(int(moments[0]),)) if dated else content
+    places = np.argsort(moments, kind="stable")
+    moments = moments[places]
+    doubled = np.flatnonzero(moments[1:] == moments[:-1])
+    if doubled.size:
+        moment = moments[doubled[0]]
+        shown = times.shown(int(moment)) if dated else str(moment)
+        raise BadInput(
+            f"{path}: holds the time {shown} twice, in its frames {places[doubled[0]] + 1} and "
+            f"{places[doubled[0] + 1] + 1}; remove one of them"
+        )
+    ascending = bool((places[1:] > places[:-1]).all())
+    return replace(
+        content,
+        times=tuple(moments.tolist()) if dated else None,
+        places=None if ascending else places,
+    )
+
+
+def matching(wanted: str, names: list[str]) -> list[str]:
+    """Return the dataset of this name, or those that fit it as a pattern, in natural order.
+
+    A `*` stands for any part of a name between two slashes.
+    """
+    if wanted in names:
+        return [wanted]
+    parts = wanted.split("/")
+    fitting = [
+        name
+        for name in names
+        if len(found := name.split("/")) == len(parts)
+        and all(fnmatchcase(one, part) for one, part in zip(found, parts, strict=True))
+    ]
+    return sorted(fitting, key=_natural)
+
+
+def _natural(name: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def joined(blocks: list[Shaped[np.ndarray, "time _ row col"]]) -> Block:
+    """Return blocks of other channels as one, in a type that holds the numbers of all of them.
+
+    Raises:
+        ValueError: there is no such type.
+    """
+    dtype = np.result_type(*blocks)
+    block = np.concatenate(blocks, axis=1, dtype=dtype)
+    for one in blocks:
+        if one.dtype.kind in "ui" and dtype.kind == "f" and one.dtype.itemsize >= dtype.itemsize:
+            with np.errstate(invalid="ignore"):
+                exact = np.array_equal(one.astype(dtype).astype(one.dtype), one)
+            if not exact:
+                raise ValueError(f"{one.dtype} and {dtype} fit into no type together")
+    return block
+
+
+def agreed(variables: list[Variable], names: list[str], path: Path) -> tuple[Variable, ...]:
+    """Return the variables of one frame, whose channels have their names where there are several.
+
+    Raises:
+        BadInput: they differ in size, in times or in sequences.
+    """
+    first = variables[0]
+    for variable, name in zip(variables, names, strict=True):
+        for axis in "NTHW":
+            if variable.length(axis) != first.length(axis):
+                raise BadInput(
+                    f"{path}: {name} has the shape {tuple(variable.array.shape)}, but {names[0]} "
+                    f"{tuple(first.array.shape)}; the datasets of raw_dataset must be of one size"
+                )
+    return tuple(variables)
+
+
+def axes_of(shape: tuple[int, ...], path: Path, reading: Reading) -> str:
+    """Return the letters of an array whose file does not name its axes.
+
+    Raises:
+        BadInput: `raw_axes` does not fit, or is needed.
+    """
+    axes = reading.raw_axes or USUAL_AXES.get(len(shape))
+    if axes is None or len(axes) != len(shape):
+        raise BadInput(
+            f"{path}: raw_axes = {reading.raw_axes!r}, but its array has {len(shape)} axes, "
+            f"{shape}; name each with a letter of NTCHW, as TNHW"
+        )
+    if reading.raw_axes is None and len(shape) == 3 and shape[2] <= COLOURS < min(shape[:2]):
+        raise BadInput(
+            f"{path}: its array has the shape {shape}; set raw_axes=HWC if the last axis is one of "
+            f"channels, or raw_axes=THW if the frames are {shape[1]} x {shape[2]} pixels"
+        )
+    return axes
+
+
+def chunk_of(chunks: tuple[int, ...] | None, axes: str) -> int:
+    """Return how many frames lie in one chunk; 1 without chunks."""
+    return chunks[axes.index("T")] if chunks and "T" in axes else 1
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in this machine's byte order; truth values become bytes."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")

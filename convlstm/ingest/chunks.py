@@ -1,0 +1,56 @@
+"""Chunks of HDF5 that are unpacked here: several threads can, while HDF5 lets in one at a time.
+
+Only the usual chunks of one frame, packed by zlib with or without shuffled bytes, are; all others
+are left to HDF5.
+"""
+
+import zlib
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5d, h5z
+
+_PLAIN, _SHUFFLED = [h5z.FILTER_DEFLATE], [h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE]
+
+
+class Frames:
+    """A dataset (row, col) or (time, row, col) of which each frame is a packed chunk."""
+
+    def __init__(self, dataset: h5py.Dataset, *, shuffled: bool) -> None:
+        self._dataset, self._shuffled = dataset, shuffled
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+
+    def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
+        if len(picks) == 2:
+            return self._frame(())
+        numbers = range(self.shape[0])[picks[0]]
+        return np.stack([self._frame((number,)) for number in numbers])
+
+    def _frame(self, place: tuple[int, ...]) -> np.ndarray:
+        dataset, size = self._dataset, self.shape[-2] * self.shape[-1]
+        bytes_needed = size * self.dtype.itemsize
+        try:
+            mask, packed = dataset.id.read_direct_chunk((*place, 0, 0))
+            content = zlib.decompressobj().decompress(packed, bytes_needed)
+        except (OSError, RuntimeError, ValueError, zlib.error):
+            mask, content = 1, b""
+        if mask or len(content) != bytes_needed:  # never written, or not packed: HDF5 knows
+            return np.asarray(dataset[place])
+        if self._shuffled:
+            parts = np.frombuffer(content, np.uint8).reshape(self.dtype.itemsize, size)
+            content = np.ascontiguousarray(parts.T).tobytes()
+        return np.frombuffer(content, self.dtype).reshape(self.shape[-2:])
+
+
+def of(dataset: h5py.Dataset) -> Any:
+    """Return the dataset as one that several threads unpack at once, or as it is."""
+    frame = (*(1 for _ in dataset.shape[:-2]), *dataset.shape[-2:])
+    if dataset.ndim not in (2, 3) or dataset.dtype.kind not in "iuf":
+        return dataset
+    layout = dataset.id.get_create_plist()
+    if layout.get_layout() != h5d.CHUNKED or layout.get_chunk() != frame:
+        return dataset
+    filters = [layout.get_filter(number)[0] for number in range(layout.get_nfilters())]
+    packed = filters in (_PLAIN, _SHUFFLED)
+    return Frames(dataset, shuffled=filters == _SHUFFLED) if packed else dataset
