@@ -26,7 +26,8 @@ def test_a_turn_is_that_of_exif(orientation: int) -> None:
 def test_integers_get_room_for_what_is_hidden(dtype: str, wider: str) -> None:
     values = np.array([[[0, np.iinfo(dtype).max]]], dtype)
     found, missing = pixels.without_hidden(values, np.array([[0, 255]], np.uint8), HERE)
-    assert (found.dtype, missing) == (wider, (-1,))
+    assert found.dtype == wider
+    assert missing == (-1,)
     np.testing.assert_array_equal(found, [[[-1, np.iinfo(dtype).max]]])
 
 

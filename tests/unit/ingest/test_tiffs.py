@@ -58,9 +58,9 @@ def test_channels_may_come_before_time_and_be_packed(
 
 
 def test_pages_without_a_word_are_time(tmp_path: Path) -> None:
-    for number, options in enumerate(
-        ({}, {"metadata": None}, {"compression": "lzw"}, {"metadata": None, "compression": "zlib"})
-    ):
+    some: list[dict[str, Any]] = [{}, {"metadata": None}, {"compression": "lzw"}]
+    some.append({"metadata": None, "compression": "zlib"})
+    for number, options in enumerate(some):
         path = written(tmp_path / f"{number}.tif", FILM, **options)
         np.testing.assert_array_equal(read(path), FILM[:, None])
     with tifffile.TiffWriter(tmp_path / "each.tif") as file:
@@ -107,7 +107,7 @@ def test_overviews_and_masks_are_no_frames(tmp_path: Path) -> None:
     # B17: tiles of floats with two overviews, and missing numbers of GDAL
     path, pixels = tmp_path / "a.tif", np.full((64, 64), -9999, np.float32)
     pixels[:9] = 3.5
-    for metadata in ({}, None):
+    for metadata in dict[str, Any](), None:
         with tifffile.TiffWriter(path) as file:
             tags = [(42113, "s", 0, "-9999", True)]
             file.write(pixels, tile=(32, 32), extratags=tags, metadata=metadata)
@@ -130,7 +130,7 @@ def test_a_mask_says_which_pixels_are_missing(tmp_path: Path) -> None:
 
 
 def test_pages_of_several_sizes_are_refused(tmp_path: Path) -> None:
-    for metadata in ({}, None):
+    for metadata in dict[str, Any](), None:
         with tifffile.TiffWriter(tmp_path / "a.tif") as file:
             file.write(FILM[0], metadata=metadata)
             file.write(FILM[0, ::2], metadata=metadata)
@@ -164,7 +164,7 @@ def test_ome_times_are_those_of_the_planes_after_the_date(tmp_path: Path) -> Non
 
 
 def test_a_constant_step_gives_times_only_after_a_date(tmp_path: Path) -> None:
-    step = {"TimeIncrement": 5.0, "TimeIncrementUnit": "min"}
+    step: dict[str, Any] = {"TimeIncrement": 5.0, "TimeIncrementUnit": "min"}
     dated = ome(tmp_path / "a.ome.tif", AcquisitionDate="1970-01-01T00:00:00", **step)
     assert [frame.time for frame in listed(dated)] == [300 * 10**6 * time for time in range(6)]
     undated = ome(tmp_path / "b.ome.tif", **step)
