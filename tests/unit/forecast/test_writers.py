@@ -10,7 +10,7 @@ from PIL import Image
 from convlstm.forecast import writers
 from convlstm.forecast.known import Known
 from convlstm.forecast.params import Forecast
-from convlstm.ingest import arrays, readers
+from convlstm.ingest import arrays, readers, tiffs
 from convlstm.ingest.sources import Source
 from convlstm.plot import pictures
 from convlstm.storage.meaning import Channel, Meaning, Quantity
@@ -153,11 +153,12 @@ def test_a_forecast_of_packed_numbers_is_packed_alike(tmp_path: Path, name: str)
 
 
 @without_film
-def test_images_of_two_channels_are_answered_with_an_array(tmp_path: Path) -> None:
+def test_images_of_two_channels_are_answered_with_images(tmp_path: Path) -> None:
     two = np.repeat(context("u1"), 2, axis=1)
     known = Known(Source("s", (tmp_path / "raw.tif",)), two, params(raw_axes="TCHW"))
     writers.write(tmp_path / "out", known, np.repeat(FORECAST, 2, axis=1))
-    assert np.load(tmp_path / "out/forecast.npy").shape == (2, 2, 8, 9)
+    (frame,) = tiffs.frames(tmp_path / "out/001.tif", reading_of())
+    np.testing.assert_array_equal(frame.values, np.repeat(np.rint(FORECAST[0]), 2, axis=0))
 
 
 def test_the_film_is_drawn_from_physical_values() -> None:
