@@ -54,7 +54,7 @@ def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
     Raises:
         BadInput: `raw` does not exist, or holds no frame, or frames beside folders of frames.
     """
-    if raw.is_file() and readers.suffix(raw):
+    if raw.exists() and readers.is_read(raw):
         return _from_file(raw, readers.stem(raw), reading)
     if not raw.is_dir():
         raise BadInput(
