@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from jaxtyping import Float, Num
 from PIL import Image
 
@@ -46,13 +47,10 @@ def write(folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel 
 def write_frames(
     folder: Path, known: Known, forecast: Float[np.ndarray, "lead channel row col"]
 ) -> None:
-    """Write `forecast` in the stored numbers of the input: images for images, else an array.
-
-    No image format has two channels, nor more than the three of colours.
-    """
+    """Write `forecast` in the stored numbers of the input: an array for an array, else images."""
     source, params = known.source, known.params
     stored = known.conversion.to_stored(forecast)
-    if readers.is_array(source.files[0]) or stored.shape[1] not in (1, 3):
+    if readers.is_array(source.files[0]):
         with replacing(folder / "forecast.npy") as path:
             write_array(path, stored, params.raw_axes)
         return
@@ -61,7 +59,7 @@ def write_frames(
     if following is not None and params.time_format is not None:
         names = [time_format(params.time_format).name(time) for time in following]
     for name, frame in zip(names, stored, strict=True):
-        with replacing(folder / f"{name}{suffix_for(frame.dtype)}") as path:
+        with replacing(folder / f"{name}{suffix_for(frame.dtype, len(frame))}") as path:
             write_image(path, frame, like=source.files[-1])
 
 
@@ -70,9 +68,16 @@ def write_image(path: Path, frame: RawFrame, *, like: Path | None = None) -> Non
 
     Args:
         path: its suffix chooses the format; `suffix_for` returns one that can hold the frame.
-        frame: 1 channel, or 3 of bytes for RGB.
+        frame: as a PNG 1 channel, or 3 of bytes for RGB; as a TIFF any channels.
         like: a raw file of the same sequence.
     """
+    if path.suffix.lower() == ".tif":
+        colours = len(frame) == 3
+        values = np.moveaxis(frame, 0, -1) if colours else frame
+        about = None if len(frame) in (1, 3) else {"axes": "CYX"}
+        photometric = "rgb" if colours else "minisblack"
+        tifffile.imwrite(path, values, photometric=photometric, metadata=about)
+        return
     image = Image.fromarray(frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1))
     if like is not None and like.suffix.lower() in PALETTE_SUFFIXES and image.mode == "L":
         with Image.open(like) as model:
@@ -81,9 +86,10 @@ def write_image(path: Path, frame: RawFrame, *, like: Path | None = None) -> Non
     image.save(path)
 
 
-def suffix_for(dtype: np.dtype[Any]) -> str:
+def suffix_for(dtype: np.dtype[Any], channels: int = 1) -> str:
     """Return the suffix of the image format that keeps numbers of this type as they are."""
-    return ".png" if dtype in (np.uint8, np.uint16) else ".tif"
+    png = {1: (np.uint8, np.uint16), 3: (np.uint8,)}
+    return ".png" if dtype in png.get(channels, ()) else ".tif"
 
 
 def write_array(path: Path, frames: Frames, raw_axes: str | None) -> None:

@@ -212,14 +212,13 @@ def microseconds(
         return None
     start, step = _unit(units, match[1].lower(), calendar.lower())
     if values.dtype.kind in "iu" and step == int(step):
-        times = start + values.astype(np.int64) * int(step)
-        bounds = [start + int(one) * int(step) for one in (values.min(), values.max())]
+        places, step = values, float(int(step))
     else:
-        places = np.rint(values.astype(np.float64) * step)
-        bounds = [start + int(one) for one in (places.min(), places.max())]  # raises for NaN
-        times = start + places.astype(np.int64)
-    _within(np.array(bounds, object), units)
-    return times
+        places, step = np.rint(values.astype(np.float64) * step), 1.0
+    # Python's integers have no end, so that nothing wraps before it is checked.
+    ends = [start + int(one) * int(step) for one in (places.min(), places.max())]  # raises for NaN
+    _within(np.array(ends, object), units)
+    return start + places.astype(np.int64) * int(step)
 
 
 def _within(times: np.ndarray, units: str) -> np.ndarray:

@@ -35,7 +35,7 @@ _QUALITY = re.compile(r"(^|/)quality\d+/data$")
 
 
 class About(NamedTuple):
-    """What a file says of one dataset: its channel if anything, its time and its grid.
+    """The words of a file about one dataset: its channel if anything, its time and its grid.
 
     `nominal` is the time of the whole file, by which files follow each other.
     """
@@ -196,14 +196,15 @@ def _knmi(file: h5py.File, image: str, dataset: h5py.Dataset) -> About:
         tuple(numbers(_attribute(file, f"{image}/calibration", "calibration_missing_data"))),
         dataset.dtype,
     )
-    nominal = _knmi_time(_attribute(file, "overview", "product_datetime_end"))
-    own = _knmi_time(_attribute(file, image, "image_datetime_valid"))
+    time = _knmi_time(_attribute(file, image, "image_datetime_valid"))
+    if time is None:  # of the product, which is what most files give
+        time = _knmi_time(_attribute(file, "overview", "product_datetime_end"))
     proj = text(_attribute(file, "geographic/map_projection", "projection_proj4_params"))
     grid = None
     if proj:
         edges = (tuple(numbers(_attribute(file, "geographic", key))[:1]) for key in _KNMI_EDGES)
         grid = _knmi_grid(proj, tuple(edges), dataset.shape[-2:])
-    return About(channel, nominal if own is None else own, nominal, grid)
+    return About(channel, time, time, grid)
 
 
 def _attribute(file: h5py.File, where: str, key: str) -> Any:

@@ -143,9 +143,9 @@ def _frame(image: Image.Image, path: Path, reading: Reading) -> Frame:
             raise rules.refused(path, _kind(image), wanted)
     if alpha is not None:
         values, missing = rules.without_hidden(values, alpha, path)
-    orientation = image.getexif().get(ORIENTATION, 1)
     meaning = rules.said(len(values), missing, None if palette else white, palette)
-    return Frame(rules.turned(values, orientation), meaning)
+    orientation = image.getexif().get(ORIENTATION, 1)
+    return Frame(values if orientation == 1 else rules.turned(values, orientation), meaning)
 
 
 def _white(image: Image.Image) -> int | None:

@@ -60,7 +60,7 @@ def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
         BadInput: `raw` does not exist, or holds no frame, or a folder holds files of one frame each
             beside folders of frames.
     """
-    if readers.is_read(raw):
+    if raw.exists() and readers.is_read(raw):
         return _from_file(raw, readers.stem(raw), reading)
     if not raw.is_dir():
         raise BadInput(

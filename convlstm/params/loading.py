@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
 from convlstm.params import overrides
@@ -15,14 +16,25 @@ from convlstm.params.group import Group, GroupT
 from convlstm.runtime.errors import BadInput
 
 
+class Texts(SafeConstructor):
+    """A constructor that leaves dates as they are written: folders are named so, no key is one."""
+
+
+Texts.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
 def read(path: Path) -> dict[Any, Any]:
     """Return the keys and values of a params.yaml, unchecked, as DVC's own parser reads them.
+
+    A date without quotes is a text here.
 
     Raises:
         BadInput: the file is missing, or is not YAML with lines of the form `key: value`.
     """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = Texts
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(
             f"{path}: no such file here; run this from the root of the repository"
@@ -116,6 +128,8 @@ def _fault(finding: ErrorDetails, values: Mapping[Any, Any], group: type[Group])
     if finding["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, group.model_fields, n=1)
         return f"{shown}: unknown key" + (f"; the nearest is {near[0]}" if near else "")
+    if finding["type"] == "string_type":
+        finding["msg"] += ", in quotes if it looks like a number"
     what = finding["msg"].replace("Input should", "should").replace("Field required", "is missing")
     number = next((f"number {int(place) + 1} " for place in places if place.isdecimal()), "")
     return f"{shown}: {number}{what}"

@@ -23,21 +23,27 @@ MOST_PARAMETERS = 6
 DOORS = {
     "PIL": {"forecast.writers", "ingest.images", "ingest.video", "stages.demo"},
     "av": {"ingest.video"},
+    "cftime": {"ingest.cf"},
     "h5netcdf": {"storage.netcdf"},
-    "h5py": {"ingest.arrays", "storage.hdf5"},
+    "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.figures", "plot.pictures"},
     "pandas": {"plot.figures", "stages.plot"},
     "pydantic": {
         "params.loading",
         "params.group",
         "patch.scaling",
-        *(f"{room}.params" for room in ("demo", "evaluate", "forecast", "patch", "plot", "train")),
+        *(
+            f"{room}.params"
+            for room in ("demo", "evaluate", "forecast", "ingest", "patch", "plot", "train")
+        ),
     },
     "pydantic_core": {"params.loading"},
     "ruamel": {"params.loading"},
     "safetensors": {"model.model_file"},
     "scipy": {"evaluate.baselines", "evaluate.tables", "scores.frame", "demo.rain"},
     "skimage": {"scores.frame"},
+    "xarray": {"ingest.gridded"},
+    "zarr": {"ingest.gridded"},
 }
 """The modules by which each heavy library enters; torch enters by two rooms as a whole."""
 TORCH_ROOMS = {"model", "train", "forecast"}

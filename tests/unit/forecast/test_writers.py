@@ -10,7 +10,7 @@ from PIL import Image
 from convlstm.forecast import writers
 from convlstm.forecast.known import Known
 from convlstm.forecast.params import Forecast
-from convlstm.ingest import arrays, images
+from convlstm.ingest import arrays, readers, tiffs
 from convlstm.ingest.sources import Source
 from convlstm.plot import pictures
 from convlstm.storage.meaning import Channel, Meaning, Quantity
@@ -153,11 +153,12 @@ def test_a_forecast_of_packed_numbers_is_packed_alike(tmp_path: Path, name: str)
 
 
 @without_film
-def test_images_of_two_channels_are_answered_with_an_array(tmp_path: Path) -> None:
+def test_images_of_two_channels_are_answered_with_images(tmp_path: Path) -> None:
     two = np.repeat(context("u1"), 2, axis=1)
     known = Known(Source("s", (tmp_path / "raw.tif",)), two, params(raw_axes="TCHW"))
     writers.write(tmp_path / "out", known, np.repeat(FORECAST, 2, axis=1))
-    assert np.load(tmp_path / "out/forecast.npy").shape == (2, 2, 8, 9)
+    (frame,) = tiffs.frames(tmp_path / "out/001.tif", reading_of())
+    np.testing.assert_array_equal(frame.values, np.repeat(np.rint(FORECAST[0]), 2, axis=0))
 
 
 def test_the_film_is_drawn_from_physical_values() -> None:
@@ -174,7 +175,21 @@ def test_a_written_image_is_read_as_it_was(tmp_path: Path, dtype: str) -> None:
     frame = (FORECAST[0].astype(np.int64) * 3 % 251).astype(dtype)
     path = tmp_path / f"a{writers.suffix_for(frame.dtype)}"
     writers.write_image(path, frame)
-    (read,) = values_of(images.frames(path, reading_of()))
+    (read,) = values_of(readers.frames(path, reading_of()))
+    np.testing.assert_array_equal(read, frame)
+    assert read.dtype == dtype
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [("u1", 3), ("i2", 3), ("u2", 3), ("u1", 2)])
+def test_written_colours_and_channels_are_read_as_they_were(
+    tmp_path: Path, dtype: str, channels: int
+) -> None:
+    numbers = np.arange(channels * 8 * 12).reshape(channels, 8, 12) % 251
+    frame = (numbers - (dtype == "i2")).astype(dtype)
+    path = tmp_path / f"a{writers.suffix_for(frame.dtype, channels)}"
+    writers.write_image(path, frame)
+    reading = reading_of(pixel_values="rgb" if channels == 3 else "gray")
+    (read,) = values_of(readers.frames(path, reading))
     np.testing.assert_array_equal(read, frame)
     assert read.dtype == dtype
 

@@ -205,6 +205,12 @@ def test_a_time_that_is_missing_or_of_an_unknown_unit_is_an_error(
 
 
 def test_attributes_become_what_json_holds() -> None:
-    said = {"a": b"x", "b": np.float32([1, 2]), "c": np.int16(3), "d": "y", "e": np.array(["z"])}
+    said = {
+        "a": b"x",
+        "b": np.array([1, 2], "f4"),
+        "c": np.int16(3),
+        "d": "y",
+        "e": np.array(["z"]),
+    }
     plain = cf.plain(said | {"f": np.zeros(0), "g": np.array([1j])})
     assert plain == {"a": "x", "b": (1.0, 2.0), "c": 3, "d": "y", "e": "z"}

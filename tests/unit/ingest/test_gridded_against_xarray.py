@@ -142,7 +142,7 @@ def check(path: Path, engine: Any) -> None:
     """Compare what is read of a file with what xarray decodes of it."""
     reading = reading_of(raw_dataset="v")
     frames = list(readers.frames(path, reading))
-    options = {"consolidated": False} if engine == "zarr" else {}
+    options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     with quietly():
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
         decoded = xr.open_dataset(path, engine=engine, decode_times=coder, **options)

@@ -1,9 +1,11 @@
-"""The suffix of a file chooses its reader, whatever its case and the dots before it."""
+"""The content of a file chooses its reader, and its suffix if the content is broken."""
 
 import gzip
+import io
 import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,6 +29,9 @@ from tests.builders import reading_of, values_of
         ("png", "", "png"),
         ("a.nc4", ".nc4", "a"),
         ("a.mkv", ".mkv", "a"),
+        ("202101012005.hf5", ".hf5", "202101012005"),
+        ("a.he5", ".he5", "a"),
+        ("a.zarr", ".zarr", "a"),
     ],
 )
 def test_a_name_is_its_stem_and_a_suffix_that_is_read(name: str, suffix: str, stem: str) -> None:
@@ -78,3 +83,81 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None
 def test_a_missing_file_is_named_with_its_reason(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=rf"{name}: cannot be read as an? .*No such file"):
         readers.extent(tmp_path / name, reading_of())
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (8, 9), np.uint8)
+
+
+def written(path: Path, kind: str) -> Path:
+    """Write a frame of a kind under any name."""
+    match kind:
+        case "npy":
+            with path.open("wb") as file:
+                np.save(file, PIXELS)
+        case "npz":
+            with path.open("wb") as file:
+                np.savez_compressed(file, a=PIXELS)
+        case "HDF5":
+            with h5py.File(path, "w", userblock_size=512) as file:
+                file["a"] = PIXELS
+        case "gz":
+            buffer = io.BytesIO()
+            Image.fromarray(PIXELS).save(buffer, "PPM")
+            path.write_bytes(gzip.compress(buffer.getvalue()))
+        case _:
+            Image.fromarray(PIXELS).save(path, kind)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.hf5", "a", "a.2020", "a.dat", "a.png"])
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "BMP", "PPM", "npy", "npz", "HDF5"])
+def test_a_file_is_read_by_its_content_whatever_its_name(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    path = written(tmp_path / name, kind)
+    assert readers.is_read(path)
+    assert readers.is_array(path) is (kind in ("npy", "npz", "HDF5"))
+    ((frame,),) = values_of(readers.frames(path, reading_of()))
+    np.testing.assert_array_equal(frame, PIXELS)
+
+
+def test_gzip_is_read_if_a_picture_is_in_it(tmp_path: Path) -> None:
+    assert readers.is_read(written(tmp_path / "a.gz", "gz"))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"a,b,c"))
+    assert not readers.is_read(tmp_path / "b.gz")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", b"PK\x03\x04" + bytes(26) + b"word/document.xml", b"BM is a word", b"P1"],
+)
+def test_a_file_of_no_kind_is_passed_over(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert not readers.is_read(tmp_path / "a.txt")
+    with pytest.raises(BadInput, match=r"a\.txt: is of no kind that is read"):
+        readers.extent(tmp_path / "a.txt", reading_of())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"GRIB\0\0\0\2", "is GRIB, which is not read; convert it with `cdo -f nc4 copy`"),
+        (b"\x0e\x03\x13\x01", "is HDF4, which is not read; convert it with h4toh5"),
+        (b"CDF\x05", "is NetCDF-3 of 64-bit data .* with `nccopy -k nc4`"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.hdf", "a.nc", "a"])
+def test_a_kind_that_is_not_read_is_named_with_its_remedy(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert readers.is_read(tmp_path / name)
+    with pytest.raises(BadInput, match=rf"{name}: {words}"):
+        readers.extent(tmp_path / name, reading_of())
+
+
+def test_only_a_folder_of_zarr_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    assert not readers.is_read(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr/.zgroup").write_text("{}")
+    assert readers.is_read(tmp_path / "a.zarr")

@@ -18,7 +18,6 @@ from tests.builders import reading_of
 
 FILM = np.random.default_rng(0).integers(0, 256, (6, 9, 11), np.uint8)
 TWO = np.random.default_rng(1).integers(0, 256, (6, 2, 9, 11), np.uint8)
-EITHER: tuple[dict[str, Any] | None, ...] = ({}, None)
 
 
 def read(path: Path, part: int = 0, **reading: object) -> np.ndarray:
@@ -59,13 +58,9 @@ def test_channels_may_come_before_time_and_be_packed(
 
 
 def test_pages_without_a_word_are_time(tmp_path: Path) -> None:
-    ways: list[dict[str, Any]] = [
-        {},
-        {"metadata": None},
-        {"compression": "lzw"},
-        {"metadata": None, "compression": "zlib"},
-    ]
-    for number, options in enumerate(ways):
+    some: list[dict[str, Any]] = [{}, {"metadata": None}, {"compression": "lzw"}]
+    some.append({"metadata": None, "compression": "zlib"})
+    for number, options in enumerate(some):
         path = written(tmp_path / f"{number}.tif", FILM, **options)
         np.testing.assert_array_equal(read(path), FILM[:, None])
     with tifffile.TiffWriter(tmp_path / "each.tif") as file:
@@ -112,7 +107,7 @@ def test_overviews_and_masks_are_no_frames(tmp_path: Path) -> None:
     # B17: tiles of floats with two overviews, and missing numbers of GDAL
     path, pixels = tmp_path / "a.tif", np.full((64, 64), -9999, np.float32)
     pixels[:9] = 3.5
-    for metadata in EITHER:
+    for metadata in dict[str, Any](), None:
         with tifffile.TiffWriter(path) as file:
             tags = [(42113, "s", 0, "-9999", True)]
             file.write(pixels, tile=(32, 32), extratags=tags, metadata=metadata)
@@ -135,7 +130,7 @@ def test_a_mask_says_which_pixels_are_missing(tmp_path: Path) -> None:
 
 
 def test_pages_of_several_sizes_are_refused(tmp_path: Path) -> None:
-    for metadata in EITHER:
+    for metadata in dict[str, Any](), None:
         with tifffile.TiffWriter(tmp_path / "a.tif") as file:
             file.write(FILM[0], metadata=metadata)
             file.write(FILM[0, ::2], metadata=metadata)

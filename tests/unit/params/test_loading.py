@@ -44,6 +44,22 @@ def test_the_shipped_params_are_right() -> None:
     assert set(check_all(SHIPPED).model_dump()) == set(loading.read(SHIPPED))
 
 
+def test_a_folder_may_be_named_by_a_date_without_quotes(tmp_path: Path) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    for key, name in (("valid", "2021-02-05"), ("test", "2021-2-3")):
+        text = text.replace(f"{key}_sequences: []", f"{key}_sequences: [{name}]")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    params = check_all(tmp_path / "params.yaml")
+    assert (params.valid_sequences, params.test_sequences) == (("2021-02-05",), ("2021-2-3",))
+
+
+def test_a_name_that_looks_like_a_number_needs_quotes(tmp_path: Path) -> None:
+    # YAML reads 0010 as 10, which may be another folder
+    write_params(tmp_path, valid_sequences=[10], test_sequences=["11"])
+    (line,) = faults(tmp_path / "params.yaml")
+    assert line.endswith("number 1 should be a valid string, in quotes if it looks like a number")
+
+
 def test_the_keys_of_all_groups_are_those_of_the_shipped_file() -> None:
     """But for the options of a forecast, which is no stage."""
     assert set(Params.model_fields) == set(loading.read(SHIPPED))
