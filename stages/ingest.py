@@ -8,16 +8,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from convlstm.ingest import decoding, sources, summary
 from convlstm.ingest.params import Ingest, Reading
-from convlstm.ingest.summary import Tally
 from convlstm.runtime.errors import Faults
 from convlstm.storage import frames, hdf5
 from convlstm.storage.frames import Frame
-from convlstm.storage.meaning import Channel
 from stages.launch import start
 
 FRAMES = Path("data/frames.h5")
@@ -26,23 +23,23 @@ FRAMES = Path("data/frames.h5")
 def main(params: Ingest) -> None:
     """Stream every sequence under `raw` into one file; name every file that cannot be read."""
     raw, faults = Path(params.raw), Faults()
-    counted: dict[str, Counted] = {}
+    tallied: dict[str, summary.Tallied] = {}
     found = sources.find(raw, params, faults)
     single = all(source.part is None for source in found)
     total = sum(len(source.files) for source in found) if single else None
     with hdf5.create(FRAMES) as file, tqdm(total=total, desc="ingest", unit=" frames") as bar:
         for source, sequence in decoding.read(found, params, faults):
-            counted[source.name] = Counted(sequence, bar)
+            tallied[source.name] = summary.Tallied(sequence)
             frames.append_sequence(
                 file,
                 source.name,
-                counted[source.name],
+                _counted(tallied[source.name], bar),
                 labels=tuple(path.name for path in source.files) if source.part is None else (),
                 times=source.times,
             )
         faults.check()
         seen = [
-            summary.of_sequence(name, own.frames.shape, own.times, counted[name].tally)
+            summary.of_sequence(name, own.frames.shape, own.times, tallied[name].tally)
             for name, own in frames.sequences(file).items()
         ]
         hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
@@ -53,21 +50,10 @@ def main(params: Ingest) -> None:
         print(f"ingest: {len(others)} files or folders were left out: {names}", file=sys.stderr)
 
 
-class Counted:
-    """Frames on their way into the file, a step of the bar each, and a tally of them."""
-
-    def __init__(self, items: Iterable[Frame], bar: "tqdm[Frame]") -> None:
-        self.tally = Tally((), np.dtype(np.uint8))
-        self._items, self._bar = items, bar
-
-    def __iter__(self) -> Iterator[Frame]:
-        for number, frame in enumerate(self._items):
-            if not number:
-                channels = frame.meaning.channels or (Channel(),) * len(frame.values)
-                self.tally = Tally(channels, frame.values.dtype)
-            self.tally.add(frame.values[None])
-            yield frame
-            self._bar.update()
+def _counted(items: Iterable[Frame], bar: "tqdm[Frame]") -> Iterator[Frame]:
+    for item in items:
+        yield item
+        bar.update()
 
 
 if __name__ == "__main__":

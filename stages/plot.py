@@ -39,9 +39,8 @@ def main(params: Plot) -> None:
     }
     shown = [("forecast.gif", f"Film of {windows[0].label}")]
     with files.replacing_folder(PLOTS) as plots:
-        for name, (caption, chart) in (
-            strips | figures.all_of(tables, run["params"], units)
-        ).items():
+        charts = strips | figures.all_of(tables, run["params"], units)
+        for name, (caption, chart) in charts.items():
             figures.save(plots / f"{name}.png", chart)
             shown.append((f"{name}.png", caption))
         for name, (frame, quantity) in pictures.numbered(windows[0]).items():
@@ -59,8 +58,8 @@ def main(params: Plot) -> None:
             )
             for (label, own), unit in zip(figures.by_channel(tables), units, strict=True)
         ]
-        leads = list(pictures.lead_pictures(windows[0]))
-        text = page({**run, "dataset": dataset}, scores, contents, leads)
+        about, leads = run | {"dataset": dataset}, list(pictures.lead_pictures(windows[0]))
+        text = page(about, scores, contents, leads)
         (plots / "report.html").write_text(text, encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     origin = outputs.Origin(outputs.digest(arguments.model), arguments.steps, wanted, params)
     jobs = outputs.jobs(out, found, origin, overwrite=arguments.overwrite)
     due = list(_due(jobs, forecaster.context_frames, faults))
+    forecast = partial(_forecast, forecaster=forecaster, wanted=wanted, arguments=arguments)
     read = decoding.read([job.source for job in due], params, faults)
     for job, (source, sequence) in zip(due, read, strict=True):
         before = faults.count
@@ -83,9 +85,7 @@ def forecast_all(arguments: argparse.Namespace) -> None:
             meaning = _meaning(context[-1].meaning, forecaster, source.name)
             known = Known(_timed(source, context), numbers, params, meaning)
             with job.writing() as path:
-                leads = _forecast(
-                    path, known, forecaster=forecaster, wanted=wanted, arguments=arguments
-                )
+                leads = forecast(path, known)
             many = f"{wanted.members} members of " if wanted.members > 1 else ""
             print(f"{job.target}: {many}{leads} frames after {source.files[-1].name}")
     faults.check()

@@ -1,6 +1,6 @@
 """A table of the sequences that were read: their times, sizes and values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Num
 
 from convlstm.ingest import times
+from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel, Marks, names
 
 SHOWN = 20  # sequences that a table lists
@@ -58,6 +59,22 @@ class Tally:
             ends = sorted(channel.scale * end + channel.offset for end in (low, high))
             found.append((ends[0], ends[1]) if low <= high else (np.nan, np.nan))
         return found
+
+
+class Tallied:
+    """The frames of a sequence, on their way, and a tally of those that have passed."""
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self.tally = Tally((), np.dtype(np.uint8))
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, frame in enumerate(self._frames):
+            if not number:
+                channels = frame.meaning.channels or (Channel(),) * len(frame.values)
+                self.tally = Tally(channels, frame.values.dtype)
+            self.tally.add(frame.values[None])
+            yield frame
 
 
 def _ends(

@@ -127,8 +127,7 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
     geometry = _geometry(sequences, params)
     agreement.check(sequences)
     reading = hdf5.description(source)["reading"]
-    form = reading["time_format"]
-    spans, lost = _spans(sequences, params, dated=form is None or time_format(form).dated)
+    spans, lost = _spans(sequences, params, dated=_is_dated(reading["time_format"]))
     dataset = _dataset(sequences, spans, params)
     dataset.lost = lost
     dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
@@ -150,14 +149,15 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
         yield dataset
     faults.check()
     _check_windows(windows, lost)
-    about = _description(geometry, dataset.scaling, params, reading)
     shown = quantities(next(iter(channels.values())), dataset.scaling.value_range, dtype)
-    writer.finish(
-        channels,
-        windows,
-        _trained(spans.values()),
-        {**about, "left_out": lost, "quantities": shown},
-    )
+    about = _description(geometry, dataset.scaling, params, reading)
+    about |= {"left_out": lost, "quantities": shown}
+    writer.finish(channels, windows, _trained(spans.values()), about)
+
+
+def _is_dated(form: str | None) -> bool:
+    """Return whether times can be compared between sequences: those inside files always can."""
+    return form is None or time_format(form).dated
 
 
 def _kept(

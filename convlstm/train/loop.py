@@ -140,6 +140,12 @@ class Training:
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
         self.finished: list[Epoch] = []
         self._losses: list[float] = []  # of the epoch under way
+        limits = np.array(params.loss_thresholds)
+        own = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
+        self._weighting = (
+            torch.from_numpy(own).to(device),
+            torch.tensor(params.loss_weights, device=device),
+        )
         self._best_score, self._best = float("inf"), self._weights()
 
     def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
@@ -269,11 +275,7 @@ class Training:
 
     def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
         if self.params.loss == "weighted":
-            data = np.array(self.params.loss_thresholds)
-            curves = self.batches.scaling.curves
-            own = np.stack([curve.to_thresholds(data) for curve in curves])
-            thresholds = torch.from_numpy(own).to(self.device)
-            weights = torch.tensor(self.params.loss_weights, device=self.device)
+            thresholds, weights = self._weighting
             return masked_weighted(forecast, truth, mask, thresholds=thresholds, weights=weights)
         loss = masked_mse if self.params.loss == "mse" else masked_mae
         return loss(forecast, truth, mask)

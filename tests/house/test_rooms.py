@@ -21,7 +21,7 @@ LONGEST_FILE_LINES = 480  # a long file that is one idea is better than two halv
 LONGEST_FUNCTION_LINES = 40
 MOST_PARAMETERS = 6
 DOORS = {
-    "PIL": {"forecast.writers", "ingest.images", "ingest.video", "stages.demo"},
+    "PIL": {"forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "stages.demo"},
     "av": {"ingest.video"},
     "cftime": {"ingest.cf"},
     "h5netcdf": {"storage.netcdf"},

@@ -113,7 +113,7 @@ COMPLAINTS = {
         "kernel_size = 4: must be odd, so that a frame keeps its size",
         "lr = 'abc': should be a valid number",
     ],
-    "evaluate": ["thresholds = []: Value should have at least 1 item after validation, not 0"],
+    "evaluate": ["thresholds = []: Tuple should have at least 1 item after validation, not 0"],
     "plot": ["gif_frames_per_second = 51: should be less than or equal to 50"],
 }
 """The lines of each stage on its own keys, sorted."""

@@ -165,7 +165,7 @@ def test_a_broken_rule_is_reported_with_all_other_faults(
     assert len(faults(tmp_path / "params.yaml")) == 2
 
 
-@pytest.mark.parametrize("key", ["7", "null", "2016-07-11"])
+@pytest.mark.parametrize("key", ["7", "null"])
 def test_a_key_that_is_not_a_text_is_named(tmp_path: Path, key: str) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(f"{text}\n{key}: 1\n")
