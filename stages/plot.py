@@ -26,7 +26,7 @@ def main(params: Plot) -> None:
     import pandas as pd
 
     from convlstm.plot import figures, pictures
-    from convlstm.plot.page import Scored, page
+    from convlstm.plot.page import page
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
     dataset = json.loads(DATASET.read_text(encoding="utf-8"))
@@ -49,17 +49,8 @@ def main(params: Plot) -> None:
             plots / "forecast.gif", windows[0], frames_per_second=params.gif_frames_per_second
         )
         contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
-        scores = [
-            Scored(
-                label,
-                figures.means(own["by_lead"], own["baselines"]),
-                figures.means_of_events(own["by_threshold"]),
-                unit,
-            )
-            for (label, own), unit in zip(figures.by_channel(tables), units, strict=True)
-        ]
         about, leads = run | {"dataset": dataset}, list(pictures.lead_pictures(windows[0]))
-        text = page(about, scores, contents, leads)
+        text = page(about, figures.scored(tables, units), contents, leads)
         (plots / "report.html").write_text(text, encoding="utf-8")
 
 

@@ -39,7 +39,7 @@ class Calibration(NamedTuple):
 
 
 class Said(NamedTuple):
-    """All that bears on the meaning of a page, as it stands in the file."""
+    """The tags that bear on the meaning of a page, as they stand in the file."""
 
     dtype: str
     rows: int

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from convlstm.plot.page import Scored
 from convlstm.scores import categorical, families
 from convlstm.scores.score import Score
 
@@ -139,6 +140,19 @@ def means_of_events(
         means = {name: rows[keys].mean().to_dict() for name, rows in own.items()}
         found[float(threshold)] = int(own["model"]["events"].sum()), means
     return found
+
+
+def scored(tables: Mapping[str, pd.DataFrame], units: Sequence[str]) -> list[Scored]:
+    """Return the scores of each channel from the tables of evaluate."""
+    return [
+        Scored(
+            label,
+            means(own["by_lead"], own["baselines"]),
+            means_of_events(own["by_threshold"]),
+            unit,
+        )
+        for (label, own), unit in zip(by_channel(tables), units, strict=True)
+    ]
 
 
 def training_curves(table: pd.DataFrame, params: Mapping[str, Any]) -> dict[str, Figure]:

@@ -98,27 +98,31 @@ def validate(model: Model, batches: Batches, members: int) -> dict[str, float]:
     return {**means.overall(), "crps": float(by_lead.mean())}
 
 
+def _architecture(batches: Batches, params: Train) -> Architecture:
+    """Return the architecture that the params name, for frames of these sizes."""
+    channels, rows, cols = batches.geometry.folded_shape
+    return Architecture(
+        params.cell,
+        params.hidden_channels,
+        params.kernel_size,
+        channels=channels,
+        rows=rows,
+        cols=cols,
+        readout=params.readout,
+        scales={"cascade": params.cascade_scales}.get(params.readout, ()),
+        patch_size=batches.geometry.patch_size,
+    )
+
+
 class Training:
     """One run: a network, its optimizer and its schedules, scaled to the run's own length."""
 
     def __init__(self, batches: Batches, params: Train, device: torch.device) -> None:
         use_deterministic_algorithms(params.deterministic)
         torch.manual_seed(params.seed)
-        channels, rows, cols = batches.geometry.folded_shape
-        architecture = Architecture(
-            params.cell,
-            params.hidden_channels,
-            params.kernel_size,
-            channels=channels,
-            rows=rows,
-            cols=cols,
-            readout=params.readout,
-            scales={"cascade": params.cascade_scales}.get(params.readout, ()),
-            patch_size=batches.geometry.patch_size,
-        )
         self.batches, self.params, self.device = batches, params, device
         self.dtype = training_dtype(params.precision, device)
-        self.network = Network(architecture).to(device)
+        self.network = Network(_architecture(batches, params)).to(device)
         self.averaged = AveragedModel(self.network, avg_fn=self._average)
         self.model = Model(
             cast(Network, self.averaged.module),
@@ -142,10 +146,8 @@ class Training:
         self._losses: list[float] = []  # of the epoch under way
         limits = np.array(params.loss_thresholds)
         own = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
-        self._weighting = (
-            torch.from_numpy(own).to(device),
-            torch.tensor(params.loss_weights, device=device),
-        )
+        weights = torch.tensor(params.loss_weights, device=device)
+        self._weighting = torch.from_numpy(own).to(device), weights
         self._best_score, self._best = float("inf"), self._weights()
 
     def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
