@@ -65,7 +65,7 @@ def ours(training: Training, members: int) -> Forecaster:
     def forecast(context: Batch) -> Frames:
         leads = training.batches.forecast_frames
         folded = training.model.rollout(*context, leads, members)
-        return training.batches.geometry.unfold(folded.numpy()).mean(axis=0)
+        return np.asarray(training.batches.geometry.unfold(folded.numpy()).mean(axis=0))
 
     return forecast
 
