@@ -1,4 +1,4 @@
-"""Scores this network on Moving MNIST beside OpenSTL's ConvLSTM, trained for the same minutes.
+"""Scores this network on Moving MNIST beside OpenSTL's ConvLSTM, trained for the same CPU time.
 
 `python -m tests.benchmarks.moving_mnist [--openstl CHECKOUT] [--minutes 20] [-S key=value]...`
 takes the params of train from params.yaml, changed by -S, and windows of 10 and 10 frames from
@@ -8,13 +8,12 @@ params, `--split valid` scores the validation windows in the place of the test w
 Both networks take their best weights by free forecasts of the validation windows. The time of these
 counts in our minutes, not in those of OpenSTL's, which gets the faster of its two precisions.
 `MSE` and `MAE` are sums over the pixels of a frame, before clipping, as OpenSTL prints them; SSIM
-is that of docs/scores.md. Of an ensemble its mean is scored. CPU seconds below the seconds say that
-other work ran beside it.
+is that of docs/scores.md. Of an ensemble its mean is scored. Minutes are those of CPU time, on one
+thread of one core, because other work on a machine shortens the others: set OMP_NUM_THREADS=1.
 """
 
 import argparse
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,13 +31,14 @@ from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 
+from .cpu_time import CPUTime
 from .recipe import Recipe
 from .sizes import CONTEXT, FRAMES
 
 PARAMS = Path("params.yaml")
 CPU = torch.device("cpu")
 WINDOWS = 8  # that are forecast at a time
-COLUMNS = ("network", "steps", "seconds", "CPU s", "MSE", "per pixel", "clipped", "MAE", "SSIM")
+COLUMNS = ("network", "steps", "CPU minutes", "MSE", "per pixel", "clipped", "MAE", "SSIM")
 
 Frames = Float[np.ndarray, "batch time channel row col"]
 Forecaster = Callable[[Batch], Frames]
@@ -87,25 +87,26 @@ def baseline(batches: Batches, forecast: Callable[[Frames, int], Frames]) -> For
     return lambda context: forecast(batches.pixels(context)[0], batches.forecast_frames)
 
 
-def row(name: str, spent: tuple[float, ...], found: dict[str, float], pixels: int) -> str:
+def row(name: str, spent: tuple[int, float] | None, found: dict[str, float], pixels: int) -> str:
     """Return a line of the table.
 
     Args:
         name: of the network.
-        spent: steps, seconds and CPU seconds; empty without training.
+        spent: steps and CPU minutes; None without training.
         found: what `scores` returns.
         pixels: of a frame.
     """
     mse = found["unclipped"]
-    cells = [f"{number:.0f}" for number in spent] or [""] * 3
+    cells = [f"{spent[0]}", f"{spent[1]:.1f}"] if spent else ["", ""]
     cells += [f"{mse:.2f}", f"{mse / pixels:.5f}"]
     cells += [f"{found['mse']:.2f}", f"{found['fmae']:.1f}", f"{found['ssim']:.4f}"]
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def train_ours(batches: Batches, params: Train) -> tuple[Training, tuple[float, ...]]:
-    """Train our network; returns it, and its steps, seconds and CPU seconds."""
-    training, since = Training(batches, params, CPU), time.process_time()
+def train_ours(batches: Batches, params: Train) -> Training:
+    """Train our network."""
+    training = Training(batches, params, CPU)
+    training.budget = CPUTime(params, training.steps_per_epoch)
     for epoch in training.epochs(lambda _loss: None):
         minutes = training.budget.seconds / 60
         print(
@@ -113,8 +114,7 @@ def train_ours(batches: Batches, params: Train) -> tuple[Training, tuple[float, 
             f"{epoch.validation['mse']:.2f}",
             flush=True,
         )
-    spent = training.iteration, training.budget.seconds, time.process_time() - since
-    return training, spent
+    return training
 
 
 def train_theirs(batches: Batches, params: Train, checkout: Path) -> Recipe:
@@ -153,34 +153,40 @@ def compare(asked: argparse.Namespace) -> None:
         score = partial(scores, batches=batches, split=asked.split)
         line = partial(row, pixels=batches.geometry.pixels)
         table = [
-            line(f"none: {forecast.__name__}", (), score(baseline(batches, forecast)))
+            line(f"none: {forecast.__name__}", None, score(baseline(batches, forecast)))
             for forecast in (baselines.zeros, baselines.persistence)
         ]
         if not asked.only_openstl:
-            training, spent = train_ours(batches, params)
+            training = train_ours(batches, params)
             members = 1 if params.members == 1 else asked.members
+            spent = training.iteration, training.budget.seconds / 60
             table.append(line("ours", spent, score(ours(training, members))))
         if asked.openstl:
             recipe = train_theirs(batches, params, asked.openstl)
-            used = recipe.steps, recipe.budget.seconds, recipe.cpu_seconds
-            table.append(line("OpenSTL's", used, score(theirs(recipe))))
+            spent = recipe.steps, recipe.budget.seconds / 60
+            table.append(line("OpenSTL's", spent, score(theirs(recipe))))
     print(f"\n{asked.split} windows\n", f"| {' | '.join(COLUMNS)} |", sep="\n")
     print("|" + "---|" * len(COLUMNS), *table, sep="\n")
 
 
-def main() -> None:
-    """Read the command line, and compare."""
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of a command line; None for that of the process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patches", type=Path, default=Path("data/patches.h5"))
     parser.add_argument("--openstl", type=Path, help="a checkout of OpenSTL to compare with")
     parser.add_argument("--only-openstl", action="store_true", help="train no network of ours")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of training, for each")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of CPU time, for each")
     parser.add_argument("--members", type=int, default=24, help="of our ensemble, if it is one")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument(
         "-S", dest="changes", metavar="key=value", action="append", default=[], help="to params"
     )
-    asked = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Compare as the command line asks."""
+    asked = parsed()
     exits.run(lambda: compare(asked))
 
 

@@ -1,4 +1,4 @@
-"""Trains OpenSTL's ConvLSTM by the recipe that it publishes for Moving MNIST, in a given time.
+"""Trains OpenSTL's ConvLSTM by the recipe that it publishes for Moving MNIST, in a given CPU time.
 
 The numbers are those of configs/mmnist/ConvLSTM.py, of the defaults of utils/parser.py and of
 methods/predrnn.py (https://github.com/chengtan9907/OpenSTL, c74deb5): 4 layers of 128, 5 x 5,
@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from convlstm.model.batches import Batch, Batches
-from convlstm.train.budget import Budget
 from convlstm.train.drawing import Drawing
 from convlstm.train.params import Train
 from convlstm.train.schedules import draw_fed_steps, learning_rate, sampling_probability
 
+from .cpu_time import CPUTime
 from .openstl import OpenSTL
 from .sizes import SIZES
 
@@ -60,25 +60,25 @@ class Recipe:
         channels, grid, _ = batches.geometry.folded_shape
         torch.manual_seed(params.seed)
         self.openstl = OpenSTL(checkout, replace(SIZES["mnist"], channels=channels, grid=grid), CPU)
-        self.budget, self.drawing = Budget(self.params, 1), Drawing(batches, self.params)
+        self.budget, self.drawing = CPUTime(self.params, 1), Drawing(batches, self.params)
         self.optimizer = torch.optim.Adam(self.openstl.network.parameters())
         self.scheduler = learning_rate(self.optimizer, self.params, self.budget.total)
         self.generator = torch.Generator().manual_seed(params.seed)
         self._validate, self._scores = validate, list[float]()
-        self.steps, self.cpu_seconds = 0, 0.0
+        self.steps = 0
 
     def choose_precision(self) -> dict[torch.dtype, float]:
-        """Take the faster precision; returns the seconds of a step, without the optimizer, in each.
+        """Take the faster precision; returns the CPU seconds of a step in each.
 
-        The first step in each is not timed.
+        That is a step without the optimizer, after a smaller one that is not timed.
         """
         batch, seconds = next(self.drawing.epoch(1)), {}
         for dtype in (torch.bfloat16, torch.float32):
             self.openstl.dtype = dtype
             self._loss(Batch(batch.frames[:1], batch.mask[:1])).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
-            start = time.perf_counter()
+            start = time.process_time()
             self._loss(batch).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
-            seconds[dtype] = time.perf_counter() - start
+            seconds[dtype] = time.process_time() - start
         self.openstl.dtype = min(seconds, key=lambda dtype: seconds[dtype])
         return seconds
 
@@ -100,7 +100,6 @@ class Recipe:
         self.openstl.network.load_state_dict(best)
 
     def _step(self, batch: Batch) -> None:
-        since = time.process_time()
         self.optimizer.zero_grad()
         self._loss(batch).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         self.optimizer.step()
@@ -108,7 +107,6 @@ class Recipe:
         self.budget.count_time()
         while self.scheduler.last_epoch < self.budget.spent(self.steps):
             self.scheduler.step()
-        self.cpu_seconds += time.process_time() - since
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch, some of whose forecast frames are fed."""
