@@ -85,7 +85,10 @@ def theirs(size: Size, checkout: Path) -> Work:
         other.loss(frames).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         adam.step()
 
-    return {"openstl": step, "openstl_forecast": lambda: other.forecast(frames[:1])}
+    def forecast() -> None:
+        other.forecast(frames[:1])
+
+    return {"openstl": step, "openstl_forecast": forecast}
 
 
 def windows(size: Size) -> torch.Tensor:
