@@ -1,4 +1,4 @@
-"""What the tags of a TIFF file say of its numbers, its place and its times: GDAL, ImageJ, OME.
+"""Tags of a TIFF file that tell of its numbers, its place and its times: GDAL, ImageJ, OME.
 
 Sources: TIFF 6.0; OGC GeoTIFF 1.1; the tags GDAL_METADATA and GDAL_NODATA of GDAL's GTiff driver;
 the calibration function of ImageJ; the OME data model of 2016-06.

@@ -21,10 +21,11 @@ LONGEST_FILE_LINES = 480  # a long file that is one idea is better than two halv
 LONGEST_FUNCTION_LINES = 40
 MOST_PARAMETERS = 6
 DOORS = {
-    "PIL": {"forecast.writers", "ingest.images", "ingest.video", "stages.demo"},
+    "PIL": {"forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "stages.demo"},
     "av": {"ingest.video"},
     "h5netcdf": {"storage.netcdf"},
     "h5py": {"ingest.arrays", "storage.hdf5"},
+    "imagecodecs": {"ingest.tiffs"},
     "matplotlib": {"plot.figures", "plot.pictures"},
     "pandas": {"plot.figures", "stages.plot"},
     "pydantic": {
@@ -38,6 +39,7 @@ DOORS = {
     "safetensors": {"model.model_file"},
     "scipy": {"evaluate.baselines", "evaluate.tables", "scores.frame", "demo.rain"},
     "skimage": {"scores.frame"},
+    "tifffile": {"forecast.writers", "ingest.tiffpixels", "ingest.tiffs", "ingest.tifftags"},
 }
 """The modules by which each heavy library enters; torch enters by two rooms as a whole."""
 TORCH_ROOMS = {"model", "train", "forecast"}
