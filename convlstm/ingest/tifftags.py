@@ -39,7 +39,7 @@ class Calibration(NamedTuple):
 
 
 class Said(NamedTuple):
-    """All that bears on the meaning of a page, as it stands in the file."""
+    """The words of a file that bear on the meaning of a page."""
 
     dtype: str
     rows: int
@@ -50,7 +50,7 @@ class Said(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """What OME says of one image: names of channels, and times in microseconds since 1970."""
+    """One image as OME describes it: names of channels, and times in microseconds since 1970."""
 
     names: tuple[str, ...] = ()
     times: tuple[int, ...] = ()
