@@ -9,6 +9,7 @@ import logging
 import math
 import mmap
 import re
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -139,6 +140,7 @@ def _opened(path: Path, reading: Reading) -> Iterator[list[Stack]]:
             tif = TiffFile(path, _multifile=False)
         with tif:
             with _strict():
+                _check_chain(tif)
                 found = _known(tif) if _is_known(tif) else [_plain(tif)]
                 stacks = [_named(stack, reading) for stack in found]
                 reading.check_pixels(path, stacks[0].length("H") * stacks[0].length("W"))
@@ -150,6 +152,25 @@ def _opened(path: Path, reading: Reading) -> Iterator[list[Stack]]:
         raise BadInput(
             f"{path}: cannot be read as an image ({reason}); replace or remove it"
         ) from None
+
+
+def _check_chain(tif: TiffFile) -> None:
+    """Check that the pages, of which each names the place of the next one, come to an end.
+
+    Raises:
+        ValueError: a page comes again.
+        struct.error: the file ends before a page does.
+    """
+    file, form = tif.filehandle, tif.tiff
+    place, seen = tif.pages.first.offset, set[int]()
+    while place:
+        if place in seen:
+            raise ValueError("its pages follow each other in a circle")
+        seen.add(place)
+        file.seek(place)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(place + form.tagnosize + count * form.tagsize)
+        (place,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
 
 
 def _is_known(tif: TiffFile) -> bool:

@@ -233,6 +233,21 @@ def test_a_file_that_promises_a_page_that_is_not_there_is_named(tmp_path: Path) 
         read(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("metadata", [None, {"axes": "TYX"}])
+def test_pages_that_go_in_a_circle_are_named(
+    tmp_path: Path, metadata: dict[str, Any] | None
+) -> None:
+    path = written(tmp_path / "a.tif", FILM, metadata=metadata)
+    with tifffile.TiffFile(path) as file:
+        first, last = file.pages[0].offset, file.pages[-1].offset
+    content = bytearray(path.read_bytes())
+    (count,) = struct.unpack_from("<H", content, last)
+    struct.pack_into("<I", content, last + 2 + 12 * count, first)
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="its pages follow each other in a circle"):
+        read(path)
+
+
 @pytest.mark.parametrize("compression", [None, "lzw", "deflate", "packbits"])
 def test_a_truncated_file_is_named(tmp_path: Path, compression: str | None) -> None:
     path = written(tmp_path / "a.tif", FILM[0], compression=compression, metadata=None)
