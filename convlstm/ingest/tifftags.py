@@ -50,7 +50,7 @@ class Said(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """What OME says of one image: names of channels, and times in microseconds since 1970."""
+    """One image as OME describes it: names of channels, and times in microseconds since 1970."""
 
     names: tuple[str, ...] = ()
     times: tuple[int, ...] = ()

@@ -22,6 +22,8 @@ LONGEST_FUNCTION_LINES = 40
 MOST_PARAMETERS = 6
 DOORS = {
     "PIL": {"forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "stages.demo"},
+    "imagecodecs": {"ingest.tiffs"},
+    "tifffile": {"forecast.writers", "ingest.tiffpixels", "ingest.tiffs", "ingest.tifftags"},
     "av": {"ingest.video"},
     "cftime": {"ingest.cf"},
     "h5netcdf": {"storage.netcdf"},

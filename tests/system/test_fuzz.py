@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import xarray as xr
 from PIL import Image
 from ruamel.yaml import YAML
 
 from convlstm.demo import digits
-from convlstm.ingest import arrays, gifs, images, readers, tiffs
+from convlstm.ingest import arrays, gifs, gridded, images, readers, tiffs
 from convlstm.ingest.params import Reading
 from convlstm.model import model_file
 from convlstm.params import loading
@@ -77,6 +78,16 @@ def saved(write: Callable[[io.BytesIO], object]) -> bytes:
     return buffer.getvalue()
 
 
+def netcdf3() -> bytes:
+    about = {"units": "hours since 2000-01-01"}
+    packed = {"scale_factor": 0.5, "_FillValue": np.int16(-1), "units": "mm"}
+    dataset = xr.Dataset(
+        {"rain": (("time", "lat", "lon"), np.ones((3, 8, 9), np.int16), packed)},
+        coords={"time": ("time", [0, 1, 2], about), "lat": np.arange(8.0), "lon": np.arange(9.0)},
+    )
+    return bytes(dataset.to_netcdf(engine="scipy"))
+
+
 def trained(folder: Path) -> bytes:
     model_file.save(folder / "model", model_of("convlstm", Geometry(1, 8, 8, 2)))
     return (folder / "model").read_bytes()
@@ -108,6 +119,7 @@ def seeds(folder: Path) -> dict[str, bytes]:
         "a.pgm.gz": gzip.compress(encoded("PPM")),
         "a.npy": saved(lambda file: np.save(file, GRAY[None].repeat(3, 0))),
         "a.npz": saved(lambda file: np.savez_compressed(file, a=GRAY)),
+        "a.nc3": netcdf3(),
         "digits-idx3-ubyte": idx,
         "digits-idx3-ubyte.gz": gzip.compress(idx),
         "model.safetensors": trained(folder),
@@ -150,7 +162,8 @@ def reads(path: Path) -> list[Callable[[], object]]:
         return [lambda: model_file.load(path, torch.device("cpu"))]
     if "idx3" in path.name:
         return [lambda: digits.load(path)]
-    several = READINGS[:1] if path.suffix in arrays.SUFFIXES else READINGS
+    pictures = path.suffix not in (*arrays.SUFFIXES, *gridded.SUFFIXES)
+    several = READINGS if pictures else READINGS[:1]
     return [partial(read_frames, path, reading) for reading in several]
 
 
