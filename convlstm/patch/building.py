@@ -250,7 +250,10 @@ def _spans(
     lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
     runs = {name: times.runs(sequences[name].times, lengths[name]) for name in lengths}
     check_lengths(runs, length=length)
-    moments = {name: own.times if dated else None for name, own in sequences.items()}
+    moments = {
+        name: own.times if dated and overlaps.is_dated(own.times) else None
+        for name, own in sequences.items()
+    }
     if params.split_by == "time":
         spans = overlaps.split_by_common_times(lengths, params.split, moments, length=length)
     elif params.test_sequences:

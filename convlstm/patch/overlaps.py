@@ -19,8 +19,16 @@ from convlstm.runtime.errors import BadInput
 Times = Mapping[str, Int[np.ndarray, " time"] | None]
 """The times of the frames of each sequence, ascending; None where they are not known."""
 
+UNDATED_BEFORE = 365 * 86_400_000_000
+"""The beginning of 1971, in microseconds since 1970."""
+
 Extents = Int[np.ndarray, "span 4"]
 """The number of the sequence of each span, its first and last time, and half a step."""
+
+
+def is_dated(moments: Int[np.ndarray, " time"] | None) -> bool:
+    """Return whether times are those of a calendar: a film without a date counts from 1970 on."""
+    return moments is not None and len(moments) > 0 and int(moments[0]) >= UNDATED_BEFORE
 
 
 def apart(

@@ -13,6 +13,8 @@ from convlstm.storage.meaning import Channel, Meaning
 from convlstm.storage.patches import MEASURED, WET, Patches, Span, Window
 from tests.builders import MINUTE, patches_of, reading_of
 
+DATED = 51 * 365 * 1440  # minutes since 1970
+
 
 def build(
     folder: Path,
@@ -24,11 +26,11 @@ def build(
 ) -> Patches:
     """Build patches.h5 with windows of 2 frames to 1, and return it with its datasets as arrays.
 
-    `minutes` are the times of the frames, and `meanings` what their numbers mean, for the sequences
-    that have them.
+    `minutes` are the times of the frames after a day of 2020, and `meanings` what their numbers
+    mean, for the sequences that have them.
     """
     times = {
-        name: tuple(minute * MINUTE for minute in moments)
+        name: tuple((DATED + minute) * MINUTE for minute in moments)
         for name, moments in (minutes or {}).items()
     }
     usual: dict[str, object] = {"context_frames": 2, "forecast_frames": 1, "stride": 1}
@@ -196,6 +198,14 @@ def test_times_without_a_date_are_not_compared_between_sequences(tmp_path: Path)
     raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
     same = dict.fromkeys(raw, tuple(range(0, 100 * MINUTE, 5 * MINUTE)))
     with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format="%H%M")) as file:
+        assert hdf5.description(file)["left_out"] == {}
+
+
+def test_films_without_a_date_are_not_taken_for_films_of_one_hour(tmp_path: Path) -> None:
+    """Such films count from the first moment of 1970."""
+    raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
+    same = dict.fromkeys(raw, tuple(range(0, 20 * MINUTE, MINUTE)))
+    with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format=None)) as file:
         assert hdf5.description(file)["left_out"] == {}
 
 
