@@ -38,7 +38,7 @@ REQUIRED = [
     *PROJECT["dependency-groups"]["dev"],
 ]
 CODE = sorted(path for room in ("convlstm", "stages") for path in (ROOT / room).rglob("*.py"))
-MOST_MODULES_TO_A_PICTURE, MOST_MODULES_OF_A_READOUT = 18, 5
+MOST_MODULES_TO_A_PICTURE, MOST_MODULES_OF_A_READOUT = 25, 5  # 18 before files told their units
 MOST_README_LINES = 150
 
 
