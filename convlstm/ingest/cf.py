@@ -6,11 +6,13 @@ Sources: the Climate and Forecast conventions 1.11, sections 2.5 (missing data),
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from convlstm.runtime.errors import BadInput
 from convlstm.storage.meaning import Channel
 
 Attributes = Mapping[str, Any]
@@ -187,6 +189,15 @@ def axes(sizes: Mapping[str, int], about: Mapping[str, Attributes], raw_axes: st
     if len(set(real)) < len(real) or not set("HW") <= set(real) <= set("TCHW"):
         raise ValueError("its dimensions are not those of time, channel, row and column")
     return letters
+
+
+def refused(name: str, sizes: Mapping[str, int], path: Path, error: ValueError) -> BadInput:
+    """Return the error for a variable whose dimensions `axes` could not name."""
+    listed = ", ".join(f"{dim} {size}" for dim, size in sizes.items())
+    return BadInput(
+        f"{path}: {name} has the dimensions {listed} ({error}); name each in raw_axes with a "
+        f"letter of NTCHW, as TCHW"
+    )
 
 
 def microseconds(

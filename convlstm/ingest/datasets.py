@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5l, h5o
 
-from convlstm.ingest import chunks, conventions, gridded
+from convlstm.ingest import cf, chunks, conventions, gridded
 from convlstm.ingest.arrays import named, unreadable
 from convlstm.ingest.blocks import (
     Content,
@@ -175,13 +175,32 @@ def _content(file: h5py.File, names: list[str], path: Path, reading: Reading) ->
         array, stored = chunks.of(dataset), dataset.chunks
         if len(steps) > 1:
             array, stored = Steps([file[name] for name in steps], steps, path), None
-        axes = axes_of(array.shape, path, reading)
+        axes = _axes(dataset, array.shape, path, reading)
         channels = _channels(steps, about, path, several=len(picked) > 1)
         variable = Variable(array, axes, channels, about[0].dtype, chunk_of(stored, axes))
         variable.check(path, reading)
         variables.append(variable)
     content = Content(agreed(variables, [steps[0] for steps in picked], path), abouts[0][0].grid)
     return _timed(content, abouts[0], path)
+
+
+def _axes(dataset: h5py.Dataset, shape: tuple[int, ...], path: Path, reading: Reading) -> str:
+    """Return the letters of the axes, by their labels where all of them have one.
+
+    Raises:
+        BadInput: the labels are not those of a frame, or without them `raw_axes` does not fit.
+    """
+    labels: list[str] = []
+    if h5a.exists(dataset.id, b"DIMENSION_LABELS"):
+        labels = [str(dim.label) for dim in dataset.dims if dim.label]
+    if len(set(labels)) != dataset.ndim:
+        return axes_of(shape, path, reading)
+    labels = ["time", *labels] if len(shape) > len(labels) else labels
+    sizes = dict(zip(labels, shape, strict=True))
+    try:
+        return cf.axes(sizes, {}, reading.raw_axes)
+    except ValueError as error:
+        raise cf.refused(dataset.name, sizes, path, error) from None
 
 
 def _channels(

@@ -327,11 +327,7 @@ def _letters(file: _File, name: str, path: Path, reading: Reading) -> str:
     try:
         return cf.axes(sizes, _abouts(file, name), reading.raw_axes)
     except ValueError as error:
-        listed = ", ".join(f"{dim} {size}" for dim, size in sizes.items())
-        raise BadInput(
-            f"{path}: {name} has the dimensions {listed} ({error}); name each in raw_axes with a "
-            f"letter of NTCHW, as TCHW"
-        ) from None
+        raise cf.refused(name, sizes, path, error) from None
 
 
 def _chunks(source: Any) -> tuple[int, ...] | None:

@@ -112,6 +112,20 @@ def test_gain_and_offset_beside_the_numbers_count_as_well(tmp_path: Path) -> Non
     assert channel[:5] == ("dbz", "", 0.5, -32.0, (255.0,))
 
 
+def test_labels_of_axes_are_looked_at(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((8, 9, 3))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["v"] = values
+        for number, label in enumerate(("lat", "lon", "time")):
+            file["v"].dims[number].label = label
+    found = [frame.values[0] for frame in frames(tmp_path / "a.h5")]
+    np.testing.assert_array_equal(found, np.moveaxis(values, 2, 0))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["v"].dims[2].label = "level"
+    with pytest.raises(BadInput, match=r"v has the dimensions lat 8, lon 9, level 3 .* raw_axes"):
+        frames(tmp_path / "a.h5")
+
+
 def test_a_file_that_says_nothing_has_no_channels(tmp_path: Path) -> None:
     (frame, *_) = frames(steps_of(tmp_path / "a.h5"), raw_dataset="fields/t3")
     assert frame.meaning.channels == ()
