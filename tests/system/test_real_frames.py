@@ -2,7 +2,7 @@
 
 The folder that CONVLSTM_TEST_DATA names holds `radar/mch`, three events of MeteoSwiss composites,
 40 palette GIFs each, whose index is a class of rain rate, 255 outside the radars' reach;
-`radar/knmi`, 92 HDF5 files of one frame, counts of 0.01 mm in 5 minutes, 65535 missing; and
+`radar/knmi`, 92 HDF5 files of one frame, mm in 5 minutes, as the files say; and
 `mnist`, an idx file of digits.
 """
 
@@ -74,9 +74,8 @@ def test_knmi_hdf5_runs_to_the_plots_and_its_model_forecasts_meteoswiss(tmp_path
         raw=str(raw),
         raw_dataset="image1/image_data",
         time_format="RAD_NL25_RAP_5min_%Y%m%d%H%M",
-        value_range=[0, 100],  # counts of 0.01 mm in 5 minutes
+        value_range=[0, 1],  # mm in 5 minutes
         out_of_range="clip",
-        missing_value=65535,
         tile_size=140,
         split_by="time",
     )
