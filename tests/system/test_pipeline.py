@@ -160,8 +160,9 @@ def test_what_is_removed_before_a_stage_that_fails_can_be_had_back(repository: P
     output = call(repository, "dvc", "exp", "run", "-S", "value_range=[0,1]", status=255)
     assert "lies outside value_range [0, 1]" in output
     assert ran(output) == ["check", "patch"]
-    assert set(before) - set(digests(repository)) == {"data/patches.h5"}
-    call(repository, "git", "checkout", "--", "params.yaml", "dvc.lock")
+    lost = {"data/patches.h5", "data/metrics/dataset.json"}
+    assert set(before) - set(digests(repository)) == lost
+    call(repository, "git", "checkout", "--", "params.yaml", "dvc.lock", "data/metrics")
     call(repository, "dvc", "checkout")
     assert digests(repository) == before
 
