@@ -110,8 +110,10 @@ def forms(members: Members) -> dict[str, list[Members]]:
 
 def windows(batches: Batches, least_wet: float) -> Iterator[tuple[Context, Frames, Mask]]:
     """Yield context, truth and mask of the test windows of which enough is wet."""
-    known, ((low, high), *_) = batches.context_frames, batches.scaling.value_range
-    wet = np.float32((batches.params["wet_threshold"] - low) / (high - low))
+    known, curves = batches.context_frames, batches.scaling.curves
+    limits = np.broadcast_to(batches.params["wet_threshold"], len(curves))
+    pairs = zip(curves, limits, strict=True)
+    wet = np.array([curve.to_unit(limit) for curve, limit in pairs], np.float32)[:, None, None]
     for batch in batches.in_order("test", 1):
         (frames,), (mask,) = batches.pixels(batch)
         if (mask & (frames > wet)).sum() >= least_wet * mask.sum():
