@@ -119,7 +119,7 @@ class Cascade(nn.Module):
         else:
             only = enlarge(known.sum(dim=2) + decided.change, p) + details
             frames = only.expand(len(white), *only.shape)
-        return Clip.apply(frames)  # type: ignore[no-untyped-call,no-any-return]
+        return frames.clamp(0, 1)
 
     def _decided(self, maps: Float[Tensor, "batch lead map row col"], basis: Basis) -> Decided:
         """Return what the maps of the network decide."""
@@ -188,20 +188,3 @@ class Cascade(nn.Module):
         beyond = basis.beyond[:, :, None, None]
         there = (1 - basis.inside[:, :, None, None]) * outside[0] + beyond * outside[1]
         return moved.transpose(2, 3) + there
-
-
-class Clip(torch.autograd.Function):
-    """Clipping to [0, 1] whose gradient lets a value outside come back, but not go farther out."""
-
-    @staticmethod
-    def forward(ctx, frames: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        """Return the clipped frames."""
-        ctx.save_for_backward(frames)
-        return frames.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        """Return the gradient where it leads inwards or the value is inside."""
-        (frames,) = ctx.saved_tensors
-        outwards = ((frames < 0) & (grad > 0)) | ((frames > 1) & (grad < 0))
-        return grad.masked_fill(outwards, 0)
