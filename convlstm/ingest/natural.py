@@ -21,6 +21,9 @@ SIGN_AFTER_A_LETTER = r"(?:(?<!\d)[-+])?"
 DECIMAL = r"(?:\d+(?:\.\d+)?e[-+]\d\d+|\d+\.\d+(?!\d|\.\d)|\d+)"  # of 1.2.2020 the last two numbers
 HEX_LETTERS = 3  # of a to f, without which numbers are hardly hexadecimal
 EVEN = 0.05  # of a step: decimals are rounded
+TWO_WAYS = (
+    "can be sorted in two ways, by decimal numbers or by counters, to the base of 10 or of 16"
+)
 
 Number = int | Fraction
 Key = tuple[str | Number, ...]

@@ -17,8 +17,6 @@ from convlstm.ingest.params import Reading
 from convlstm.ingest.time_format import time_format
 from convlstm.runtime.errors import BadInput, Faults
 
-NUMBERS = "by decimal numbers or by counters, to the base of 10 or of 16"
-
 
 @dataclass(frozen=True)
 class Source:
@@ -142,8 +140,8 @@ def _check_order(files: list[Path], faults: Faults) -> None:
         )
     if order.doubt:
         faults.add(
-            f"{files[0].parent}: {' and '.join(order.doubt)} can be sorted in two ways, {NUMBERS}; "
-            f"set time_format, or give all numbers as many digits"
+            f"{files[0].parent}: {' and '.join(order.doubt)} {natural.TWO_WAYS}; set time_format, "
+            f"or give all numbers as many digits"
         )
 
 
