@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from convlstm.ingest import natural, times
+from convlstm.ingest import cf, natural, times
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
@@ -68,7 +68,8 @@ class Variable:
         block = block.transpose([kept.index(axis) for axis in "TCHW" if axis in kept])
         block = block.reshape(-1, self.length("C"), self.length("H"), self.length("W"))
         block = block.astype(_native(block.dtype), copy=False)
-        return block if self.dtype is None else block.view(self.dtype)
+        block = block if self.dtype is None else block.view(self.dtype)
+        return cf.within_valid_range(block, self.channels[0]) if self.channels else block
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,19 @@ def test_files_of_one_sequence_whose_scales_differ_are_named(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", KINDS)
+def test_numbers_outside_the_valid_range_are_missing(tmp_path: Path, suffix: str) -> None:
+    """Of 0 to 3, stored as bytes that mean unsigned ones, 1 and 2 are valid: 0.5 and 1 mm."""
+    about = {"_Unsigned": "true", "valid_range": np.array([1, 2], "i1"), "scale_factor": 0.5}
+    numbers = np.resize(np.arange(4, dtype="i1"), (2, 8, 9))
+    path = saved(tmp_path / f"a{suffix}", hourly([0, 1], v=(("time", "y", "x"), numbers, about)))
+    frame, _ = frames(path, raw_dataset="v")
+    (channel,) = frame.meaning.channels
+    hidden = np.isin(frame.values[0], channel.missing)
+    np.testing.assert_array_equal(hidden, np.isin(numbers[0], (0, 3)))
+    assert set(frame.values[0][~hidden].tolist()) == {1, 2}
+
+
+@pytest.mark.parametrize("suffix", KINDS)
 def test_parts_of_a_film_follow_each_other_by_their_times(tmp_path: Path, suffix: str) -> None:
     about = {"units": "hours since 2000-01-01"}
     parts = {
