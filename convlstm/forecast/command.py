@@ -149,15 +149,18 @@ def _timed(source: Source, context: Iterable[Frame]) -> Source:
 
 
 def _meaning(said: Meaning, forecaster: "Forecaster", name: str) -> Meaning:
-    """Return what a file says of its numbers, or of one that says nothing what training knew.
+    """Return what a file says of its numbers; names and units are those of training if it has none.
 
     Raises:
         BadInput: its units are not those of training.
     """
     quantities = forecaster.model.quantities
     trained = [own for own in quantities for _ in range(own.first, own.stop)]
-    if not said.channels:
-        said = replace(said, channels=tuple(Channel(own.name, own.unit) for own in trained))
+    channels = said.channels or (Channel(),) * len(trained)
+    if not any(own.name or own.unit for own in channels) and len(channels) == len(trained):
+        pairs = zip(channels, trained, strict=True)
+        named = (channel._replace(name=own.name, unit=own.unit) for channel, own in pairs)
+        said = replace(said, channels=tuple(named))
     for channel, own in zip(said.channels, trained, strict=False):  # the forecaster counts them
         if channel.unit and own.unit and channel.unit != own.unit:
             raise BadInput(

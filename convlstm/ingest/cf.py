@@ -1,7 +1,7 @@
 """The CF conventions: what attributes say of numbers, of axes and of times.
 
 Sources: the Climate and Forecast conventions 1.11, sections 2.5 (missing data), 4 (coordinates) and
-8.1 (packed data); the NetCDF Users Guide, appendix A, for `_Unsigned` and the type of `valid_range`.
+8.1 (packed data); the NetCDF Users Guide, appendix A, for `_Unsigned` and packed `valid_range`.
 """
 
 import re

@@ -149,17 +149,19 @@ def _frame(image: Image.Image, path: Path, reading: Reading) -> Frame:
 
 
 def _white(image: Image.Image) -> int | None:
-    """Return the number of white, if it is not the largest of its type; call it before decoding."""
+    """Return the number of white, if it is not 255; call it before decoding."""
     tiles = getattr(image, "tile", ())
     arguments = tiles[0].args if tiles else ""
     if image.mode == "1":
         return 1
+    if image.mode.startswith("I;16"):
+        return rules.WHITE_OF_16_BITS
     if image.format == "PNG":
         depth = str(arguments).removeprefix("L;")
         return 2 ** int(depth) - 1 if image.mode == "L" and depth in ("2", "4") else None
     if image.format == "PPM" and isinstance(arguments, tuple):
         largest = int(arguments[1])
-        return None if largest in (255, 65535) else largest
+        return None if largest == 255 else largest
     return None
 
 
@@ -192,7 +194,7 @@ def _gray(
 
 def _stored(values: Pixels, white: int | None) -> Pixels:
     """Undo Pillow's silent scaling to 255 or 65535, so that the numbers are those of the file."""
-    if white is None:
+    if white in (None, np.iinfo(values.dtype).max):
         return values
     return np.rint(values * (white / np.iinfo(values.dtype).max)).astype(values.dtype)
 

@@ -252,3 +252,19 @@ def test_a_file_of_another_unit_than_in_training_is_refused(
     with pytest.raises(SystemExit):
         command.run([MODEL, "in.npy", "out"], prog="x")
     assert "in: its unit is 'mm/h', but the model was trained on 'dBZ'" in capsys.readouterr().err
+
+
+def test_pictures_that_say_their_depth_only_have_the_unit_of_training(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = model_of("convlstm", Geometry(1, 12, 16, 4))
+    trained = replace(made, quantities=(made.quantities[0]._replace(name="rain", unit="dBZ"),))
+    model_file.save(place / MODEL, trained)
+    said = Meaning((Channel(white=65535, missing=(7.0,)),))
+    monkeypatch.setattr(
+        readers, "frames", said_by(place / "in.npy", said, np.zeros((5, 12, 16), np.uint16))
+    )
+    command.run([MODEL, "in.npy", "out.nc"], prog="x")
+    with h5py.File(place / "out.nc") as file:
+        assert file["forecast"].attrs["units"] == "dBZ"
+        assert file["forecast"].attrs["long_name"] == "forecast of rain"

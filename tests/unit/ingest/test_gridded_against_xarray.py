@@ -140,7 +140,7 @@ def invalid(stored: xr.Dataset) -> np.ndarray:
     if about.get("_Unsigned") == "true":
         numbers %= 2 ** (8 * stored["v"].dtype.itemsize)
     low, high = about["valid_range"]
-    return (numbers < low) | (numbers > high)
+    return np.asarray((numbers < low) | (numbers > high))
 
 
 def physical(frame: Frame) -> np.ndarray:
