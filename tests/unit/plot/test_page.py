@@ -225,7 +225,7 @@ def test_a_damaged_or_foreign_dataset_is_one_line(tmp_path: Path, content: str) 
 
 
 def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="dataset.json: no such file; run `dvc repro patch`"):
+    with pytest.raises(BadInput, match=r"dataset\.json: no such file; run `dvc repro patch`"):
         page.read_dataset(tmp_path / "dataset.json")
 
 
