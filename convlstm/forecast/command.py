@@ -68,10 +68,8 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     scaling = params.scaling(forecaster.model.geometry.channels)
     wanted.check_range(scaling.value_range)
     forecaster, faults = replace(forecaster, scaling=scaling), Faults()
-    found = sources.find(raw, params, faults)
-    faults.check()
     origin = outputs.Origin(outputs.digest(arguments.model), arguments.steps, wanted, params)
-    jobs = outputs.jobs(out, found, origin, overwrite=arguments.overwrite)
+    jobs = _jobs(raw, out, origin, faults, overwrite=arguments.overwrite)
     due = list(_due(jobs, forecaster.context_frames, faults))
     forecast = partial(_forecast, forecaster=forecaster, wanted=wanted, arguments=arguments)
     read = decoding.read([job.source for job in due], params, faults)
@@ -91,9 +89,26 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     faults.check()
 
 
+def _jobs(
+    raw: Path, out: Path, origin: outputs.Origin, faults: Faults, *, overwrite: bool
+) -> list[Job]:
+    """Return a job for each sequence of FRAMES.
+
+    Raises:
+        BadInput: they cannot all be written to `out`.
+    """
+    found = sources.find(raw, origin.params, faults)
+    if outputs.is_netcdf(out):  # which holds one sequence
+        faults.check()
+    alone = len(found) == 1 and not faults.count  # one that cannot be read now may come back
+    return outputs.jobs(out, found, origin, overwrite=overwrite, alone=alone)
+
+
 def _due(jobs: Iterable[Job], context_frames: int, faults: Faults) -> Iterator[Job]:
     """Yield the jobs that are still to be done, each with the last frames of its sequence."""
     for job in jobs:
+        if job.source.faulty:
+            continue
         with faults.collected():
             last = replace(job, source=job.source.last(context_frames))
             if last.is_done():

@@ -108,6 +108,49 @@ def test_a_sequence_that_cannot_be_forecast_is_named_and_does_not_stop_the_other
     assert not (several / "out/short").exists()
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("late/evening/x.png", "late/evening/x.png: time_format = '%M' does not fit"),
+        ("late/evening/4.png", "late/evening/4.png: the same time as 04.png"),
+    ],
+)
+def test_a_sequence_whose_names_have_faults_does_not_stop_the_others(
+    several: Path, capsys: pytest.CaptureFixture[str], fault: str, words: str
+) -> None:
+    for name in ("rain", "short"):
+        shutil.rmtree(several / "all" / name)
+    shutil.copy(several / "in/04.png", several / "all" / fault)
+    with pytest.raises(SystemExit) as ended:
+        command.run([MODEL, "all", "out", "-S", "time_format=%M"], prog="x")
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "out/early: 2 frames after 04.png\n"
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"error: all/{words}")
+    assert {path.name for path in (several / "out").iterdir()} == {"early"}
+
+
+def test_a_film_that_cannot_be_read_leaves_the_other_one_a_folder_of_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "films").mkdir()
+    np.save(place / "films/a.npy", np.zeros((5, 12, 16)))
+    (place / "films/b.npy").write_text("no array")
+    for out in ("out", "out.nc"):
+        with pytest.raises(SystemExit):
+            command.run([MODEL, "films", out], prog="x")
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: films/b.npy: cannot be read as an array file")
+    assert not (place / "out.nc").exists()
+    np.save(place / "films/b.npy", np.zeros((5, 12, 16)))
+    command.run([MODEL, "films", "out"], prog="x")
+    assert capsys.readouterr().out.splitlines() == [
+        "out/a: is complete already",
+        "out/b: 2 frames after b.npy",
+    ]
+
+
 def test_a_second_run_makes_what_is_missing(
     several: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
