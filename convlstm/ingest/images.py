@@ -75,7 +75,8 @@ def _cleared(
     """Return the box that the file says to clear after this picture, if nothing marks it as clear.
 
     Raises:
-        BadInput: some of the box that was cleared before this picture is seen in it.
+        BadInput: some of the box that was cleared before this picture is seen in it, or the next
+            one is laid over what Pillow does not restore.
     """
     x0, y0, x1, y1 = box = image.info.get("bbox", (0, 0, *image.size))
     whole = image.info.get("blend") != PngImagePlugin.Blend.OP_OVER
@@ -85,7 +86,14 @@ def _cleared(
         raise BadInput(
             f"{path}: clears its picture between frames, but has no alpha; save it with alpha"
         )
-    clears = getattr(image, "dispose_op", None) == PngImagePlugin.Disposal.OP_BACKGROUND
+    disposal = getattr(image, "dispose_op", None)
+    is_last = image.tell() + 1 == getattr(image, "n_frames", 1)
+    if disposal == PngImagePlugin.Disposal.OP_PREVIOUS and not whole and not is_last:
+        # Pillow 12 lays such a picture over its only copy of the one that it shall restore.
+        raise BadInput(f"{path}: undoes a picture that was laid over another; save it as frames")
+    if disposal == PngImagePlugin.Disposal.OP_PREVIOUS:
+        return cleared  # for the box is as clear as before
+    clears = disposal == PngImagePlugin.Disposal.OP_BACKGROUND
     return box if clears and not image.mode.endswith("A") else None
 
 
