@@ -3,7 +3,6 @@
 It takes ten seconds and 10 MB for three windows; it runs as `python -m stages.plot`.
 """
 
-import json
 from pathlib import Path
 
 from convlstm.plot.params import Plot
@@ -26,10 +25,10 @@ def main(params: Plot) -> None:
     import pandas as pd
 
     from convlstm.plot import figures, pictures
-    from convlstm.plot.page import page
+    from convlstm.plot.page import page, read_dataset
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
-    dataset = json.loads(DATASET.read_text(encoding="utf-8"))
+    dataset = read_dataset(DATASET)
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
     units = [own.unit for own in windows[0].quantities]

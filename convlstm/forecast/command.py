@@ -68,10 +68,8 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     scaling = params.scaling(forecaster.model.geometry.channels)
     wanted.check_range(scaling.value_range)
     forecaster, faults = replace(forecaster, scaling=scaling), Faults()
-    found = sources.find(raw, params, faults)
-    faults.check()
     origin = outputs.Origin(outputs.digest(arguments.model), arguments.steps, wanted, params)
-    jobs = outputs.jobs(out, found, origin, overwrite=arguments.overwrite)
+    jobs = _jobs(raw, out, origin, faults, overwrite=arguments.overwrite)
     due = list(_due(jobs, forecaster.context_frames, faults))
     forecast = partial(_forecast, forecaster=forecaster, wanted=wanted, arguments=arguments)
     read = decoding.read([job.source for job in due], params, faults)
@@ -91,9 +89,26 @@ def forecast_all(arguments: argparse.Namespace) -> None:
     faults.check()
 
 
+def _jobs(
+    raw: Path, out: Path, origin: outputs.Origin, faults: Faults, *, overwrite: bool
+) -> list[Job]:
+    """Return a job for each sequence of FRAMES.
+
+    Raises:
+        BadInput: they cannot all be written to `out`.
+    """
+    found = sources.find(raw, origin.params, faults)
+    if outputs.is_netcdf(out):  # which holds one sequence
+        faults.check()
+    alone = len(found) == 1 and not faults.count  # one that cannot be read now may come back
+    return outputs.jobs(out, found, origin, overwrite=overwrite, alone=alone)
+
+
 def _due(jobs: Iterable[Job], context_frames: int, faults: Faults) -> Iterator[Job]:
     """Yield the jobs that are still to be done, each with the last frames of its sequence."""
     for job in jobs:
+        if job.source.faulty:
+            continue
         with faults.collected():
             last = replace(job, source=job.source.last(context_frames))
             if last.is_done():
@@ -149,15 +164,18 @@ def _timed(source: Source, context: Iterable[Frame]) -> Source:
 
 
 def _meaning(said: Meaning, forecaster: "Forecaster", name: str) -> Meaning:
-    """Return what a file says of its numbers, or of one that says nothing what training knew.
+    """Return what a file says of its numbers; names and units are those of training if it has none.
 
     Raises:
         BadInput: its units are not those of training.
     """
     quantities = forecaster.model.quantities
     trained = [own for own in quantities for _ in range(own.first, own.stop)]
-    if not said.channels:
-        said = replace(said, channels=tuple(Channel(own.name, own.unit) for own in trained))
+    channels = said.channels or (Channel(),) * len(trained)
+    if not any(own.name or own.unit for own in channels) and len(channels) == len(trained):
+        pairs = zip(channels, trained, strict=True)
+        named = (channel._replace(name=own.name, unit=own.unit) for channel, own in pairs)
+        said = replace(said, channels=tuple(named))
     for channel, own in zip(said.channels, trained, strict=False):  # the forecaster counts them
         if channel.unit and own.unit and channel.unit != own.unit:
             raise BadInput(

@@ -103,14 +103,16 @@ def check(out: Path, *, beside: Path, overwrite: bool) -> None:
         files.check_new_folder(out, beside=beside)
 
 
-def jobs(out: Path, found: Sequence[Source], origin: Origin, *, overwrite: bool) -> list[Job]:
-    """Return a job for each sequence; if there are several, each has a folder of its own.
+def jobs(
+    out: Path, found: Sequence[Source], origin: Origin, *, overwrite: bool, alone: bool
+) -> list[Job]:
+    """Return a job for each sequence; each has a folder of its own, unless the only one is alone.
 
     Raises:
         BadInput: `out` is a NetCDF file, which holds one, or a folder would lie in another.
     """
-    if len(found) == 1:
-        return [Job(found[0], out, origin, overwrite)]
+    if alone:
+        return [Job(source, out, origin, overwrite) for source in found]
     if is_netcdf(out):
         raise BadInput(f"{out}: holds one sequence, and there are {len(found)}; give a new folder")
     names = {source.name for source in found}

@@ -4,7 +4,6 @@ An axis has one of the letters N (sequence), T (time), C (channel), H (row), W (
 length 1, and left out.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from convlstm.ingest import times
+from convlstm.ingest import cf, natural, times
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
@@ -69,7 +68,8 @@ class Variable:
         block = block.transpose([kept.index(axis) for axis in "TCHW" if axis in kept])
         block = block.reshape(-1, self.length("C"), self.length("H"), self.length("W"))
         block = block.astype(_native(block.dtype), copy=False)
-        return block if self.dtype is None else block.view(self.dtype)
+        block = block if self.dtype is None else block.view(self.dtype)
+        return cf.within_valid_range(block, self.channels[0]) if self.channels else block
 
 
 @dataclass(frozen=True)
@@ -123,25 +123,81 @@ class Content:
 
 
 class Steps:
-    """Arrays of one shape, a time step each, as one array with the time first."""
+    """Arrays that follow each other, as one array with the time first.
 
-    def __init__(self, arrays: list[Any], names: list[str], path: Path) -> None:
-        self._arrays = arrays
-        first = arrays[0]
+    Each is a time step, or holds several along its axis number `time`.
+    """
+
+    def __init__(
+        self, arrays: list[Any], names: list[str], path: Path, time: int | None = None
+    ) -> None:
+        first, along = arrays[0], slice(time, None if time is None else time + 1)
+        frame = np.delete(first.shape, [] if time is None else along).tolist()
         for name, array in zip(names, arrays, strict=True):
-            if (array.shape, array.dtype) != (first.shape, first.dtype) or array.ndim > 3:
+            own = np.delete(array.shape, [] if time is None else along).tolist()
+            if (own, array.dtype) != (frame, first.dtype):
                 raise BadInput(
                     f"{path}: {name} holds {array.shape} {array.dtype}, but {names[0]} "
                     f"{first.shape} {first.dtype}; the datasets that raw_dataset names with a * "
-                    f"are a frame each, of one size and type"
+                    f"need frames of one size and type"
                 )
-        self.shape = (len(arrays), *first.shape)
-        self.dtype = first.dtype
+        self._arrays, self._time = arrays, time
+        lengths = [1 if time is None else array.shape[time] for array in arrays]
+        self._ends = np.cumsum(lengths)
+        self.shape, self.dtype = (int(self._ends[-1]), *frame), first.dtype
 
     def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
         times, *rest = picks
-        some = np.arange(len(self._arrays))[times]
-        return np.stack([np.asarray(self._arrays[number][tuple(rest)]) for number in some])
+        some = np.arange(self.shape[0])[times]
+        owners = np.searchsorted(self._ends, some, side="right")
+        runs = np.split(np.arange(len(some)), np.flatnonzero(np.diff(owners)) + 1)
+        return np.concatenate([self._part(int(owners[run[0]]), some[run], rest) for run in runs])
+
+    def _part(
+        self, number: int, places: Shaped[np.ndarray, " time"], rest: list[Any]
+    ) -> Shaped[np.ndarray, "time ..."]:
+        """Return what one array holds of these times of all arrays."""
+        array, time = self._arrays[number], self._time
+        if time is None:
+            return np.asarray(array[tuple(rest)])[None]
+        places = places - (self._ends[number] - array.shape[time])
+        follow = bool((np.diff(places) == 1).all())
+        own = slice(places[0], places[-1] + 1) if follow else places
+        block = np.asarray(array[(*rest[:time], own, *rest[time:])])
+        return np.moveaxis(block, sum(isinstance(pick, slice) for pick in rest[:time]), 0)
+
+
+def in_steps(arrays: list[Any], names: list[str], path: Path, axes: str) -> tuple[Steps, str]:
+    """Return arrays that follow each other as one, and its letters.
+
+    Args:
+        arrays: of one type, and of one size but for their times.
+        names: of the arrays.
+        path: of their file.
+        axes: the letters of each array.
+
+    Raises:
+        BadInput: they differ.
+    """
+    time = axes.index("T") if "T" in axes else None
+    return Steps(arrays, names, path, time), f"T{axes.replace('T', '')}"
+
+
+def check_order(names: list[str], path: Path) -> None:
+    """Check that the names of time steps, whose times are not known, have one order.
+
+    Raises:
+        BadInput: they have not.
+    """
+    order = natural.order(names)
+    if order.twins:
+        first, second = (names[place] for place in order.twins[0])
+        raise BadInput(f"{path}: {second} sorts equal to {first}; rename one of them")
+    if order.doubt:
+        raise BadInput(
+            f"{path}: {' and '.join(order.doubt)} {natural.TWO_WAYS}; give all numbers as many "
+            f"digits"
+        )
 
 
 def check_same(first: Channel, other: Channel, names: tuple[str, str], path: Path) -> None:
@@ -209,11 +265,7 @@ def matching(wanted: str, names: list[str]) -> list[str]:
         if len(found := name.split("/")) == len(parts)
         and all(fnmatchcase(one, part) for one, part in zip(found, parts, strict=True))
     ]
-    return sorted(fitting, key=_natural)
-
-
-def _natural(name: str) -> list[str | int]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    return [fitting[place] for place in natural.order(fitting).positions]
 
 
 def joined(blocks: list[Shaped[np.ndarray, "time _ row col"]]) -> Block:
@@ -250,13 +302,21 @@ def agreed(variables: list[Variable], names: list[str], path: Path) -> tuple[Var
     return tuple(variables)
 
 
-def axes_of(shape: tuple[int, ...], path: Path, reading: Reading) -> str:
+def axes_of(shape: tuple[int, ...], path: Path, reading: Reading, *, steps: bool = False) -> str:
     """Return the letters of an array whose file does not name its axes.
+
+    Args:
+        shape: of the array.
+        path: of the file.
+        reading: how it is read.
+        steps: whether it is one of several time steps; then `raw_axes` may begin with their T.
 
     Raises:
         BadInput: `raw_axes` does not fit, or is needed.
     """
     axes = reading.raw_axes or USUAL_AXES.get(len(shape))
+    if steps and axes is not None and len(axes) > len(shape):
+        axes = axes.removeprefix("T")
     if axes is None or len(axes) != len(shape):
         raise BadInput(
             f"{path}: raw_axes = {reading.raw_axes!r}, but its array has {len(shape)} axes, "

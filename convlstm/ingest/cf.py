@@ -1,7 +1,7 @@
 """The CF conventions: what attributes say of numbers, of axes and of times.
 
 Sources: the Climate and Forecast conventions 1.11, sections 2.5 (missing data), 4 (coordinates) and
-8.1 (packed data); the NetCDF Users Guide, appendix A, for `_Unsigned` and `valid_range`.
+8.1 (packed data); the NetCDF Users Guide, appendix A, for `_Unsigned` and packed `valid_range`.
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Num, Shaped
 
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.meaning import Channel
@@ -62,6 +62,7 @@ _DEGREES = {
 }
 _SINCE = re.compile(r"\s*(\w+)\s+since\s+\S", re.IGNORECASE)
 _NETCDF_FILL = (9.969209968386869e36,)  # of floats that were never written; netcdf.h
+NEAR_STEPS = 1e-3  # how near an end of the valid range may be to an integer, which decimals show
 MOST_VALUES = 10**8  # of a coordinate, which is read as a whole
 _FIRST, _LAST = -62135596800 * 10**6, 253402300800 * 10**6  # the years 1 to 9999
 
@@ -95,7 +96,8 @@ def channel(name: str, attributes: Attributes, dtype: np.dtype[Any]) -> Channel:
     """Return what attributes say of numbers that are stored in `dtype`.
 
     NaN is missing, as are floats that nobody wrote. An end of the valid range that is not given is
-    infinite.
+    infinite; integers outside of it that nothing else marks get a mark of their own, for
+    `within_valid_range`.
 
     Raises:
         ValueError: `scale_factor` or `add_offset` is no number.
@@ -104,7 +106,7 @@ def channel(name: str, attributes: Attributes, dtype: np.dtype[Any]) -> Channel:
     offset = _factor(attributes, "add_offset", 0.0)
     if scale == 0:
         raise ValueError("scale_factor = 0")
-    return Channel(
+    said = Channel(
         name=name,
         unit=text(attributes.get("units", "")).strip(),
         scale=scale,
@@ -113,6 +115,33 @@ def channel(name: str, attributes: Attributes, dtype: np.dtype[Any]) -> Channel:
         valid_range=_valid_range(attributes, dtype, scale, offset),
         standard_name=text(attributes.get("standard_name", "")).strip(),
     )
+    if said.missing or dtype.kind not in "iu":
+        return said
+    ends = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], dtype)
+    return said._replace(missing=tuple(ends[_is_invalid(ends, said)][:1].astype(float).tolist()))
+
+
+def within_valid_range(
+    values: Num[np.ndarray, "*shape"], channel: Channel
+) -> Num[np.ndarray, "*shape"]:
+    """Return stored numbers, of which those outside the valid range have the mark of missing."""
+    if not channel.valid_range or not channel.missing:
+        return values
+    return np.where(_is_invalid(values, channel), values.dtype.type(channel.missing[0]), values)
+
+
+def _is_invalid(values: Num[np.ndarray, "*shape"], channel: Channel) -> Bool[np.ndarray, "*shape"]:
+    """Return which stored numbers lie outside the valid range; NaN never does."""
+    if not channel.valid_range:
+        return np.zeros(values.shape, bool)
+    ends = ((end - channel.offset) / channel.scale for end in channel.valid_range)
+    low, high = sorted(ends)
+    if values.dtype.kind == "f":
+        rounding = 4 * float(np.finfo(values.dtype).eps)
+        near = (rounding * abs(low), rounding * abs(high))
+    else:
+        near = (NEAR_STEPS, NEAR_STEPS)
+    return np.asarray((values < low - near[0]) | (values > high + near[1]))
 
 
 def as_stored(values: Iterable[float], dtype: np.dtype[Any]) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """Readers of HDF5: datasets that `raw_dataset` names, and what the file says beside them.
 
 A dataset with dimension scales, as NetCDF-4 has them, is read by `gridded`. In names, `*` stands
-for any part between two slashes: each dataset that fits is a time step, in natural order.
+for any part between two slashes: each dataset that fits is a time step, or holds several, and they
+follow each other by their times or, without any, in natural order.
 """
 
 import re
@@ -18,13 +19,14 @@ from convlstm.ingest import cf, chunks, conventions, gridded
 from convlstm.ingest.arrays import named, unreadable
 from convlstm.ingest.blocks import (
     Content,
-    Steps,
     Variable,
     agreed,
     axes_of,
+    check_order,
     check_same,
     chunk_of,
     in_order,
+    in_steps,
     matching,
 )
 from convlstm.ingest.conventions import About
@@ -173,9 +175,12 @@ def _content(file: h5py.File, names: list[str], path: Path, reading: Reading) ->
     for steps, about in zip(picked, abouts, strict=True):
         dataset = file[steps[0]]
         array, stored = chunks.of(dataset), dataset.chunks
+        axes = _axes(dataset, path, reading, steps=len(steps) > 1)
         if len(steps) > 1:
-            array, stored = Steps([file[name] for name in steps], steps, path), None
-        axes = _axes(dataset, array.shape, path, reading)
+            if any(one.time is None for one in about):
+                check_order(steps, path)
+            array, axes = in_steps([file[name] for name in steps], steps, path, axes)
+            stored = None
         channels = _channels(steps, about, path, several=len(picked) > 1)
         variable = Variable(array, axes, channels, about[0].dtype, chunk_of(stored, axes))
         variable.check(path, reading)
@@ -184,7 +189,7 @@ def _content(file: h5py.File, names: list[str], path: Path, reading: Reading) ->
     return _timed(content, abouts[0], path)
 
 
-def _axes(dataset: h5py.Dataset, shape: tuple[int, ...], path: Path, reading: Reading) -> str:
+def _axes(dataset: h5py.Dataset, path: Path, reading: Reading, *, steps: bool) -> str:
     """Return the letters of the axes, by their labels where all of them have one.
 
     Raises:
@@ -194,9 +199,8 @@ def _axes(dataset: h5py.Dataset, shape: tuple[int, ...], path: Path, reading: Re
     if h5a.exists(dataset.id, b"DIMENSION_LABELS"):
         labels = [str(dim.label) for dim in dataset.dims if dim.label]
     if len(set(labels)) != dataset.ndim:
-        return axes_of(shape, path, reading)
-    labels = ["time", *labels] if len(shape) > len(labels) else labels
-    sizes = dict(zip(labels, shape, strict=True))
+        return axes_of(dataset.shape, path, reading, steps=steps)
+    sizes = dict(zip(labels, dataset.shape, strict=True))
     try:
         return cf.axes(sizes, {}, reading.raw_axes)
     except ValueError as error:

@@ -19,13 +19,14 @@ from convlstm.ingest import cf
 from convlstm.ingest.arrays import named, unreadable
 from convlstm.ingest.blocks import (
     Content,
-    Steps,
     Variable,
     agreed,
     axes_of,
+    check_order,
     check_same,
     chunk_of,
     in_order,
+    in_steps,
     matching,
 )
 from convlstm.ingest.params import Reading
@@ -101,7 +102,7 @@ def opened(
         first = picked[0][0]
         found = agreed(variables, [steps[0] for steps in picked], path)
         content = Content(found, _grid(file, first))
-        moments, dated = _moments(file, picked[0], found[0])
+        moments, dated = _moments(file, picked[0], path, reading)
         yield in_order(content, moments, path, dated=dated)
 
 
@@ -301,28 +302,29 @@ def _along(file: _File, name: str, dim: str) -> "list[tuple[str, xr.Variable]]":
 
 def _variable(file: _File, steps: list[str], path: Path, reading: Reading) -> Variable:
     """Return one variable, or several of a time step each, as arrays with their channels."""
-    name = steps[0]
-    source = file[name]
-    array = source if len(steps) == 1 else Steps([file[one] for one in steps], steps, path)
+    name, several = steps[0], len(steps) > 1
+    array = source = file[name]
     own = name.rpartition("/")[2]
-    if name in file.unnamed or all(str(dim).startswith("phony_dim") for dim in source.dims):
-        axes = axes_of(array.shape, path, reading)
-    else:
-        axes = _letters(file, name, path, reading)
-        axes = axes if len(steps) == 1 else f"T{axes}"
+    axes = _axes(file, name, path, reading, several=several)
+    if several:
+        array, axes = in_steps([file[one] for one in steps], steps, path, axes)
     stored = cf.stored_dtype(source.attrs, source.dtype)
     channel = cf.channel(own, source.attrs, stored)
     for other in steps[1:]:
         check_same(channel, cf.channel(own, file[other].attrs, stored), (name, other), path)
     taken = None if stored == source.dtype.newbyteorder("=") else stored
-    chunks = None if len(steps) > 1 else _chunks(source)
+    chunks = None if several else _chunks(source)
     variable = Variable(array, axes, (channel,), taken, chunk_of(chunks, axes))
     variable.check(path, reading)
     says_nothing = name in file.unnamed and not source.attrs
     return replace(variable, channels=() if says_nothing else _channels(file, name, variable))
 
 
-def _letters(file: _File, name: str, path: Path, reading: Reading) -> str:
+def _axes(file: _File, name: str, path: Path, reading: Reading, *, several: bool) -> str:
+    """Return the letters of one variable; `several` says that it is one of several steps."""
+    dims = file[name].dims if name not in file.unnamed else ()
+    if all(str(dim).startswith("phony_dim") for dim in dims):
+        return axes_of(file[name].shape, path, reading, steps=several)
     sizes = {str(dim): int(size) for dim, size in file[name].sizes.items()}
     try:
         return cf.axes(sizes, _abouts(file, name), reading.raw_axes)
@@ -349,18 +351,43 @@ def _channels(file: _File, name: str, variable: Variable) -> tuple[Channel, ...]
     return tuple(channel._replace(name=number) for number in numbers)
 
 
-def _moments(file: _File, steps: list[str], variable: Variable) -> "tuple[np.ndarray | None, bool]":
-    """Return the times of the frames, or numbers that order them, and whether they are times."""
-    name = steps[0]
-    if name in file.unnamed or len(steps) > 1:
+def _moments(
+    file: _File, steps: list[str], path: Path, reading: Reading
+) -> "tuple[np.ndarray | None, bool]":
+    """Return the times of the frames, or numbers that order them, and whether they are times.
+
+    Raises:
+        BadInput: neither the times of several steps nor their names tell the order.
+    """
+    found = [_moments_of(file, name, path, reading, several=len(steps) > 1) for name in steps]
+    if len(found) == 1:
+        return found[0]
+    known = [moments for moments, _ in found if moments is not None]
+    dated = len(known) == len(steps) and all(each for _, each in found)
+    if dated:
+        return np.concatenate(known), True
+    check_order(steps, path)
+    if len(known) < len(steps):
         return None, False
-    if "T" not in variable.axes:
+    starts = np.cumsum([0, *map(len, known)])
+    ranks = [np.unique(moments, return_inverse=True)[1] for moments in known]
+    return np.concatenate([start + rank for start, rank in zip(starts, ranks, strict=False)]), False
+
+
+def _moments_of(
+    file: _File, name: str, path: Path, reading: Reading, *, several: bool
+) -> "tuple[np.ndarray | None, bool]":
+    """Return the times of one variable, as `_moments` does."""
+    if name in file.unnamed:
+        return None, False
+    axes = _axes(file, name, path, reading, several=several)
+    if "T" not in axes:
         for own, one in file.upwards(name):
             if one.size == 1 and _is_moment(own, one.attrs):
                 times = cf.microseconds(_physical(one).ravel(), one.attrs)
                 return times, True
         return None, False
-    dim = str(file[name].dims[variable.axes.index("T")])
+    dim = str(file[name].dims[axes.index("T")])
     along = _along(file, name, dim)
     timed = [one for own, one in along if own == dim or _is_moment("time", one.attrs)]
     for one in sorted(timed, key=lambda one: not cf.is_time(one.attrs)):

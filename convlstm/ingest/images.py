@@ -75,7 +75,8 @@ def _cleared(
     """Return the box that the file says to clear after this picture, if nothing marks it as clear.
 
     Raises:
-        BadInput: some of the box that was cleared before this picture is seen in it.
+        BadInput: some of the box that was cleared before this picture is seen in it, or the next
+            one is laid over what Pillow does not restore.
     """
     x0, y0, x1, y1 = box = image.info.get("bbox", (0, 0, *image.size))
     whole = image.info.get("blend") != PngImagePlugin.Blend.OP_OVER
@@ -85,7 +86,14 @@ def _cleared(
         raise BadInput(
             f"{path}: clears its picture between frames, but has no alpha; save it with alpha"
         )
-    clears = getattr(image, "dispose_op", None) == PngImagePlugin.Disposal.OP_BACKGROUND
+    disposal = getattr(image, "dispose_op", None)
+    is_last = image.tell() + 1 == getattr(image, "n_frames", 1)
+    if disposal == PngImagePlugin.Disposal.OP_PREVIOUS and not whole and not is_last:
+        # Pillow 12 lays such a picture over its only copy of the one that it shall restore.
+        raise BadInput(f"{path}: undoes a picture that was laid over another; save it as frames")
+    if disposal == PngImagePlugin.Disposal.OP_PREVIOUS:
+        return cleared  # for the box is as clear as before
+    clears = disposal == PngImagePlugin.Disposal.OP_BACKGROUND
     return box if clears and not image.mode.endswith("A") else None
 
 
@@ -149,17 +157,19 @@ def _frame(image: Image.Image, path: Path, reading: Reading) -> Frame:
 
 
 def _white(image: Image.Image) -> int | None:
-    """Return the number of white, if it is not the largest of its type; call it before decoding."""
+    """Return the number of white, if it is not 255; call it before decoding."""
     tiles = getattr(image, "tile", ())
     arguments = tiles[0].args if tiles else ""
     if image.mode == "1":
         return 1
+    if image.mode.startswith("I;16"):
+        return rules.WHITE_OF_16_BITS
     if image.format == "PNG":
         depth = str(arguments).removeprefix("L;")
         return 2 ** int(depth) - 1 if image.mode == "L" and depth in ("2", "4") else None
     if image.format == "PPM" and isinstance(arguments, tuple):
         largest = int(arguments[1])
-        return None if largest in (255, 65535) else largest
+        return None if largest == 255 else largest
     return None
 
 
@@ -192,7 +202,7 @@ def _gray(
 
 def _stored(values: Pixels, white: int | None) -> Pixels:
     """Undo Pillow's silent scaling to 255 or 65535, so that the numbers are those of the file."""
-    if white is None:
+    if white in (None, np.iinfo(values.dtype).max):
         return values
     return np.rint(values * (white / np.iinfo(values.dtype).max)).astype(values.dtype)
 

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise, takewhile, zip_longest
 from typing import NamedTuple
@@ -21,8 +21,11 @@ SIGN_AFTER_A_LETTER = r"(?:(?<!\d)[-+])?"
 DECIMAL = r"(?:\d+(?:\.\d+)?e[-+]\d\d+|\d+\.\d+(?!\d|\.\d)|\d+)"  # of 1.2.2020 the last two numbers
 HEX_LETTERS = 3  # of a to f, without which numbers are hardly hexadecimal
 EVEN = 0.05  # of a step: decimals are rounded
+TWO_WAYS = (
+    "can be sorted in two ways, by decimal numbers or by counters, to the base of 10 or of 16"
+)
 
-Number = int | Fraction
+Number = int | Decimal
 Key = tuple[str | Number, ...]
 """Texts and numbers in turn; it begins and ends with a text."""
 
@@ -109,7 +112,8 @@ def _shared(names: list[str]) -> str:
 
 
 def _any(pattern: str, names: Iterable[str]) -> bool:
-    return any(map(re.compile(pattern).search, names))
+    # In one text, which takes a fifth of the time of one call for each name.
+    return re.search(pattern, "\n".join(names)) is not None
 
 
 def _keys(names: Iterable[str], pattern: str) -> list[Key]:
@@ -117,11 +121,17 @@ def _keys(names: Iterable[str], pattern: str) -> list[Key]:
     split = re.compile(pattern).split
     keys: list[Key] = []
     for name in names:
-        texts = split(name)
-        numbers = [int(t) if t.lstrip("+-").isdecimal() else Fraction(t) for t in texts[1::2]]
-        both = zip_longest(texts[::2], numbers)
-        keys.append(tuple(part for pair in both for part in pair)[:-1])
+        parts: list[str | Number] = list(split(name))
+        parts[1::2] = map(_number, parts[1::2])
+        keys.append(tuple(parts))
     return keys
+
+
+def _number(text: str | Number) -> Number:
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
 
 
 def _spoken_against(names: Iterable[str]) -> tuple[bool, bool]:
@@ -167,17 +177,29 @@ def _evenness_of_decimals(keys: Iterable[Key]) -> float:
             number = key[place]
             assert not isinstance(number, str)
             groups[key[:place], key[place + 1 :]].append(number)
-    decimals = [group for group in groups.values() if any(each % 1 for each in group)]
+    decimals = [group for group in groups.values() if any(map(_has_a_part, group))]
     return _evenness(decimals)
+
+
+def _has_a_part(number: Number) -> bool:
+    """Return whether a number is no whole one."""
+    return isinstance(number, Decimal) and number != number.to_integral_value()
 
 
 def _evenness(groups: Iterable[Iterable[Number]]) -> float:
     """Return the share of steps, from one number of a group to the next, that are the usual one."""
     steps = np.array(
-        [float(b - a) for group in groups for a, b in pairwise(sorted(set(group)))], np.float64
+        [_step(a, b) for group in groups for a, b in pairwise(sorted(set(group)))], np.float64
     )
     usual = np.median(steps) if len(steps) else 0.0
     return float(np.mean(np.abs(steps - usual) <= EVEN * usual)) if len(steps) else 0.0
+
+
+def _step(first: Number, second: Number) -> float:
+    """Return how much larger the second number is; exact of long integers, such as times."""
+    if isinstance(first, int) and isinstance(second, int):
+        return float(second - first)
+    return float(second) - float(first)
 
 
 def _hexadecimal(names: list[str]) -> Reading | None:

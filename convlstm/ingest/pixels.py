@@ -11,6 +11,7 @@ from PIL import Image
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.meaning import NOTHING_SAID, Channel, Meaning
 
+WHITE_OF_16_BITS = 2**16 - 1
 HIDDEN = -1
 """The number of a transparent pixel, for which integers are widened to a signed type."""
 _WIDER = {"uint8": np.int16, "uint16": np.int32, "uint32": np.int64}
@@ -24,7 +25,7 @@ Other = Num[np.ndarray, "other_channel other_row other_col"]
 def said(
     channels: int,
     missing: tuple[float, ...] = (),
-    largest: int | None = None,
+    white: int | None = None,
     palette: str = "",
 ) -> Meaning:
     """Return what a picture says of its numbers, the same object for the same words.
@@ -32,12 +33,22 @@ def said(
     Args:
         channels: their count.
         missing: numbers of transparent pixels.
-        largest: the number of white, where it is not the largest of its type.
+        white: its number, where it is not 255.
         palette: of class numbers, see `Channel`.
     """
-    valid_range = () if largest is None else (0.0, float(largest))
-    channel = Channel(missing=missing, valid_range=valid_range, palette=palette)
+    channel = with_white(Channel(missing=missing, palette=palette), white)
     return NOTHING_SAID if channel == Channel() else Meaning((channel,) * channels)
+
+
+def with_white(channel: Channel, white: int | None) -> Channel:
+    """Return the channel with the number of white, where it is not 255.
+
+    An odd one is where the range of the numbers ends. Of 16 bits many pictures use a few.
+    """
+    if white is None:
+        return channel
+    valid_range = () if white == WHITE_OF_16_BITS else (0.0, float(white))
+    return channel._replace(valid_range=valid_range, white=white)
 
 
 def turned(pixels: Pixels, orientation: Any) -> Other:

@@ -17,20 +17,20 @@ from convlstm.ingest.params import Reading
 from convlstm.ingest.time_format import time_format
 from convlstm.runtime.errors import BadInput, Faults
 
-NUMBERS = "by decimal numbers or by counters, to the base of 10 or of 16"
-
 
 @dataclass(frozen=True)
 class Source:
     """One sequence: a frame in each of its files, or part number `part` of its only file.
 
-    `times` are microseconds since 1970, UTC, if the names carry them.
+    `times` are microseconds since 1970, UTC, if the names carry them. It is `faulty` if something
+    is wrong with the names of its files, so that it is not whole or not in order.
     """
 
     name: str
     files: tuple[Path, ...]
     part: int | None = None
     times: tuple[int, ...] | None = None
+    faulty: bool = False
 
     def last(self, count: int) -> "Source":
         """Return the sequence of the last `count` files, or all of a file that holds a sequence.
@@ -54,7 +54,7 @@ def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
     Args:
         raw: a folder of sequences, a folder of frames, or a file that holds several frames.
         reading: how names and numbers are read.
-        faults: collects the faults of single files.
+        faults: collects the faults of single files; their sequences are faulty, or not returned.
 
     Raises:
         BadInput: `raw` does not exist, or holds no frame, or a folder holds files of one frame each
@@ -79,9 +79,10 @@ def find(raw: Path, reading: Reading, faults: Faults) -> list[Source]:
             _check_alone(raw, folder, tree)
         found += _from_files(raw, folder, files, several=several, reading=reading, faults=faults)
     known: set[str] = set()
-    for source in found:  # x.npy with two sequences has an x[0], and so has a file x[0].npy
+    for number, source in enumerate(found):  # an x.npy of two has an x[0], and so has an x[0].npy
         if source.name in known:
             faults.add(f"{source.files[0]}: a second sequence of the name {source.name}; rename it")
+            found[number] = replace(source, faulty=True)
         known.add(source.name)
     return found
 
@@ -115,16 +116,17 @@ def _from_files(
     raw: Path, folder: str, files: list[Path], *, several: bool, reading: Reading, faults: Faults
 ) -> list[Source]:
     """Return the sequences of one folder: one of all files, or of each file with several frames."""
-    name = folder or raw.name
+    name, before = folder or raw.name, faults.count
     for path in files:
         if not f"{name}{path.name}".isprintable():  # neither HDF5 nor a terminal can hold it
             faults.add(f"{str(path)!a}: its name holds characters that are not text; rename it")
     if not several:
         source = Source(name, tuple(files))
         if reading.time_format is not None:
-            return [_in_time(source, reading, faults)]
-        _check_order(files, faults)
-        return [source]
+            source = _in_time(source, reading, faults)
+        else:
+            _check_order(files, faults)
+        return [replace(source, faulty=faults.count > before)]
     sources: list[Source] = []
     for path in files:
         with faults.collected():
@@ -142,8 +144,8 @@ def _check_order(files: list[Path], faults: Faults) -> None:
         )
     if order.doubt:
         faults.add(
-            f"{files[0].parent}: {' and '.join(order.doubt)} can be sorted in two ways, {NUMBERS}; "
-            f"set time_format, or give all numbers as many digits"
+            f"{files[0].parent}: {' and '.join(order.doubt)} {natural.TWO_WAYS}; set time_format, "
+            f"or give all numbers as many digits"
         )
 
 

@@ -83,10 +83,9 @@ def _meant(values: Pixels, page: TiffPage, kind: str, wanted: str) -> tuple[Othe
     """
     if kind == GRAY:
         white = _white(page)
-        valid_range = () if white is None else (0.0, float(white))
         match wanted:
             case "gray":
-                return values, Channel(valid_range=valid_range)
+                return values, rules.with_white(Channel(), white)
             case "luminance":
                 return _brightness(values, page, white)
     if kind == PALETTE and len(values) == 1:
@@ -98,11 +97,12 @@ def _meant(values: Pixels, page: TiffPage, kind: str, wanted: str) -> tuple[Othe
         values = table[values[0]].transpose(2, 0, 1)
     elif kind != RGB:
         return None
+    channel = rules.with_white(Channel(), _white(page) if kind == RGB else None)
     match wanted:
         case "luminance":
-            return rules.luminance(values), Channel()
+            return rules.luminance(values), channel
         case "rgb":
-            return values, Channel()
+            return values, channel
     return None
 
 
@@ -131,10 +131,10 @@ def _split(values: Pixels, page: TiffPage) -> tuple[Other, Alpha | None, bool]:
 
 
 def _white(page: TiffPage) -> int | None:
-    """Return the largest number of an odd depth, as 15 of 4 bits; None for a whole type."""
+    """Return the number of white, as 15 of 4 bits; None for 8, and where there is none."""
     bits = page.bitspersample
-    odd = isinstance(bits, int) and bits not in (8, 16, 24, 32, 64)
-    return 2**bits - 1 if odd and page.dtype is not None and page.dtype.kind in "bu" else None
+    known = isinstance(bits, int) and bits not in (8, 24, 32, 64)
+    return 2**bits - 1 if known and page.dtype is not None and page.dtype.kind in "bu" else None
 
 
 def _brightness(values: Pixels, page: TiffPage, white: int | None) -> tuple[Pixels, Channel]:
@@ -151,7 +151,7 @@ def _brightness(values: Pixels, page: TiffPage, white: int | None) -> tuple[Pixe
         values = values.dtype.type(largest) - values
     if white is not None and white < 255:
         return np.rint(values * (255 / white)).astype(np.uint8), Channel()
-    return values, Channel(valid_range=() if white is None else (0.0, float(white)))
+    return values, rules.with_white(Channel(), white)
 
 
 def _table(page: TiffPage) -> Num[np.ndarray, "number 3"]:

@@ -99,6 +99,7 @@ def meaning(
         scale=calibration.scale,
         offset=calibration.offset,
         unit=calibration.unit,
+        white=channel.white if calibration == NOT_CALIBRATED else 0,
     )
     bands = _gdal(said.gdal)
     channels = tuple(

@@ -78,6 +78,7 @@ def _frame(picture: Any, path: Path, wanted: str) -> Frame:
             values, alpha, white = _gray(picture)
         case "luminance" | "rgb" if not gray:
             values, alpha = _colours(picture)
+            white = rules.WHITE_OF_16_BITS if values.dtype == np.uint16 else None
             values = rules.luminance(values) if wanted == "luminance" else values
         case _:
             raise rules.refused(path, "grey values" if gray else "colours", wanted)
@@ -89,7 +90,7 @@ def _frame(picture: Any, path: Path, wanted: str) -> Frame:
 
 
 def _gray(picture: Any) -> tuple[Pixels, Num[np.ndarray, "row col"] | None, int | None]:
-    """Return the stored grey values, alpha, and the number of white if it is an odd one."""
+    """Return the stored grey values, alpha, and the number of white if it is not 255."""
     layout = picture.format
     bits, size = layout.components[0].bits, len(layout.components)
     kind = "f" if layout.name.startswith("grayf") else "u"
@@ -99,7 +100,7 @@ def _gray(picture: Any) -> tuple[Pixels, Num[np.ndarray, "row col"] | None, int 
     bands = stored.reshape(plane.height, -1)[:, : plane.width * size]
     bands = bands.astype(bands.dtype.newbyteorder("=")).reshape(plane.height, plane.width, size)
     alpha = bands[..., 1] if size == 2 else None
-    return bands[None, ..., 0], alpha, None if bits in (8, 16, 32) else 2**bits - 1
+    return bands[None, ..., 0], alpha, None if bits in (8, 32) else 2**bits - 1
 
 
 def _colours(picture: Any) -> tuple[Pixels, Num[np.ndarray, "row col"] | None]:

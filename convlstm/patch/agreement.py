@@ -1,6 +1,7 @@
 """The agreement of sequences that one network shall learn from: channels, units, grid and step.
 
-Another scale or offset of the same unit is no difference, for physical values are compared.
+Another scale or offset of the same unit is no difference, for physical values are compared. The
+numbers of pictures have no unit: they agree if white has one number, and each class one colour.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ STEP_PART = 0.1  # by which the time steps of two sequences may differ
 SPACING_PART = 0.01  # by which their pixels may
 PROJECTION = ("grid_mapping_name", "standard_parallel")
 """What must be alike in a grid mapping; where it is centred may differ, as each radar has it."""
+BYTES = {("uint8", ()), ("int16", (-1.0,))}
+"""The types and marks of pictures of 8 bits, without and with transparent pixels."""
+WHITE_OF_BYTES, DIGITS_OF_A_COLOUR = 255, 6
 SCALES = ("xscale", "yscale")  # the size of a pixel in radar files of the ODIM convention
 
 
@@ -52,8 +56,13 @@ def check(sequences: Mapping[str, Sequence]) -> None:
         BadInput: two of them do not; the line names both.
     """
     first: dict[str, tuple[str, Fact]] = {}
+    seen: set[tuple[tuple[Channel, ...], str]] = set()
     for name, sequence in sequences.items():
-        for fact in _facts(sequence):
+        channels = sequence.meaning.channels or (Channel(),) * sequence.frames.shape[1]
+        said = channels, str(sequence.frames.dtype)
+        known_facts = () if said in seen else _facts_of_channels(*said)
+        seen.add(said)
+        for fact in (*known_facts, *_facts(sequence)):
             other, known = first.setdefault(fact.kind, (name, fact))
             if not fact.fits(known):
                 raise BadInput(
@@ -63,17 +72,27 @@ def check(sequences: Mapping[str, Sequence]) -> None:
 
 
 def _facts(sequence: Sequence) -> Iterator[Fact]:
-    """Yield what must agree of a sequence; nothing for what is not known."""
-    channels = sequence.meaning.channels or (Channel(),) * sequence.frames.shape[1]
-    stored = "train on one of them, or set apply_scale to false, which takes numbers as stored"
-    yield Fact("unit", tuple(own.unit for own in channels), 0, stored)
-    yield Fact("channel", tuple(own.name for own in channels), 0, stored)
+    """Yield what must agree of the places and times of a sequence; nothing for what is unknown."""
     if sequence.meaning.grid is not None:
         apart = "train on one of them, or bring them to one grid"
         yield from _facts_of_grid(sequence.meaning.grid, apart)
     if sequence.times is not None and len(sequence.times) > 1:
         step = times.step(sequence.times) / 1e6
         yield Fact("time step in seconds", (step,), STEP_PART, "train on one of them, or thin one")
+
+
+def _facts_of_channels(channels: tuple[Channel, ...], dtype: str) -> Iterator[Fact]:
+    """Yield what must agree of the numbers of a sequence, which are stored in `dtype`."""
+    stored = "train on one of them, or set apply_scale to false, which takes numbers as stored"
+    yield Fact("unit", tuple(own.unit for own in channels), 0, stored)
+    yield Fact("channel", tuple(own.name for own in channels), 0, stored)
+    own = channels[0]
+    for number, at in enumerate(range(0, len(own.palette), DIGITS_OF_A_COLOUR)):
+        colour = own.palette[at : at + DIGITS_OF_A_COLOUR]
+        yield Fact(f"colour of class {number}", (colour,), 0, stored)
+    white = own.white or (WHITE_OF_BYTES if (dtype, own.missing) in BYTES else 0)
+    if white and (own.scale, own.offset) == (1, 0) and not (own.unit or own.palette):
+        yield Fact("white", (white,), 0, stored)
 
 
 def _facts_of_grid(grid: Grid, remedy: str) -> Iterator[Fact]:

@@ -1,10 +1,13 @@
 """The page that shows a whole run; it works offline, on a phone and in the dark."""
 
 import base64
+import json
 from collections.abc import Collection, Container, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from convlstm.runtime.errors import BadInput
 from convlstm.scores.families import ALL, BY_LEAD, BY_THRESHOLD
 from convlstm.scores.score import Row, Score
 
@@ -111,6 +114,25 @@ def page(
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
+
+
+def read_dataset(path: Path) -> dict[str, Any]:
+    """Return dataset.json, which the patch stage writes.
+
+    Raises:
+        BadInput: it is not there, is damaged, or holds something else.
+    """
+    try:
+        dataset: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _dataset(dataset)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; run `dvc repro patch`, which writes it") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise BadInput(
+            f"{path}: is damaged, or was written by another version; remove it and run "
+            f"`dvc repro patch`"
+        ) from None
+    return dataset
 
 
 def _data(run: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ class Channel(NamedTuple):
     a measurement of nothing: the low end of the value range. `valid_range` has the two ends of the
     physical values that the file calls valid, or is empty. `standard_name` is CF's name of the
     quantity. `palette` has the colours of class numbers from 0 on, six hexadecimal digits each
-    (red, green, blue).
+    (red, green, blue). `white` is the number of white in a picture, 0 if it has 8 bits.
     """
 
     name: str = ""
@@ -35,6 +35,7 @@ class Channel(NamedTuple):
     valid_range: tuple[float, ...] = ()
     standard_name: str = ""
     palette: str = ""
+    white: int = 0
 
 
 class Coordinate(NamedTuple):

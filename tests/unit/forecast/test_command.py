@@ -108,6 +108,49 @@ def test_a_sequence_that_cannot_be_forecast_is_named_and_does_not_stop_the_other
     assert not (several / "out/short").exists()
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("late/evening/x.png", "late/evening/x.png: time_format = '%M' does not fit"),
+        ("late/evening/4.png", "late/evening/4.png: the same time as 04.png"),
+    ],
+)
+def test_a_sequence_whose_names_have_faults_does_not_stop_the_others(
+    several: Path, capsys: pytest.CaptureFixture[str], fault: str, words: str
+) -> None:
+    for name in ("rain", "short"):
+        shutil.rmtree(several / "all" / name)
+    shutil.copy(several / "in/04.png", several / "all" / fault)
+    with pytest.raises(SystemExit) as ended:
+        command.run([MODEL, "all", "out", "-S", "time_format=%M"], prog="x")
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "out/early: 2 frames after 04.png\n"
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"error: all/{words}")
+    assert {path.name for path in (several / "out").iterdir()} == {"early"}
+
+
+def test_a_film_that_cannot_be_read_leaves_the_other_one_a_folder_of_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "films").mkdir()
+    np.save(place / "films/a.npy", np.zeros((5, 12, 16)))
+    (place / "films/b.npy").write_text("no array")
+    for out in ("out", "out.nc"):
+        with pytest.raises(SystemExit):
+            command.run([MODEL, "films", out], prog="x")
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: films/b.npy: cannot be read as an array file")
+    assert not (place / "out.nc").exists()
+    np.save(place / "films/b.npy", np.zeros((5, 12, 16)))
+    command.run([MODEL, "films", "out"], prog="x")
+    assert capsys.readouterr().out.splitlines() == [
+        "out/a: is complete already",
+        "out/b: 2 frames after b.npy",
+    ]
+
+
 def test_a_second_run_makes_what_is_missing(
     several: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,3 +295,19 @@ def test_a_file_of_another_unit_than_in_training_is_refused(
     with pytest.raises(SystemExit):
         command.run([MODEL, "in.npy", "out"], prog="x")
     assert "in: its unit is 'mm/h', but the model was trained on 'dBZ'" in capsys.readouterr().err
+
+
+def test_pictures_that_say_their_depth_only_have_the_unit_of_training(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = model_of("convlstm", Geometry(1, 12, 16, 4))
+    trained = replace(made, quantities=(made.quantities[0]._replace(name="rain", unit="dBZ"),))
+    model_file.save(place / MODEL, trained)
+    said = Meaning((Channel(white=65535, missing=(7.0,)),))
+    monkeypatch.setattr(
+        readers, "frames", said_by(place / "in.npy", said, np.zeros((5, 12, 16), np.uint16))
+    )
+    command.run([MODEL, "in.npy", "out.nc"], prog="x")
+    with h5py.File(place / "out.nc") as file:
+        assert file["forecast"].attrs["units"] == "dBZ"
+        assert file["forecast"].attrs["long_name"] == "forecast of rain"

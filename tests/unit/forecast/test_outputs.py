@@ -101,4 +101,4 @@ def test_a_forecast_never_lies_in_its_input(tmp_path: Path, overwrite: bool) -> 
 def test_a_folder_of_one_sequence_may_not_lie_in_that_of_another(tmp_path: Path) -> None:
     found = [Source("rain", ()), Source("rain/late", ())]
     with pytest.raises(BadInput, match="rain/late: its folder would lie in that of rain"):
-        outputs.jobs(tmp_path, found, ORIGIN, overwrite=False)
+        outputs.jobs(tmp_path, found, ORIGIN, overwrite=False, alone=False)

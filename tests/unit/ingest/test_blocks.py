@@ -48,12 +48,14 @@ def test_a_time_that_is_there_twice_is_named(dated: bool, shown: str) -> None:
         ("a/t2", ["a/t2"]),
         ("a/t*", ["a/t1", "a/t2", "a/t10"]),  # in natural order, and no deeper
         ("*/t1", ["a/t1", "b/t1"]),
+        ("v/*", ["v/t0.25", "v/t0.5", "v/t0.75", "v/t1.0"]),  # as names of files do
         ("t*", []),
         ("[x]", ["[x]"]),  # a name comes before a pattern
     ],
 )
 def test_a_pattern_names_datasets_in_natural_order(wanted: str, found: list[str]) -> None:
     names = ["a/t1", "a/t10", "a/t2", "a/c/t1", "b/t1", "[x]"]
+    names += ["v/t0.5", "v/t0.25", "v/t1.0", "v/t0.75"]
     assert blocks.matching(wanted, names) == found
 
 

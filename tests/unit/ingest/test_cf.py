@@ -49,6 +49,41 @@ def test_missing_are_the_numbers_that_the_type_can_have(
     np.testing.assert_array_equal(found, missing)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "said", "values", "valid"),
+    [
+        # packed: 0 to 100 are -32 to 18
+        ("i2", {"valid_range": np.array([0, 100], "i2")}, [-1, 0, 100, 101], [0, 1, 1, 0]),
+        # as wide as the factors: physical, and 95 is 254
+        ("i2", {"valid_range": [-32.0, 95.0]}, [-1, 0, 254, 255], [0, 1, 1, 0]),
+        ("u1", {"valid_max": np.int8(-6)}, [249, 250, 251, 255], [1, 1, 0, 0]),  # -6 is 250
+        ("i1", {"valid_min": np.int8(-5)}, [-6, -5, 127], [0, 1, 1]),
+        ("f4", {"valid_min": -1.0, "valid_max": 0.1}, [-1.5, -1, np.float32(0.1), 1], [0, 1, 1, 0]),
+        ("f8", {"valid_range": [0.0, 10.0]}, [np.nan, -np.inf, 10, np.inf], [0, 0, 1, 0]),
+        ("i2", {"valid_range": "none"}, [-32768, 32767], [1, 1]),
+    ],
+)
+def test_numbers_outside_the_valid_range_are_missing(
+    dtype: str, said: dict[str, Any], values: list[float], valid: list[int]
+) -> None:
+    """CF 1.11, section 2.5.1; the type of the attribute tells whether it is packed."""
+    said = {"scale_factor": 0.5, "add_offset": -32.0} | said
+    channel = cf.channel("v", said, np.dtype(dtype))
+    stored = np.array(values, dtype)
+    found = cf.within_valid_range(stored, channel)
+    assert found.dtype == dtype
+    measured = ~np.isin(found, channel.missing) & (found == found)
+    np.testing.assert_array_equal(measured, np.array(valid, bool))
+    np.testing.assert_array_equal(found[measured], stored[measured])
+
+
+def test_a_range_of_all_numbers_of_a_type_needs_no_mark() -> None:
+    said = {"valid_range": np.array([0, 255], np.int16)}
+    assert missing_of("u1", **said) == ()
+    assert missing_of("u1", valid_min=np.uint8(1)) == (0.0,)
+    assert missing_of("u1", valid_max=np.uint8(9), _FillValue=np.uint8(200)) == (200.0,)
+
+
 def test_floats_that_nobody_wrote_are_missing() -> None:
     written_by_nobody = float(np.float32(9.969209968386869e36))  # NC_FILL_FLOAT of netcdf.h
     assert written_by_nobody in missing_of("f4")

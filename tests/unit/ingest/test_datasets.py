@@ -38,6 +38,59 @@ def test_many_datasets_are_listed_with_the_pattern_that_names_them(tmp_path: Pat
         frames(path)
 
 
+def test_steps_in_a_doubtful_order_are_named_unless_they_say_their_times(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in ("0.5", "0.25"):
+            file[f"t{name}/v"] = np.full((8, 9), float(name))
+    words = (
+        r"a.h5: t\S+/v and t\S+/v can be sorted in two ways, .*; give all numbers as many digits"
+    )
+    with pytest.raises(BadInput, match=words):
+        frames(tmp_path / "a.h5", raw_dataset="*/v")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        for name, second in (("0.5", "30"), ("0.25", "15")):
+            what = {"startdate": "20200601", "starttime": f"0000{second}", "gain": 1.0}
+            file.create_group(f"t{name}/what").attrs.update(what)
+    found = [frame.values[0, 0, 0] for frame in frames(tmp_path / "a.h5", raw_dataset="*/v")]
+    assert found == [0.25, 0.5]
+
+
+def test_steps_that_sort_equal_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["t1"], file["t01"] = np.zeros((8, 9)), np.ones((8, 9))
+    with pytest.raises(BadInput, match=r"a.h5: t0?1 sorts equal to t0?1; rename one of them"):
+        frames(tmp_path / "a.h5", raw_dataset="t*")
+
+
+def test_datasets_of_several_frames_follow_each_other(tmp_path: Path) -> None:
+    """Parts of one film, of any length, in natural order; the reference is NumPy."""
+    film = np.random.default_rng(0).random((9, 8, 9))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["part9"], file["part10"], file["part11"] = film[:2], film[2:3], film[3:]
+    reading = reading_of(raw_dataset="part*")
+    assert readers.extent(tmp_path / "a.h5", reading) == (1, 9)
+    found = [frame.values[0] for frame in frames(tmp_path / "a.h5", raw_dataset="part*")]
+    np.testing.assert_array_equal(found, film)
+
+
+@pytest.mark.parametrize(("axes", "order"), [("HWT", (1, 2, 0)), ("HTW", (1, 0, 2))])
+def test_time_may_be_any_axis_of_the_parts(
+    tmp_path: Path, axes: str, order: tuple[int, ...]
+) -> None:
+    film = np.random.default_rng(0).random((7, 8, 9))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a/v"], file["b/v"] = film[:3].transpose(order), film[3:].transpose(order)
+    found = frames(tmp_path / "a.h5", raw_dataset="*/v", raw_axes=axes)
+    np.testing.assert_array_equal([frame.values[0] for frame in found], film)
+
+
+def test_steps_of_several_channels_have_one_letter_more(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for step in range(3):
+            file[f"t{step}"] = np.full((2, 8, 9), step)
+    assert len(frames(tmp_path / "a.h5", raw_dataset="t*", raw_axes="TCHW")) == 3
+
+
 def test_steps_of_another_size_are_named(tmp_path: Path) -> None:
     path = steps_of(tmp_path / "a.h5", 2)
     with h5py.File(path, "a") as file:

@@ -238,7 +238,7 @@ def test_pictures_of_another_palette_or_depth_are_named(tmp_path: Path) -> None:
     save(tmp_path / "gray/1.png", np.eye(8, dtype=np.uint8))
     save(tmp_path / "gray/2.png", np.eye(8, dtype=bool))
     (line,) = lines(tmp_path / "gray")
-    assert "gray/2.png: another valid_range than" in line
+    assert "gray/2.png: another valid_range, white than" in line
 
 
 def test_times_inside_the_files_that_do_not_follow_each_other_are_named(

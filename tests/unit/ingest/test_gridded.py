@@ -103,6 +103,47 @@ def test_files_of_one_sequence_whose_scales_differ_are_named(tmp_path: Path) -> 
         faults.check()
 
 
+@pytest.mark.parametrize("suffix", KINDS)
+def test_numbers_outside_the_valid_range_are_missing(tmp_path: Path, suffix: str) -> None:
+    """Of 0 to 3, stored as bytes that mean unsigned ones, 1 and 2 are valid: 0.5 and 1 mm."""
+    about = {"_Unsigned": "true", "valid_range": np.array([1, 2], "i1"), "scale_factor": 0.5}
+    numbers = np.resize(np.arange(4, dtype="i1"), (2, 8, 9))
+    path = saved(tmp_path / f"a{suffix}", hourly([0, 1], v=(("time", "y", "x"), numbers, about)))
+    frame, _ = frames(path, raw_dataset="v")
+    (channel,) = frame.meaning.channels
+    hidden = np.isin(frame.values[0], channel.missing)
+    np.testing.assert_array_equal(hidden, np.isin(numbers[0], (0, 3)))
+    assert set(frame.values[0][~hidden].tolist()) == {1, 2}
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_parts_of_a_film_follow_each_other_by_their_times(tmp_path: Path, suffix: str) -> None:
+    about = {"units": "hours since 2000-01-01"}
+    parts = {
+        f"v{number}": ((f"t{number}", "y", "x"), np.ones((len(hours), 8, 9)) * hours[:, None, None])
+        for number, hours in enumerate((np.array([7, 5]), np.array([1, 2, 6])))
+    }
+    times = {
+        name.replace("v", "t"): (dims[:1], values[:, 0, 0].astype(int), about)
+        for name, (dims, values) in parts.items()
+    }
+    path = saved(tmp_path / f"a{suffix}", xr.Dataset(parts, coords=times))
+    found = frames(path, raw_dataset="v*")
+    assert [frame.values[0, 0, 0] for frame in found] == [1, 2, 5, 6, 7]
+    assert [frame.time for frame in found] == [Y2000 + hour * HOUR for hour in (1, 2, 5, 6, 7)]
+
+
+def test_numbers_without_a_unit_order_the_frames_of_each_part(tmp_path: Path) -> None:
+    parts = {
+        f"v{number}": ((f"t{number}", "y", "x"), np.ones((2, 8, 9)) * np.array(has)[:, None, None])
+        for number, has in ((9, [20, 10]), (10, [30, 40]))
+    }
+    times = {"t9": ("t9", [5.0, 4.0]), "t10": ("t10", [0.0, 1.0])}
+    path = saved(tmp_path / "a.nc", xr.Dataset(parts, coords=times))
+    found = frames(path, raw_dataset="v*", raw_axes="THW")
+    assert [frame.values[0, 0, 0] for frame in found] == [10, 20, 30, 40]
+
+
 def test_variables_named_together_are_channels(tmp_path: Path) -> None:
     about = {"units": "m s-1", "standard_name": "eastward_wind"}
     wind = {

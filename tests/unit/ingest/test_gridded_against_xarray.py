@@ -70,6 +70,9 @@ def attributes(draw: st.DrawFn, dtype: np.dtype[Any]) -> dict[str, Any]:
         said["missing_value"] = (
             np.array(several, native) if len(several) > 1 else native.type(several[0])
         )
+    if draw(st.booleans()):  # at least 0, for those of unsigned numbers are then the same
+        ends = sorted(draw(st.tuples(st.integers(0, 50), st.integers(0, 120))))
+        said["valid_range"] = np.array(ends, native)
     said["units"] = draw(st.sampled_from(("K", "mm/h", "1")))
     return said
 
@@ -128,6 +131,18 @@ def expected(decoded: xr.Dataset) -> tuple[np.ndarray, list[int]]:
     return values.astype(np.float64), times[order].tolist()
 
 
+def invalid(stored: xr.Dataset) -> np.ndarray:
+    """Return where numbers lie outside the valid range, which xarray leaves to its user."""
+    about = stored["v"].attrs
+    numbers, _ = expected(stored)
+    if "valid_range" not in about:
+        return np.zeros(numbers.shape, bool)
+    if about.get("_Unsigned") == "true":
+        numbers %= 2 ** (8 * stored["v"].dtype.itemsize)
+    low, high = about["valid_range"]
+    return np.asarray((numbers < low) | (numbers > high))
+
+
 def physical(frame: Frame) -> np.ndarray:
     """Return the values of a frame by what it says: scaled, NaN where missing."""
     (channel,) = frame.meaning.channels
@@ -145,9 +160,12 @@ def check(path: Path, engine: Any) -> None:
     options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     with quietly():
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-        decoded = xr.open_dataset(path, engine=engine, decode_times=coder, **options)
-    with decoded:
+        options["decode_times"] = coder
+        decoded = xr.open_dataset(path, engine=engine, **options)
+        stored = xr.open_dataset(path, engine=engine, mask_and_scale=False, **options)
+    with decoded, stored:
         values, times = expected(decoded)
+        values[invalid(stored)] = np.nan
         unit = decoded["v"].attrs["units"]
     assert readers.extent(path, reading) == (1, len(times))
     found = np.stack([physical(frame) for frame in frames])

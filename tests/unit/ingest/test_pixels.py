@@ -61,9 +61,13 @@ def test_brightness_of_16_bits_is_256_times_finer_than_of_8() -> None:
     np.testing.assert_array_equal(pixels.luminance(np.full((3, 1, 1), 65535, "u2")), [[[65535]]])
 
 
+def test_white_of_16_bits_is_no_range_of_the_numbers() -> None:
+    assert pixels.said(1, (), 65535).channels == (Channel(white=65535),)
+
+
 def test_equal_words_are_one_meaning() -> None:
     assert pixels.said(3) is NOTHING_SAID
     assert pixels.said(3, (-1.0,)) is pixels.said(3, (-1.0,))
     assert pixels.said(2, (7.0,), 15).channels == (
-        (Channel(missing=(7.0,), valid_range=(0.0, 15.0)),) * 2
+        (Channel(missing=(7.0,), valid_range=(0.0, 15.0), white=15),) * 2
     )

@@ -232,6 +232,15 @@ def test_a_time_twice_and_a_name_without_time_are_all_named(tmp_path: Path) -> N
     assert sum("time_format = '%H' does not fit" in line for line in lines) == 2
 
 
+def test_a_sequence_with_a_fault_says_so(tmp_path: Path) -> None:
+    touch_frames(tmp_path / "good", "10.png", "11.png")
+    touch_frames(tmp_path / "bad", "10.png", "x.png")
+    faults = Faults()
+    found = sources.find(tmp_path, reading_of(time_format="%H"), faults)
+    assert {source.name: source.faulty for source in found} == {"bad": True, "good": False}
+    assert faults.count == 1
+
+
 def test_a_time_format_needs_a_file_for_each_frame(tmp_path: Path) -> None:
     np.save(tmp_path / "12.npy", np.zeros((3, 8, 8)))
     with pytest.raises(BadInput, match="needs a file for each frame"):

@@ -139,7 +139,9 @@ def test_grey_streams_keep_their_numbers(tmp_path: Path, layout: str, bits: int)
         assert found[0].values.dtype == dtype
         channels = found[0].meaning.channels
         white = {10: 1023, 12: 4095}.get(bits)
-        assert [one.valid_range for one in channels] == ([(0, white)] if white else [])
+        ends = [one.valid_range for one in channels if one.valid_range]
+        assert ends == ([(0, white)] if white else [])
+        assert [one.white for one in channels] == ([2**bits - 1] if bits > 8 else [])
     with pytest.raises(BadInput, match=r"holds grey values, .* set it to gray"):
         next(video.frames(path, reading_of(pixel_values="rgb")))
 

@@ -45,6 +45,15 @@ def test_the_range_of_the_training_frames_leaves_out_what_is_not_measured() -> N
     assert found == ((-35, 70),)
 
 
+def test_the_number_of_no_echo_is_no_end_of_the_range() -> None:
+    """KNMI's counts, of which 0 is no echo: the range is that of 18.5 to 33.5 dBZ."""
+    frames = np.zeros((1, 1, 40, 50), np.uint8)
+    frames[:, :, :20] = np.linspace(101, 131, 1000).reshape(20, 50).round()
+    channel = Channel("DBZH", "dBZ", 0.5, -32.0, undetected=(0.0,))
+    found = ranges.of_frames({"s": sequence(frames, channel)}, [Span("train", "s", 0, 1)], ())
+    assert found == ((18.5, 33.5),)
+
+
 def test_each_channel_has_its_own_range_and_params_name_missing_values_too() -> None:
     frames = np.zeros((1, 2, 8, 9), np.float32)
     frames[0, 0] = np.linspace(250, 300, 72).reshape(8, 9)

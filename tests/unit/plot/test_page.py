@@ -1,6 +1,7 @@
 """The page stands alone, tells the tables' numbers, and opens in a browser without a request."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from convlstm.plot import figures, page
 from convlstm.plot.page import Scored
+from convlstm.runtime.errors import BadInput
 from convlstm.scores import families
 from stages.check import Params
 from tests.builders import SmallRun, params_of
@@ -195,6 +197,36 @@ def test_the_page_tells_what_was_read_before_all_else() -> None:
     ]
     assert "The first 1 of 30 sequences" in text
     assert text.index('id="channels"') < text.index('id="params"')
+
+
+def test_the_dataset_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(DATASET), encoding="utf-8")
+    assert page.read_dataset(path) == json.loads(json.dumps(DATASET))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "null", "[]", "{}", "3", '{"channels": {}}', "[" * 100_000),
+        json.dumps(DATASET | {"channels": {"rain": {"unit": "mm"}}}),
+        json.dumps(DATASET | {"by_sequence": [1]}),
+        json.dumps(DATASET).replace("0.0", '"low"'),
+        "\0\ud800",
+    ],
+)
+def test_a_damaged_or_foreign_dataset_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(BadInput) as raised:
+        page.read_dataset(path)
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith(f"{path}: is damaged, or was written by another version; ")
+
+
+def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"dataset\.json: no such file; run `dvc repro patch`"):
+        page.read_dataset(tmp_path / "dataset.json")
 
 
 def test_each_channel_has_its_tables() -> None:
