@@ -29,7 +29,7 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of, reading_of
+from tests.builders import open_patches, params_of, reading_of
 
 from .train_step import forget_peak, high_water_bytes
 
@@ -137,10 +137,10 @@ def main() -> None:
         print(f"ingest    {rate:.0f} frames/s, {share:.2f} of the bare decoder's")
         with hdf5.open_complete(path) as source, hdf5.create(folder / "patches.h5") as target:
             exhaust(building.build(source, target, params_of(Patch)))
-        with hdf5.open_complete(folder / "patches.h5") as file:
-            print_training(Batches(file, repeated=True), asked.repeats)
-        with hdf5.open_complete(folder / "patches.h5") as file:
-            print_evaluation(Batches(file, repeated=False))
+        with open_patches(folder / "patches.h5") as stored:
+            print_training(Batches(stored, repeated=True), asked.repeats)
+        with open_patches(folder / "patches.h5") as stored:
+            print_evaluation(Batches(stored, repeated=False))
 
 
 if __name__ == "__main__":

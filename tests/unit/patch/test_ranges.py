@@ -12,7 +12,7 @@ from convlstm.storage.meaning import Channel, Meaning
 
 def sequence(frames: np.ndarray, *channels: Channel) -> Sequence:
     """Return a sequence of these frames."""
-    return Sequence(frames, None, None, Meaning(channels))
+    return Sequence(frames, None, None, Meaning(channels), "")
 
 
 @pytest.mark.parametrize(
