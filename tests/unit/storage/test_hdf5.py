@@ -147,10 +147,10 @@ def test_frames_that_no_filter_makes_smaller_take_hardly_more(tmp_path: Path) ->
     ("shape", "dtype", "chunks"),
     [
         ((1, 22, 30), "u1", (4, 1, 22, 30)),
-        ((1, 128, 129), "u1", (4, 1, 128, 65)),  # sides of at most 128, all alike
-        ((2, 765, 700), "u2", (3, 2, 128, 117)),  # 2.1 MB each, and at most 8.4 MB of them
-        ((1, 3000, 3000), "u1", (1, 1, 125, 125)),
-        ((1, 4000, 4000), "f8", (1, 1, 125, 125)),
+        ((1, 160, 161), "u1", (4, 1, 160, 81)),  # sides of at most 160, all alike
+        ((2, 765, 700), "u2", (3, 2, 153, 140)),  # 2.1 MB each, and at most 8.4 MB of them
+        ((1, 3000, 3000), "u1", (1, 1, 158, 158)),
+        ((1, 4000, 4000), "f8", (1, 1, 160, 160)),
     ],
 )
 def test_chunks_are_small_enough_for_a_window_and_for_memory(
