@@ -28,10 +28,10 @@ Dataset = h5py.Dataset
 
 CHECKED = {"fletcher32": True}
 COMPRESSED = {"shuffle": True, **hdf5plugin.Zstd(clevel=-1), **CHECKED}
-"""Frames of radar become an eighth as large. Level 1 would make them a tenth, but slow the ingest of
-small images by a tenth, and the noise of a camera by a third. With the first bytes of all numbers
-before the second ones, smooth fields of floats become half as large. The checksum is of what lies
-on the disk."""
+"""Frames of radar become an eighth as large. Level 1 would make them a tenth, but slow the ingest
+of small images by a tenth, and the noise of a camera by a third. With the first bytes of all
+numbers before the second ones, smooth fields of floats become half as large. The checksum is of
+what lies on the disk."""
 
 FRAMES_PER_CHUNK = 4
 """A window of 20 frames reads 5 or 6 chunks; chunks of 64 would read 3 times what it needs."""
