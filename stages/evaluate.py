@@ -1,4 +1,4 @@
-"""data/model.safetensors, data/patches.h5 -> data/metrics/, data/forecasts.h5.
+"""data/model.safetensors, data/patches.h5, data/frames.h5 -> data/metrics/, data/forecasts.h5.
 
 It takes 0.2 s per test window of 140 x 140 pixels on two CPU cores, in constant memory; it runs as
 `python -m stages.evaluate`.
@@ -10,23 +10,24 @@ from tqdm import tqdm
 
 from convlstm.evaluate.params import Evaluate
 from convlstm.runtime import files
-from convlstm.storage import forecasts, hdf5
+from convlstm.storage import forecasts, hdf5, patches
 from stages.launch import start
 
-PATCHES, MODEL = Path("data/patches.h5"), Path("data/model.safetensors")
+PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
+MODEL = Path("data/model.safetensors")
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 
 
 def main(params: Evaluate) -> None:
     """Score the model and the baselines on the test windows; keep the windows that are drawn."""
-    with hdf5.open_complete(PATCHES) as file:
+    with patches.opened(PATCHES, FRAMES) as stored:
         # Imported here, because torch takes seconds and no mistake should wait for it.
         from convlstm.evaluate import scoring, selection, tables
         from convlstm.model import model_file
         from convlstm.model.batches import Batches
         from convlstm.model.device import default_device
 
-        batches, model = Batches(file, repeated=False), model_file.load(MODEL, default_device())
+        batches, model = Batches(stored, repeated=False), model_file.load(MODEL, default_device())
         scoring.check_same_data(model, batches, MODEL)
         configs = scoring.ScoreConfig.each_of(batches, params)
         members = scoring.members_of(model, configs[0])

@@ -1,7 +1,7 @@
 """Raw frames (`raw` in params) -> data/frames.h5.
 
-It decodes on all cores and writes as many bytes as the frames hold, uncompressed; it keeps a few
-frames per core in memory, and runs as `python -m stages.ingest`.
+It decodes on all cores and writes about as many bytes as the raw files of a radar hold; it keeps a
+few frames per core in memory, and runs as `python -m stages.ingest`.
 """
 
 import sys

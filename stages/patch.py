@@ -1,7 +1,7 @@
 """data/frames.h5 -> data/patches.h5, data/metrics/dataset.json: checked frames, split into windows.
 
-It reads and writes at the speed of the disk with 32 MB in memory, and needs as much disk as
-frames.h5 and two counts per patch; it runs as `python -m stages.patch`.
+It reads all frames once, with 60 MB in memory, and needs little disk: two counts per patch; it runs
+as `python -m stages.patch`.
 """
 
 from pathlib import Path

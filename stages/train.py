@@ -1,4 +1,4 @@
-"""data/patches.h5 -> data/model.safetensors, data/metrics/training.csv.
+"""data/patches.h5, data/frames.h5 -> data/model.safetensors, data/metrics/training.csv.
 
 The shipped network takes two minutes on two CPU cores, less on a GPU, and 1 GB of memory; it runs
 as `python -m stages.train`. Checkpoints lie outside the outputs, which DVC deletes before a stage
@@ -11,11 +11,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from convlstm.runtime import files, locks, signals
-from convlstm.storage import hdf5
+from convlstm.storage import patches
 from convlstm.train.params import Train
 from stages.launch import environment_number, start
 
-PATCHES = Path("data/patches.h5")
+PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
 MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.csv")
 CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
 
@@ -23,7 +23,7 @@ CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
 def main(params: Train) -> None:
     """Train, from the last checkpoint if this very run was stopped, and save the best model."""
     every_minutes = environment_number("CONVLSTM_CHECKPOINT_MINUTES", 5.0)
-    with hdf5.open_complete(PATCHES) as file:
+    with patches.opened(PATCHES, FRAMES) as stored:
         # Imported here, because torch takes seconds and no mistake should wait for it.
         from convlstm.model import model_file
         from convlstm.model.batches import Batches
@@ -31,7 +31,7 @@ def main(params: Train) -> None:
         from convlstm.train.checkpoint import Checkpoints
         from convlstm.train.loop import Training
 
-        training = Training(Batches(file, repeated=True), params, default_device())
+        training = Training(Batches(stored, repeated=True), params, default_device())
         checkpoints = Checkpoints(CHECKPOINTS, training.identity(), every_minutes)
         # The lock of the stage guards its outputs; this one guards the run, whose checkpoints the
         # workspace shares with `--temp` and the queue.

@@ -6,7 +6,8 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +30,10 @@ from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
+from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import NOTHING_SAID, Channel, Meaning, Quantity, quantities
+from convlstm.storage.patches import Patches
 from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
@@ -124,6 +127,13 @@ def patches_of(
     with hdf5.open_complete(source_path) as source, hdf5.create(target_path) as target:
         list(building.build(source, target, params))
     return target_path
+
+
+@contextmanager
+def open_patches(path: Path) -> Iterator[Patches]:
+    """Open a patches.h5 beside whose path its frames.h5 lies."""
+    with patches_h5.opened(path, path.with_name("frames.h5")) as stored:
+        yield stored
 
 
 def quantities_of(channels: int) -> tuple[Quantity, ...]:

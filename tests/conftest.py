@@ -12,8 +12,7 @@ import pytest
 from convlstm.demo import rain
 from convlstm.model.batches import Batches
 from convlstm.runtime import signals
-from convlstm.storage import hdf5
-from tests.builders import SmallRun, patches_of, run_all_stages
+from tests.builders import SmallRun, open_patches, patches_of, run_all_stages
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,8 +45,8 @@ def patches_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def batches(patches_path: Path) -> Iterator[Batches]:
-    with hdf5.open_complete(patches_path) as file:
-        yield Batches(file, repeated=True)
+    with open_patches(patches_path) as stored:
+        yield Batches(stored, repeated=True)
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,8 @@ class Forecaster:
         said = channels or (PHYSICAL,) * self.model.geometry.channels
         conversion = Conversion(self.scaling, said, frames.dtype)
         last = frames[..., -self.context_frames :, :, :, :]
-        context, mask = conversion.to_unit(conversion.check(last, where=where))
+        conversion.check(last, where=where)
+        context, mask = conversion.to_unit(last)
         *batch, time, count, rows, cols = context.shape
         shape = (-1, time, count, rows, cols)
         a = self.model.network.architecture

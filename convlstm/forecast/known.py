@@ -45,5 +45,4 @@ class Known:
 
     def never_measured(self) -> Bool[np.ndarray, "channel row col"]:
         """Return where no frame has a measured pixel."""
-        checked = self.conversion.check(self.context, where=self.source.name)
-        return np.asarray(self.conversion.is_missing(checked).all(axis=0))
+        return np.asarray(self.conversion.is_missing(self.context).all(axis=0))

@@ -35,12 +35,18 @@ class Tally:
             (Marks.of(own.missing, dtype), Marks.of(own.undetected, dtype)) for own in channels
         ]
 
-    def add(self, frames: Num[np.ndarray, "time channel row col"]) -> None:
-        """Count in frames."""
+    def add(
+        self,
+        frames: Num[np.ndarray, "time channel row col"],
+        missing: Bool[np.ndarray, "time channel row col"] | None = None,
+    ) -> None:
+        """Count in frames, of which those are `missing`, or if it is None those that are marked."""
         self.pixels += frames[:, 0].size
-        for number, (missing, undetected) in enumerate(self._marks):
+        for number, (marks, undetected) in enumerate(self._marks):
             values = frames[:, number]
-            hidden = missing.where(values) if missing.numbers else None
+            hidden = marks.where(values) if missing is None and marks.numbers else None
+            if missing is not None:
+                hidden = missing[:, number].copy()
             if hidden is not None:
                 self.missing[number] += np.count_nonzero(hidden)
             if undetected.numbers:

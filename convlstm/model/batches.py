@@ -1,4 +1,4 @@
-"""Windows of the frames of patches.h5 as batches of tensors, read ahead of their use."""
+"""Windows of patches.h5 in the frames of frames.h5, as batches of tensors, read ahead."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -12,9 +12,10 @@ from torch import Tensor
 from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
-from convlstm.storage import hdf5, patches
-from convlstm.storage.meaning import Meaning, Quantity
-from convlstm.storage.patches import Window
+from convlstm.storage import hdf5
+from convlstm.storage.frames import Sequence as FrameSequence
+from convlstm.storage.meaning import Quantity
+from convlstm.storage.patches import Patches, Window
 from convlstm.storage.prefetch import prefetch
 
 KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
@@ -37,29 +38,29 @@ class Batches:
     """The windows of an open patches.h5.
 
     Args:
-        file: the open file.
+        stored: the contents of the open file, and the frames.
         repeated: the windows will be read again and again, so they are kept in memory if they fit.
-            Otherwise memory does not grow with the file.
+            Otherwise memory does not grow with the files.
     """
 
-    def __init__(self, file: hdf5.File, *, repeated: bool) -> None:
-        stored = patches.read(file)
+    def __init__(self, stored: Patches, *, repeated: bool) -> None:
         about = stored.description
         self.fingerprint: str = about["fingerprint"]
         self.geometry = Geometry(**about["geometry"])
         self.scaling = Scaling(**about["scaling"])
         self.quantities = tuple(Quantity(*own) for own in about["quantities"])
-        self._conversions = _conversions(self.scaling, stored)
+        self._conversions = _conversions(self.scaling, stored.sequences.values())
         self.reading: dict[str, Any] = about["reading"]
         self.params: dict[str, Any] = about["params"]
         self.context_frames: int = about["context_frames"]
         self.forecast_frames: int = about["forecast_frames"]
-        self.index, self.sequences = stored.windows, stored.sequences
-        self.spans, self.sizes = stored.spans, [frames.shape[-2:] for frames in stored.frames]
-        size = sum(dataset.nbytes for dataset in (*stored.frames, *stored.counts))
+        self.index, self.sequences = stored.windows, list(stored.sequences)
+        self._frames = [sequence.frames for sequence in stored.sequences.values()]
+        self._counts, self.spans = stored.counts, stored.spans
+        self.sizes = [frames.shape[-2:] for frames in self._frames]
+        size = sum(dataset.nbytes for dataset in (*self._frames, *self._counts))
         if repeated and size <= KEPT_IN_MEMORY_BYTES:
-            stored = stored._replace(frames=_read(stored.frames), counts=_read(stored.counts))
-        self._frames, self._counts = stored.frames, stored.counts
+            self._frames, self._counts = _read(self._frames), _read(self._counts)
         self._padding_mask = _channels_last(self.geometry.padding_mask())
 
     @property
@@ -101,8 +102,9 @@ class Batches:
         """
         p, (_, rows, cols) = self.geometry.patch_size, self.geometry.folded_shape
         row, col = window.row // p, window.col // p
-        own = self._counts[window.sequence][window.start : window.start + self.window_frames]
-        area = own[..., row : row + rows, col : col + cols]
+        times = slice(window.start, window.start + self.window_frames)
+        picks = (times, slice(None), slice(row, row + rows), slice(col, col + cols))
+        area = hdf5.part(self._counts[window.sequence], picks)
         return np.asarray(area.sum(axis=(2, 3), dtype=np.int64))
 
     def _folded(self, window: Window, turn: int) -> Num[np.ndarray, "time row col channel"]:
@@ -110,8 +112,8 @@ class Batches:
         times = slice(window.start, window.start + self.window_frames)
         rows = slice(window.row, window.row + self.geometry.rows)
         cols = slice(window.col, window.col + self.geometry.cols)
-        pixels = turned(self._frames[window.sequence][times, :, rows, cols], turn)
-        return np.ascontiguousarray(_channels_last(self.geometry.fold(pixels)))
+        pixels = hdf5.part(self._frames[window.sequence], (times, slice(None), rows, cols))
+        return np.ascontiguousarray(_channels_last(self.geometry.fold(turned(pixels, turn))))
 
     def _to_unit(
         self, conversion: Conversion, folded: Num[np.ndarray, "*lead row col channel"]
@@ -163,16 +165,17 @@ def _channels_last(
     return np.moveaxis(frames, -3, -1)
 
 
-def _conversions(scaling: Scaling, stored: patches.Patches) -> list[Conversion]:
-    """Return the conversion of each sequence, the same one for those of equal channels."""
-    found: dict[str, Conversion] = {}
-    texts = [Meaning(channels).text for channels in stored.channels]
-    for text, channels, frames in zip(texts, stored.channels, stored.frames, strict=True):
-        if text not in found:
-            found[text] = Conversion(scaling, channels, frames.dtype)
-    return [found[text] for text in texts]
+def _conversions(scaling: Scaling, sequences: Iterable[FrameSequence]) -> list[Conversion]:
+    """Return the conversion of each sequence, the same one for those of equal channels and type."""
+    found: dict[tuple[str, np.dtype[Any]], Conversion] = {}
+    keys = []
+    for sequence in sequences:
+        keys.append((sequence.meaning.text, sequence.frames.dtype))
+        if keys[-1] not in found:
+            found[keys[-1]] = Conversion(scaling, sequence.meaning.channels, sequence.frames.dtype)
+    return [found[key] for key in keys]
 
 
 def _read(datasets: Iterable[hdf5.Dataset]) -> list[np.ndarray]:
     """Read datasets into memory, each of them at once."""
-    return [dataset[:] for dataset in datasets]
+    return [hdf5.part(dataset, slice(None)) for dataset in datasets]

@@ -1,4 +1,4 @@
-"""The build of patches.h5 from frames.h5: checked frames, and an index of windows in them."""
+"""The build of patches.h5 from frames.h5: an index of windows in frames that are checked."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -29,8 +29,8 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Sequence
-from convlstm.storage.meaning import Channel, quantities
-from convlstm.storage.patches import FRAMES_PER_CHUNK, Window
+from convlstm.storage.meaning import Channel, Quantity, quantities
+from convlstm.storage.patches import Window
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
 BLOCK_VALUES = 2**20  # of the frames that are in memory at once, also in float64
@@ -89,22 +89,21 @@ class Frames:
         self._wet = params.wet_threshold
 
     def blocks(self, filling: Filling, faults: Faults) -> Iterator[Block]:
-        """Yield the frames in their order, as they are to be stored."""
+        """Yield the frames in their order."""
         frames, conversion = self.sequence.frames, self.conversion
         step = max(1, BLOCK_VALUES * len(frames) // frames.size)
-        step -= step % FRAMES_PER_CHUNK if step > FRAMES_PER_CHUNK else 0
+        step = max(step - step % frames.chunks[0], frames.chunks[0])  # chunks are unpacked once
         for start in range(0, len(frames), step):
             block = frames[start : start + step]
             outside = conversion.outside(block)
             for number in np.flatnonzero(outside.any(axis=(1, 2, 3))).tolist():
                 with faults.collected():
-                    block[number] = conversion.treated(
-                        block[number], outside[number], where=self.sequence.label(start + number)
-                    )
+                    label = self.sequence.label(start + number)
+                    conversion.check(block[number], outside[number], where=label)
             mask = ~conversion.is_missing(block)
             wet = conversion.above(block, self._wet)
             filling.add(block, outside & mask, conversion)
-            self._tally.add(block)
+            self._tally.add(block, ~mask)
             yield Block(start, block, mask, wet)
 
     def summary(self, name: str) -> summary.Summary:
@@ -130,17 +129,14 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
     spans, lost = _spans(sequences, params, dated=_is_dated(reading["time_format"]))
     dataset = _dataset(sequences, spans, params)
     dataset.lost = lost
-    dtype = np.result_type(*{sequence.frames.dtype for sequence in sequences.values()})
-    shapes = [sequence.frames.shape for sequence in sequences.values()]
-    writer = patches_h5.Writer(target, shapes, dtype, (geometry.rows, geometry.cols))
+    writer = patches_h5.Writer(target, sequences)
     windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
-    channels: dict[str, tuple[Channel, ...]] = {}
     faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
         frames = Frames(sequence, dataset.scaling, params)
-        channels[name], tiles = frames.conversion.channels, _tiles(sequence, geometry)
+        tiles = _tiles(sequence, geometry)
         for block in frames.blocks(dataset.filling, faults):
-            writer.append(number, block.frames, _counts(block, params.patch_size))
+            writer.append(number, _counts(block, params.patch_size))
             for tile in tiles:
                 tile.add(block, geometry)
         for split, window in _kept(number, tiles, spans[name], params, dataset):
@@ -149,10 +145,9 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
         yield dataset
     faults.check()
     _check_windows(windows, lost)
-    shown = quantities(next(iter(channels.values())), dataset.scaling.value_range, dtype)
     about = _description(geometry, dataset.scaling, params, reading)
-    about |= {"left_out": lost, "quantities": shown}
-    writer.finish(channels, windows, _trained(spans.values()), about)
+    about |= {"left_out": lost, "quantities": _quantities(sequences, dataset.scaling)}
+    writer.finish(windows, _trained(spans.values()), about)
 
 
 def _is_dated(form: str | None) -> bool:
@@ -214,6 +209,14 @@ def _description(
         "context_frames": params.context_frames,
         "forecast_frames": params.forecast_frames,
     }
+
+
+def _quantities(sequences: Mapping[str, Sequence], scaling: Scaling) -> tuple[Quantity, ...]:
+    """Return the quantities of the sequences, which agree in their channels."""
+    dtype = np.result_type(*{own.frames.dtype for own in sequences.values()})
+    first = next(iter(sequences.values())).meaning.channels
+    channels = first or (Channel(),) * len(scaling.curves)
+    return quantities(channels, scaling.value_range, dtype)
 
 
 def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from convlstm.patch.curves import Curve
-from convlstm.patch.scaling import OutOfRange, Scaling, by_channel
+from convlstm.patch.scaling import Scaling, by_channel
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.meaning import Channel, Marks
 
@@ -21,6 +21,8 @@ SMALL_INTEGERS = (np.uint8, np.int8, np.uint16, np.int16)
 SMALL_FLOATS = (np.float16, np.float32)
 NEAR_STEPS = 0.01  # how near a missing_value must be to a stored number, which decimals only show
 ROUNDING = 1e-6  # of the range: a value that is so little outside was rounded there
+WIDEN = "widen value_range, list the value under missing_value, or set out_of_range"
+LIST_NAN = "NaN cannot be clipped; list nan under missing_value"
 Stored = Num[np.ndarray, "*shape"]
 Frames = Num[np.ndarray, "*lead channel row col"]
 
@@ -31,7 +33,8 @@ class Band:
     Args:
         channel: as its file says.
         curve: to [0, 1].
-        missing_value: physical values that mean missing, beside the numbers of the file.
+        scaling: of all channels, of which missing_value, beside the numbers of the file, and
+            out_of_range say what is missing.
         dtype: of the stored numbers.
 
     Raises:
@@ -39,7 +42,7 @@ class Band:
     """
 
     def __init__(
-        self, channel: Channel, curve: Curve, missing_value: Sequence[float], dtype: np.dtype[Any]
+        self, channel: Channel, curve: Curve, scaling: Scaling, dtype: np.dtype[Any]
     ) -> None:
         if not (np.isfinite([channel.scale, channel.offset]).all() and channel.scale):
             raise BadInput(
@@ -47,8 +50,9 @@ class Band:
                 f"physical values; set apply_scale to false"
             )
         self.channel, self.curve, self.dtype = channel, curve, dtype
-        numbers = (*channel.missing, *map(self._stored_mark, missing_value))
+        numbers = (*channel.missing, *map(self._stored_mark, scaling.missing_value))
         self.missing = Marks.of(numbers, dtype)
+        self._outside_is_missing = scaling.out_of_range == "missing"
         self.undetected = Marks.of(channel.undetected, dtype)
         self.is_scaled = (channel.scale, channel.offset) != (1, 0)
         self._is_plain = not (self.is_scaled or self.undetected.numbers)
@@ -80,12 +84,12 @@ class Band:
         """Return numbers in [0, 1] in float32, 0 where missing, and the mask of measured values."""
         small = self.dtype in SMALL_INTEGERS
         if self._is_plain_and_straight and (small or self.dtype in SMALL_FLOATS):
-            unit, missing = self._straight(values), self.missing.where(values)
+            unit, missing = self._straight(values), self.is_missing(values)
         elif small:
             unit = self._looked_up("unit", self._curved_or_nan, values)
             missing = np.isnan(unit)
         else:
-            unit, missing = self._curved(values), self.missing.where(values)
+            unit, missing = self._curved(values), self.is_missing(values)
         np.copyto(unit, 0, where=missing)
         return unit, np.logical_not(missing, out=missing)
 
@@ -108,8 +112,13 @@ class Band:
             stored[stored == self.dtype.type(mark)] = int(mark) + (1 if mark <= middle else -1)
         return np.asarray(stored)
 
+    def is_missing(self, values: Stored) -> Bool[np.ndarray, "*shape"]:
+        """Return where nothing was measured, or what was shall count as missing."""
+        missing = self.missing.where(values)
+        return missing | self.outside(values) if self._outside_is_missing else missing
+
     def outside(self, values: Stored) -> Bool[np.ndarray, "*shape"]:
-        """Return where a value is measured, but not in the range; NaN never is."""
+        """Return where a number does not mean missing, but is not in the range; NaN never is."""
         low, high = self.curve.pair
         near = ROUNDING * (high - low) if self.is_scaled else 0.0
 
@@ -124,17 +133,12 @@ class Band:
         """Return where a value is measured, and more than `limit`."""
 
         def compare(values: Stored) -> Bool[np.ndarray, "*shape"]:
-            return np.asarray((self.physical(values) > limit) & ~self.missing.where(values))
+            return np.asarray((self.physical(values) > limit) & ~self.is_missing(values))
 
         return self._looked_up(f"above {limit}", compare, values)
 
-    def fault(self, value: Any, out_of_range: OutOfRange) -> str:
+    def fault(self, value: Any, remedy: str) -> str:
         """Return a line on a stored number that is out of range, and the remedy."""
-        remedy = {
-            "error": "widen value_range, list the value under missing_value, or set out_of_range",
-            "clip": "NaN cannot be clipped; list nan under missing_value",
-            "missing": f"to mark it, list a missing_value first that {self.dtype} can hold",
-        }[out_of_range]
         physical = self.physical(np.array([value]))[0]
         shown = f"{physical:.6g}" if self.is_scaled else f"{physical}"
         of_channel = f"{self.channel.name} = " if self.channel.name else ""
@@ -166,7 +170,7 @@ class Band:
 
     def _curved_or_nan(self, values: Stored) -> Float[np.ndarray, "*shape"]:
         """Return numbers in [0, 1], NaN where missing."""
-        return np.where(self.missing.where(values), np.float32("nan"), self._curved(values))
+        return np.where(self.is_missing(values), np.float32("nan"), self._curved(values))
 
     def _looked_up(
         self, name: str, function: Callable[[Stored], np.ndarray], values: Stored
@@ -197,7 +201,7 @@ class Conversion:
         self.scaling = scaling
         said = tuple(channels) or (Channel(),) * len(scaling.curves)
         bands = [
-            Band(channel, curve, scaling.missing_value, dtype)
+            Band(channel, curve, scaling, dtype)
             for channel, curve in zip(said, scaling.curves, strict=True)
         ]
         self.channels = tuple(band.resolved for band in bands)
@@ -205,8 +209,8 @@ class Conversion:
         self._bands = bands if len({band.key for band in bands}) > 1 else bands[:1]
 
     def is_missing(self, frames: Frames) -> Bool[np.ndarray, "*lead channel row col"]:
-        """Return where nothing was measured."""
-        return by_channel([band.missing.where for band in self._bands], frames)
+        """Return where nothing was measured, or what was shall count as missing."""
+        return by_channel([band.is_missing for band in self._bands], frames)
 
     def is_undetected(self, frames: Frames) -> Bool[np.ndarray, "*lead channel row col"]:
         """Return where a measurement found nothing."""
@@ -240,7 +244,7 @@ class Conversion:
         return unit, mask
 
     def outside(self, frames: Frames) -> Bool[np.ndarray, "*lead channel row col"]:
-        """Return where a value is measured, but not in the range; NaN never is."""
+        """Return where a number does not mean missing, but is not in the range; NaN never is."""
         return by_channel([band.outside for band in self._bands], frames)
 
     def above(
@@ -253,35 +257,29 @@ class Conversion:
         own = zip(self._each, limits, strict=True)
         return by_channel([partial(band.above, limit=limit) for band, limit in own], frames)
 
-    def check(self, frames: Frames, *, where: str) -> Frames:
-        """Return stored numbers as they may be kept, after `out_of_range` has decided on others.
+    def check(
+        self,
+        frames: Frames,
+        outside: Bool[np.ndarray, "*lead channel row col"] | None = None,
+        *,
+        where: str,
+    ) -> None:
+        """Check that `to_unit` can take all numbers: it clips, or leaves out, but refuses nothing.
 
         Args:
-            frames: as their file holds them.
+            frames: stored numbers.
+            outside: where they are out of range, if that is known.
             where: their origin, for the message.
 
         Raises:
-            BadInput: as `treated`.
+            BadInput: a value is out of range under `error`, or is NaN under `clip`.
         """
-        return self.treated(frames, self.outside(frames), where=where)
-
-    def treated(
-        self, frames: Frames, outside: Bool[np.ndarray, "*lead channel row col"], *, where: str
-    ) -> Frames:
-        """Return stored numbers, of which those `outside` are treated as `out_of_range` says.
-
-        Raises:
-            BadInput: a value is out of range under `error`, is NaN under `clip`, or cannot be
-                marked under `missing` because no number that the type can hold means it.
-        """
-        if not outside.any():
-            return frames
-        no_number = outside & np.isnan(frames)
-        if self.scaling.out_of_range == "clip" and not no_number.any():
-            return frames  # `to_unit` clips; the file keeps the measured value
-        first = tuple(np.argwhere(no_number if no_number.any() else outside)[0])
-        band = self._bands[first[-3] if len(self._bands) > 1 else 0]
-        if self.scaling.out_of_range == "missing" and band.missing.numbers:
-            marks = np.array([band.missing.numbers[0] for band in self._bands])
-            return np.where(outside, marks.astype(frames.dtype)[:, None, None], frames)
-        raise BadInput(f"{where}: {band.fault(frames[first], self.scaling.out_of_range)}")
+        if self.scaling.out_of_range == "missing":
+            return
+        refused, remedy = self.outside(frames) if outside is None else outside, WIDEN
+        if self.scaling.out_of_range == "clip":
+            refused, remedy = refused & np.isnan(frames), LIST_NAN
+        if refused.any():
+            first = tuple(np.argwhere(refused)[0])
+            band = self._bands[first[-3] if len(self._bands) > 1 else 0]
+            raise BadInput(f"{where}: {band.fault(frames[first], remedy)}")

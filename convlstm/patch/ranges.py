@@ -18,6 +18,7 @@ from convlstm.patch.scaling import Scaling
 from convlstm.patch.windows import Span
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Sequence
+from convlstm.storage.hdf5 import FRAMES_PER_CHUNK
 
 PERCENTILES = (0.1, 99.9)
 MOST_FRAMES, PIXELS_OF_A_FRAME = 2**11, 2**11  # that are looked at, of each channel
@@ -53,11 +54,12 @@ def of_frames(
     trained = [span for span in spans if span.split == "train"]
     ends = np.cumsum([span.stop - span.start for span in trained])
     chosen = np.linspace(0, ends[-1] - 1, min(ends[-1], MOST_FRAMES)).astype(int)
-    kept: list[list[Float[np.ndarray, " value"]]] = []
+    places: dict[tuple[str, int], list[int]] = {}  # by sequence and chunk, which is unpacked once
     for number in chosen.tolist():
         at = int(np.searchsorted(ends, number, side="right"))
         frame = trained[at].stop - int(ends[at] - number)
-        kept.append(_values(sequences[trained[at].sequence], frame, missing_value))
+        places.setdefault((trained[at].sequence, frame // FRAMES_PER_CHUNK), []).append(frame)
+    kept = [_values(sequences[name], own, missing_value) for (name, _), own in places.items()]
     return tuple(map(_range_of, map(np.concatenate, zip(*kept, strict=True))))
 
 
@@ -88,19 +90,20 @@ def rounded(low: float, high: float) -> Pair:
 
 
 def _values(
-    sequence: Sequence, number: int, missing_value: tuple[float, ...]
+    sequence: Sequence, numbers: list[int], missing_value: tuple[float, ...]
 ) -> list[Float[np.ndarray, " value"]]:
-    """Return physical values of each channel of one frame, without those that were not measured."""
-    frame = sequence.frames[number : number + 1]
-    channels = frame.shape[1]
+    """Return physical values of each channel of some frames near each other that were measured."""
+    first, last = numbers[0], numbers[-1]
+    frames = sequence.frames[first : last + 1][np.subtract(numbers, first)]
+    channels = frames.shape[1]
     anything = Scaling(((0.0, 1.0),) * channels, ("none",) * channels, missing_value)
-    conversion = Conversion(anything, sequence.meaning.channels, frame.dtype)
-    pixels = some_pixels(frame, PIXELS_OF_A_FRAME)
+    conversion = Conversion(anything, sequence.meaning.channels, frames.dtype)
+    pixels = some_pixels(frames, PIXELS_OF_A_FRAME)
     physical = conversion.physical(pixels).astype(np.float64)
     hidden = (
         conversion.is_missing(pixels) | conversion.is_undetected(pixels) | ~np.isfinite(physical)
     )
-    return [values[~own] for values, own in zip(physical[0], hidden[0], strict=True)]
+    return [physical[:, channel][~hidden[:, channel]] for channel in range(channels)]
 
 
 def _range_of(values: Float[np.ndarray, " value"]) -> Pair:

@@ -92,29 +92,10 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
         in_text = re.search(r"errno = (\d+)", str(error))
         number = int(in_text[1]) if in_text else getattr(error, "errno", None)
         if number in FULL or re.search(r"requested and \d+ written", str(error)):
-            needed = max(_size(temporary) + 1, getattr(error, "bytes_needed", 0))
-            raise _no_room(path, needed) from None
+            raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
         raise
-
-
-class TooSmallError(OSError):
-    """The disk is too small for a file that is about to be written."""
-
-    def __init__(self, bytes_needed: int) -> None:
-        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.bytes_needed = bytes_needed
-
-
-def check_room(folder: Path, bytes_needed: int) -> None:
-    """Check before hours of work that a file which is being written into `folder` will fit.
-
-    Raises:
-        TooSmallError: the disk has less room; `replacing` turns this into a `NoRoom`.
-    """
-    if shutil.disk_usage(folder).free < bytes_needed:
-        raise TooSmallError(bytes_needed)
 
 
 def _no_room(path: Path, bytes_needed: int) -> NoRoom:

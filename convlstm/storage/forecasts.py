@@ -119,7 +119,10 @@ def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
 def write_future(
     file: hdf5.New, frames: Num[np.ndarray, "lead channel row col"], times: tuple[int, ...] | None
 ) -> None:
-    """Write forecast.h5: `frames` of physical values, `times` in microseconds since 1970."""
-    hdf5.write_array(file, "frames", frames, chunks=(1, *frames.shape[1:]))
+    """Write forecast.h5: `frames` of physical values, `times` in microseconds since 1970.
+
+    They are not compressed, because any program must be able to read them.
+    """
+    hdf5.write_array(file, "frames", frames, (1, *frames.shape[1:]), compressed=False)
     if times is not None:
-        hdf5.write_array(file, "times", np.array(times, np.int64))
+        hdf5.write_array(file, "times", np.array(times, np.int64), compressed=False)

@@ -1,6 +1,7 @@
-"""The layout of frames.h5, which ingest writes and patch reads.
+"""The layout of frames.h5, which ingest writes, and patch, train and evaluate read.
 
-sequences/000000 ...   (time, channel, row, col) raw values; attributes `name`, `channels`, `grid`
+sequences/000000 ...   (time, channel, row, col) raw values; attributes `name`, `channels`, `grid`,
+                       and `digest`: the SHA-256 of the values
 labels/000000 ...      the name of each frame's file, if each frame has its own
 times/000000 ...       microseconds since 1970, UTC, if names or files carry times
 grids/000000 ...       the coordinates of one grid, each a dataset with attributes `axes` and
@@ -9,8 +10,10 @@ grids/000000 ...       the coordinates of one grid, each a dataset with attribut
 The description holds `reading`: the params by which the raw files were read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from itertools import islice
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +50,7 @@ class Sequence(NamedTuple):
     labels: hdf5.Dataset | None
     times: Int[np.ndarray, " time"] | None
     meaning: Meaning
+    digest: str
 
     def label(self, time: int) -> str:
         """Name the origin of one frame, for messages."""
@@ -76,18 +80,19 @@ def append_sequence(
     dataset: hdf5.Dataset | None = None
     frames = iter(frames)
     found: list[int | None] = []
+    sums = sha256()
     for first in frames:
         if dataset is None:
             dataset = _begin(file, key, name, first)
-        values = first.values
-        more = list(islice(frames, BYTES_PER_WRITE // values.nbytes))
-        block = np.stack([values, *(frame.values for frame in more)])
-        dataset.resize(len(found) + len(block), axis=0)
-        dataset[len(found) :] = block
+        more = list(islice(frames, _frames_per_write(dataset) - 1))
+        block = np.stack([first.values, *(frame.values for frame in more)])
+        hdf5.append(dataset, block)
+        sums.update(block.data)
         file.check()
         found += [frame.time for frame in (first, *more)]
     if dataset is None:  # every frame of the sequence was refused
         return
+    hdf5.set_text(dataset, "digest", sums.hexdigest())
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
     inside = tuple(time for time in found if time is not None)
@@ -105,15 +110,32 @@ def sequences(file: hdf5.File) -> dict[str, Sequence]:
         channels = channels_from_text(hdf5.text(frames, "channels"))
         meaning = Meaning(channels, grids.get(hdf5.text(frames, "grid")))
         name = hdf5.text(frames, "name")
-        found[name] = Sequence(frames, file.get(f"labels/{key}"), times, meaning)
+        labels, digest = file.get(f"labels/{key}"), hdf5.text(frames, "digest")
+        found[name] = Sequence(frames, labels, times, meaning, digest)
     return found
+
+
+def fingerprint(sequences: Mapping[str, Sequence]) -> str:
+    """Return the SHA-256 of the names, types and sizes of sequences, and of their values."""
+    facts = {
+        name: (own.meaning.text, own.frames.dtype.str, own.frames.shape, own.digest)
+        for name, own in sequences.items()
+    }
+    return sha256(to_text({"sequences": list(facts.items())}).encode()).hexdigest()
+
+
+def _frames_per_write(dataset: hdf5.Dataset) -> int:
+    """Return a number of frames that fill whole chunks, and as many chunks as make a good write."""
+    per_chunk = dataset.chunks[0]
+    chunk_bytes = per_chunk * prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    return int(per_chunk * max(1, BYTES_PER_WRITE // chunk_bytes))
 
 
 def _begin(file: hdf5.New, key: str, name: str, first: Frame) -> hdf5.Dataset:
     """Create the dataset of a sequence that begins with this frame."""
     shape = first.values.shape
     group = file["sequences"]
-    dataset = hdf5.growing(group, key, shape, first.values.dtype, chunks=(1, *shape))
+    dataset = hdf5.growing(group, key, shape, first.values.dtype)
     hdf5.set_text(dataset, "name", name)
     hdf5.set_text(dataset, "channels", first.meaning.text)
     hdf5.set_text(dataset, "grid", _stored_grid(file, first.meaning.grid))

@@ -27,9 +27,9 @@ from convlstm.params import loading
 from convlstm.runtime import exits
 from convlstm.runtime.errors import BadInput
 from convlstm.scores.frame import LeadMeans
-from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
+from tests.builders import open_patches
 
 from .cpu_time import CPUTime
 from .recipe import Recipe
@@ -141,8 +141,8 @@ def compare(asked: argparse.Namespace) -> None:
     shipped = loading.load(PARAMS, Train).model_dump()
     limits = {"epochs": None, "steps": None, "minutes": asked.minutes}
     params = loading.change(shipped | limits, asked.changes, Train, where=str(PARAMS))
-    with hdf5.open_complete(asked.patches) as file:
-        batches = Batches(file, repeated=True)
+    with open_patches(asked.patches) as stored:
+        batches = Batches(stored, repeated=True)
         if (batches.context_frames, batches.window_frames) != (CONTEXT, FRAMES):
             raise BadInput(
                 f"{asked.patches}: windows must have {CONTEXT} context frames of {FRAMES}; "

@@ -1,8 +1,9 @@
 """Measures the stages around the network, on the shipped params and their demo.
 
 `python -m tests.benchmarks.pipeline [--repeats 5] [--sequences 96]` prints a row for each: ingest
-against a bare loop of the decoder, the loading of batches as a share of a step of training, and the
-evaluation. Everything that a row compares runs interleaved in this process; figures are medians.
+against a bare loop of the decoder, our files on the disk, the loading of batches as a share of a
+step of training, and the evaluation. Everything that a row compares runs interleaved in this
+process; figures are medians.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import params_of, reading_of
+from tests.builders import open_patches, params_of, reading_of
 
 from .train_step import forget_peak, high_water_bytes
 
@@ -75,6 +77,34 @@ def decode(paths: list[Path]) -> None:
     for path in paths:
         with Image.open(path) as image:
             np.asarray(image)
+
+
+def print_disk(frames: Path, patches: Path, raw: list[Path], repeats: int) -> None:
+    """Print the bytes of our files over those of the raw ones, and how fast frames are moved."""
+    with hdf5.open_complete(frames) as file:
+        stored = [sequence.frames for sequence in frames_h5.sequences(file).values()]
+        blocks = [dataset[:] for dataset in stored]
+        megabytes = sum(block.nbytes for block in blocks) / 1e6
+        reads = [seconds(lambda: exhaust(dataset[:] for dataset in stored)) for _ in range(repeats)]
+    writes = [seconds(lambda: write(frames.with_name("again.h5"), blocks)) for _ in range(repeats)]
+    with open_patches(patches) as opened:
+        batches = Batches(opened, repeated=False)
+        every = range(batches.count("train"))
+        windows = [seconds(partial(batches.take, "train", [number])) for number in every]
+    ours = sum(path.stat().st_size for path in (frames, patches))
+    share = ours / sum(path.stat().st_size for path in raw)
+    written, read = (megabytes / statistics.median(taken) for taken in (writes, reads))
+    print(
+        f"disk      {share:.2f} times the raw bytes; frames are written at {written:.0f} MB/s and "
+        f"read at {read:.0f}, a window in {1e3 * statistics.median(windows):.1f} ms"
+    )
+
+
+def write(path: Path, blocks: list[np.ndarray]) -> None:
+    """Write frames that are in memory."""
+    with hdf5.create(path) as file:
+        for number, block in enumerate(blocks):
+            hdf5.append(hdf5.growing(file, str(number), block.shape[1:], block.dtype), block)
 
 
 def print_training(batches: Batches, repeats: int) -> None:
@@ -137,10 +167,11 @@ def main() -> None:
         print(f"ingest    {rate:.0f} frames/s, {share:.2f} of the bare decoder's")
         with hdf5.open_complete(path) as source, hdf5.create(folder / "patches.h5") as target:
             exhaust(building.build(source, target, params_of(Patch)))
-        with hdf5.open_complete(folder / "patches.h5") as file:
-            print_training(Batches(file, repeated=True), asked.repeats)
-        with hdf5.open_complete(folder / "patches.h5") as file:
-            print_evaluation(Batches(file, repeated=False))
+        print_disk(path, folder / "patches.h5", paths, asked.repeats)
+        with open_patches(folder / "patches.h5") as stored:
+            print_training(Batches(stored, repeated=True), asked.repeats)
+        with open_patches(folder / "patches.h5") as stored:
+            print_evaluation(Batches(stored, repeated=False))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from typing import Any
 from convlstm.model.batches import Batches
 from convlstm.model.device import default_device
 from convlstm.params.loading import load
-from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
+from tests.builders import open_patches
 
 ALONE: dict[str, Any] = {"members": 1, "loss": "mse"}
 READOUTS: dict[str, dict[str, Any]] = {
@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
     shipped = load(Path("params.yaml"), Train).model_dump()
-    with hdf5.open_complete(arguments.patches) as file:
-        batches, device = Batches(file, repeated=True), default_device()
+    with open_patches(arguments.patches) as stored:
+        batches, device = Batches(stored, repeated=True), default_device()
         runs = {
             name: Training(batches, Train.model_validate(shipped | changes), device)
             for name, changes in READOUTS.items()

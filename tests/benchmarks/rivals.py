@@ -32,9 +32,9 @@ from convlstm.model.model_file import Model
 from convlstm.params.loading import load
 from convlstm.scores import categorical, ensemble, spectral
 from convlstm.scores.score import ratio
-from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
+from tests.builders import open_patches
 
 from .nowcasts import OPTIONS, Members, Nowcast, Units
 
@@ -262,8 +262,8 @@ def main() -> None:
     asked = parser.parse_args()
     units = Units(asked.km, asked.minutes, tuple(asked.dbz))
     rivals = {name: Nowcast(name, asked.members, units) for name in asked.rivals.split(",")}
-    with hdf5.open_complete(asked.patches) as file:
-        batches = Batches(file, repeated=False)
+    with open_patches(asked.patches) as stored:
+        batches = Batches(stored, repeated=False)
         if batches.geometry.channels > 1:
             parser.error(f"{asked.patches}: pysteps takes frames of one channel")
         model = untrained(batches) if asked.untrained else model_file.load(asked.model, CPU)

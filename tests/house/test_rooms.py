@@ -27,6 +27,7 @@ DOORS = {
     "av": {"ingest.video"},
     "cftime": {"ingest.cf"},
     "h5netcdf": {"storage.netcdf"},
+    "hdf5plugin": {"storage.hdf5"},
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.figures", "plot.pictures"},
     "pandas": {"plot.figures", "stages.plot"},

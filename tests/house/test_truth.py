@@ -18,7 +18,6 @@ from ruamel.yaml import YAML
 from convlstm.ingest import readers
 from convlstm.model.batches import Batches
 from convlstm.runtime.errors import NonFinite
-from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import LearningRate, Sampling, Train
 from convlstm.train.schedules import learning_rate, sampling_probability
@@ -28,6 +27,7 @@ from tests.builders import (
     SMALL,
     STAGES,
     SmallRun,
+    open_patches,
     params_of,
     patches_of,
     reading_of,
@@ -138,8 +138,8 @@ def test_every_key_of_a_stage_is_read_by_its_code(small_run: SmallRun, tmp_path:
         readers.extent(tmp_path / "a.h5", reading_of(raw_dataset="x", raw_axes="THW"))
         rain = {name: np.full((20, 1, 9, 9), 9, np.uint8) for name in "abc"}
         path = patches_of(tmp_path, rain, valid_sequences=["b"], test_sequences=["c"])
-        with hdf5.open_complete(path) as windows:
-            training = Training(Batches(windows, repeated=True), params_of(Train), CPU)
+        with open_patches(path) as stored:
+            training = Training(Batches(stored, repeated=True), params_of(Train), CPU)
             with pytest.raises(NonFinite):
                 training._skip(float("nan"), 0.0)
     listed = {key for stage in STAGES if stage != "check" for key in DVC[stage]["params"]}

@@ -21,10 +21,10 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage import forecasts, hdf5
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import patches as patches_h5
-from convlstm.storage.meaning import Channel, Quantity
+from convlstm.storage.meaning import Quantity
 from convlstm.storage.patches import Span, Window
 from convlstm.train.checkpoint import Checkpoints
-from tests.builders import frames_from, model_of, reading_of
+from tests.builders import frames_from, model_of, open_patches, reading_of
 
 FLIPS, TRUNCATIONS = 200, 100
 CHANCE = np.random.default_rng(0)
@@ -54,20 +54,22 @@ RAIN = Quantity("rain", "mm/h", (0.0, 255.0))
 
 
 def write_patches(path: Path) -> None:
-    with hdf5.create(path) as file:
-        writer = patches_h5.Writer(file, [(9, 1, 7, 7)], np.dtype(np.uint8), (7, 7))
-        writer.append(0, noise(9), np.full((9, 2, 2, 2), 16, np.uint8))
+    frames = path.with_name("frames.h5")
+    write_frames(frames)
+    with hdf5.open_complete(frames) as source, hdf5.create(path) as file:
+        writer = patches_h5.Writer(file, frames_h5.sequences(source))
+        for sequence in range(2):
+            writer.append(sequence, CHANCE.integers(0, 16, (3, 2, 2, 2), np.uint8))
         windows = {"train": [Window(0, 0, 0, 0)], "valid": [], "test": [Window(4, 0, 0, 0)]}
         about = {"scaling": {"value_range": ((0.0, 255.0),)}}
-        writer.finish({"a": (Channel("rain", "mm/h", 0.5),)}, windows, [Span(0, 0, 9)], about)
+        writer.finish(windows, [Span(0, 0, 3)], about)
 
 
 def read_patches(path: Path) -> object:
-    with hdf5.open_complete(path) as file:
-        found = patches_h5.read(file)
+    with open_patches(path) as found:
         windows = {split: rows.tolist() for split, rows in found.windows.items()}
-        pixels = [dataset[:].tolist() for dataset in (*found.frames, *found.counts)]
-        return found.description, pixels, windows, found.spans, found.sequences, found.channels
+        counts = [hdf5.part(dataset, slice(None)).tolist() for dataset in found.counts]
+        return found.description, counts, windows, found.spans
 
 
 def write_forecasts(path: Path) -> None:

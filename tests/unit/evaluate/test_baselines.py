@@ -11,8 +11,7 @@ from scipy.ndimage import gaussian_filter
 from convlstm.evaluate import baselines
 from convlstm.model import motion
 from convlstm.model.batches import Batches
-from convlstm.storage import hdf5
-from tests.builders import patches_of
+from tests.builders import open_patches, patches_of
 
 CONTEXT = np.arange(24, dtype=np.float32).reshape(2, 3, 1, 2, 2)
 
@@ -116,8 +115,8 @@ def smoothing_of(folder: Path, *following: np.ndarray) -> baselines.Smoothing:
         missing_value=(-1.0,),
         out_of_range="clip",
     )
-    with hdf5.open_complete(path) as file:
-        return baselines.fit_smoothing(Batches(file, repeated=False))
+    with open_patches(path) as stored:
+        return baselines.fit_smoothing(Batches(stored, repeated=False))
 
 
 def test_the_smoothing_finds_the_line_that_made_the_truth_of_each_lead_time(
@@ -163,6 +162,6 @@ def test_the_smoothing_of_a_dry_training_is_zero(tmp_path: Path) -> None:
         forecast_frames=2,
         split=(0.34, 0.33, 0.33),
     )
-    with hdf5.open_complete(path) as file:
-        fit = baselines.fit_smoothing(Batches(file, repeated=False))
+    with open_patches(path) as stored:
+        fit = baselines.fit_smoothing(Batches(stored, repeated=False))
     assert fit.factor.tolist() == fit.offset.tolist() == [0, 0]

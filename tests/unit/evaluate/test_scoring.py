@@ -27,10 +27,9 @@ from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.runtime.errors import BadInput
 from convlstm.scores.frame import KEYS
-from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import REPORT, params_of, patches_of
+from tests.builders import REPORT, open_patches, params_of, patches_of
 
 BASELINES = ["zeros", "persistence", "advection", "smoothed", "climatology"]
 
@@ -161,8 +160,8 @@ def test_climatology_is_the_mean_of_measured_values_and_zero_without_any(tmp_pat
         missing_value=(255.0,),
         value_range=(0.0, 200.0),
     )
-    with hdf5.open_complete(path) as file:
-        mean = mean_frame(Batches(file, repeated=False))
+    with open_patches(path) as stored:
+        mean = mean_frame(Batches(stored, repeated=False))
     expected = np.full((1, 8, 8), 0.5)
     expected[0, 5, 5] = 0
     np.testing.assert_array_equal(mean, expected)
@@ -264,8 +263,8 @@ def test_memory_does_not_grow_with_the_test_set(tmp_path: Path) -> None:
             valid_sequences=("001",),
             test_sequences=tuple(list(films)[2:]),
         )
-        with hdf5.open_complete(path) as file:
-            batches = Batches(file, repeated=False)
+        with open_patches(path) as stored:
+            batches = Batches(stored, repeated=False)
             untrained = Training(
                 batches, params_of(Train, **REPORT, hidden_channels=(3,)), torch.device("cpu")
             )
@@ -334,8 +333,8 @@ def physical_run(
         stride=5,
         **changes,
     )
-    with hdf5.open_complete(path) as file:
-        batches = Batches(file, repeated=True)
+    with open_patches(path) as stored:
+        batches = Batches(stored, repeated=True)
         how = params_of(Train, **REPORT, hidden_channels=(3,))
         model = Training(batches, how, torch.device("cpu")).model
         configs = ScoreConfig.each_of(batches, params)

@@ -10,10 +10,9 @@ import torch
 
 from convlstm.demo import rain
 from convlstm.model.batches import TURNS, Batch, Batches, turned
-from convlstm.storage import hdf5, patches
 from convlstm.storage.meaning import Channel, Meaning
 from convlstm.storage.patches import Window
-from tests.builders import patches_of
+from tests.builders import open_patches, patches_of
 
 
 def test_the_next_batch_is_prefetched_while_the_last_one_is_in_use(
@@ -57,8 +56,8 @@ def test_a_window_is_its_sequences_frames_scaled_and_folded(batches: Batches) ->
 
 @pytest.mark.parametrize("repeated", [True, False])
 def test_a_batch_lies_in_memory_as_the_network_works(patches_path: Path, repeated: bool) -> None:
-    with hdf5.open_complete(patches_path) as file:
-        batch = Batches(file, repeated=repeated).take("train", [0, 3])
+    with open_patches(patches_path) as stored:
+        batch = Batches(stored, repeated=repeated).take("train", [0, 3])
     for part in batch:
         assert part.shape == (2, 5, 16, 5, 5)
         assert part.permute(1, 0, 3, 4, 2).is_contiguous()
@@ -85,8 +84,8 @@ def test_missing_pixels_are_zero_and_outside_the_mask(tmp_path: Path) -> None:
         missing_value=(255.0,),
         value_range=(0.0, 200.0),
     )
-    with hdf5.open_complete(path) as file:
-        batches = Batches(file, repeated=True)
+    with open_patches(path) as opened:
+        batches = Batches(opened, repeated=True)
         frames, mask = batches.pixels(batches.take("train", [0]))
     assert np.argwhere(~mask[0, 0, 0]).tolist() == [[2, 3]]
     assert frames[0, 0, 0, 2, 3] == 0
@@ -112,8 +111,8 @@ def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Batches]:
         value_range=(-10.0, 20_000.0),
         missing_value=60_000,
     )
-    with hdf5.open_complete(path) as file:
-        yield Batches(file, repeated=request.param)
+    with open_patches(path) as stored:
+        yield Batches(stored, repeated=request.param)
 
 
 @pytest.mark.parametrize("turn", range(TURNS))
@@ -159,18 +158,18 @@ def test_the_counts_of_a_window_are_those_of_its_patches(large: Batches) -> None
 def test_frames_stay_in_the_file_where_they_do_not_fit_into_memory(
     patches_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with hdf5.open_complete(patches_path) as file:
-        stored = patches.read(file)
-        size = sum(dataset.nbytes for dataset in (*stored.frames, *stored.counts))
+    with open_patches(patches_path) as stored:
+        frames = [sequence.frames for sequence in stored.sequences.values()]
+        size = sum(dataset.nbytes for dataset in (*frames, *stored.counts))
         for most, is_kept in ((size, True), (size - 1, False)):
             monkeypatch.setattr("convlstm.model.batches.KEPT_IN_MEMORY_BYTES", most)
-            batches = Batches(file, repeated=True)
+            batches = Batches(stored, repeated=True)
             assert isinstance(batches._frames[0], np.ndarray) == is_kept
 
 
 def test_windows_are_the_same_from_memory_and_from_the_file(patches_path: Path) -> None:
-    with hdf5.open_complete(patches_path) as file:
-        kept, streamed = (Batches(file, repeated=repeated) for repeated in (True, False))
+    with open_patches(patches_path) as stored:
+        kept, streamed = (Batches(stored, repeated=repeated) for repeated in (True, False))
         for split in ("train", "valid", "test"):
             pairs = zip(kept.in_order(split, 5), streamed.in_order(split, 5), strict=True)
             for one, other in pairs:
@@ -198,8 +197,8 @@ def test_a_batch_of_sequences_with_their_own_scales_is_of_physical_values(tmp_pa
         split_by="time",
         value_range=[0, 60],
     )
-    with hdf5.open_complete(path) as file:
-        batches = Batches(file, repeated=True)
+    with open_patches(path) as opened:
+        batches = Batches(opened, repeated=True)
         mixed = batches.cut([Window(0, 0, 0, 0), Window(0, 1, 0, 0)], [0, 3])
         frames, mask = batches.pixels(mixed)
         alone = [batches.pixels(batches.cut([Window(0, k, 0, 0)], [3 * k])) for k in (0, 1)]
@@ -222,8 +221,8 @@ def test_folded_channels_have_their_own_ranges(tmp_path: Path) -> None:
         split_by="time",
         value_range=[[200, 320], [0, 0.03]],
     )
-    with hdf5.open_complete(path) as file:
-        batches = Batches(file, repeated=True)
+    with open_patches(path) as stored:
+        batches = Batches(stored, repeated=True)
         seen, _ = batches.pixels(batches.cut([Window(2, 0, 0, 0)], [0]))
     expected = (frames[2:7] - [[[200]], [[0]]]) / [[[120]], [[0.03]]]
     np.testing.assert_allclose(seen[0], expected, atol=1e-6)

@@ -25,7 +25,7 @@ def sequence(
     """Return a sequence of which this is said."""
     times = None if minutes is None else np.array(minutes, np.int64) * MINUTE
     frames = np.zeros((3, max(1, len(channels)), 8, 8), np.uint8)
-    return Sequence(frames, None, times, Meaning(channels, grid))
+    return Sequence(frames, None, times, Meaning(channels, grid), "")
 
 
 def grid_of(step: float, **mapping: Any) -> Grid:

@@ -181,12 +181,14 @@ def test_an_error_names_the_physical_value_its_channel_and_its_unit() -> None:
 def test_a_value_that_rounding_puts_outside_is_inside() -> None:
     # 0.1 x 3 is 0.30000000000000004 in float64
     made = conversion(Channel("x", "", 0.1), (0.0, 0.3), "u1")
-    assert made.check(frame(3, dtype="u1"), where="here").tolist() == [[[3]]]
+    made.check(frame(3, dtype="u1"), where="here")
+    assert not made.outside(frame(3, dtype="u1")).any()
 
 
 def test_clipping_takes_the_nearer_end() -> None:
     made = conversion(Channel(), (0.0, 10.0), "f8", (), "clip")
-    assert units(made, made.check(frame(-5, 20, dtype="f8"), where="here")) == ([0, 1], [True] * 2)
+    made.check(frame(-5, 20, dtype="f8"), where="here")
+    assert units(made, frame(-5, 20, dtype="f8")) == ([0, 1], [True] * 2)
 
 
 def test_nan_cannot_be_clipped() -> None:
@@ -195,24 +197,36 @@ def test_nan_cannot_be_clipped() -> None:
         made.check(frame(30, NAN, dtype="f8"), where="here")
 
 
+@pytest.mark.parametrize("missing_value", [(), (255.0,), (-1.0, 3.5, NAN)])
 @pytest.mark.parametrize(
-    ("channel", "missing_value"),
-    [(Channel(), (255.0,)), (Channel("x", "", 0.5, 0.0, (255.0,)), ())],
+    ("channel", "dtype"),
+    [(Channel(), "u1"), (Channel(), "i4"), (Channel("x", "", 0.5, -2.0), "u2"), (Channel(), "f8")],
 )
-def test_a_value_out_of_range_can_become_missing(
-    channel: Channel, missing_value: tuple[float, ...]
+def test_a_value_out_of_range_can_become_missing_whatever_marks_there_are(
+    channel: Channel, dtype: str, missing_value: tuple[float, ...]
 ) -> None:
-    made = conversion(channel, (0.0, 10.0), "u1", missing_value, "missing")
-    checked = made.check(frame(5, 24, 255, dtype="u1"), where="here")
-    assert checked.ravel().tolist() == [5, 255, 255]
+    # -2, 4 and 10 are inside [-2, 10], 10.5 and 125.5 are not; with a scale those are 0 to 255
+    made = conversion(channel, (-2.0, 10.0), dtype, missing_value, "missing")
+    values = frame(4, 10, 25, 255, dtype=dtype)
+    if channel.name:
+        values = frame(12, 24, 25, 255, dtype=dtype)
+    made.check(values, where="here")
+    assert units(made, values) == ([0.5, 1, 0, 0], [True, True, False, False])
+    assert made.is_missing(values).ravel().tolist() == [False, False, True, True]
+    assert made.above(values, [4.0]).ravel().tolist() == [False, True, False, False]
 
 
-@pytest.mark.parametrize("mark", [-1.0, 256.0, 3.5, NAN])
-def test_bytes_cannot_hold_every_missing_mark(mark: float) -> None:
-    # a bare cast would make 255 of -1, a value like any other
-    made = conversion(Channel(), (0.0, 10.0), "u1", (mark,), "missing")
-    with pytest.raises(BadInput, match="that uint8 can hold"):
-        made.check(frame(20, dtype="u1"), where="here")
+def test_nan_and_infinity_are_out_of_range_and_can_become_missing() -> None:
+    made = conversion(Channel(), (0.0, 10.0), "f4", (), "missing")
+    values = frame(5, NAN, np.inf, -np.inf, dtype="f4")
+    made.check(values, where="here")
+    assert units(made, values) == ([0.5, 0, 0, 0], [True, False, False, False])
+
+
+@pytest.mark.parametrize("out_of_range", ["error", "clip"])
+def test_otherwise_a_value_out_of_range_is_measured(out_of_range: OutOfRange) -> None:
+    made = conversion(Channel(), (0.0, 10.0), "u1", (), out_of_range)
+    assert made.is_missing(frame(5, 24, dtype="u1")).ravel().tolist() == [False, False]
 
 
 def test_physical_values_return_to_the_numbers_of_the_input() -> None:

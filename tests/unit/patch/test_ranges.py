@@ -12,7 +12,7 @@ from convlstm.storage.meaning import Channel, Meaning
 
 def sequence(frames: np.ndarray, *channels: Channel) -> Sequence:
     """Return a sequence of these frames."""
-    return Sequence(frames, None, None, Meaning(channels))
+    return Sequence(frames, None, None, Meaning(channels), "")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,23 @@ def test_of_many_frames_a_bounded_number_of_pixels_is_looked_at(
     )
     assert len(read) == 10
     assert found == ((0, 10_000),)
+
+
+def test_a_chunk_of_frames_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.arange(12, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 1, 7, 7), np.uint8)
+    read: list[tuple[int, int]] = []
+
+    class Dataset(np.ndarray):
+        def __getitem__(self, index: slice) -> np.ndarray:  # type: ignore[override]
+            read.append((index.start, index.stop))
+            return np.asarray(self)[index]
+
+    monkeypatch.setattr(ranges, "MOST_FRAMES", 5)  # of frames 1 to 11: 1, 3, 6, 8 and 11
+    found = ranges.of_frames(
+        {"s": sequence(frames.view(Dataset))}, [Span("train", "s", 1, 12)], (6.0,)
+    )
+    assert read == [(1, 4), (6, 7), (8, 12)]
+    assert found == ((1, 11),)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 12, 16), (2, 1, 100, 100), (1, 1, 7, 9)])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.runtime.files import (
     check_new_folder,
-    check_room,
     from_text,
     replacing,
     replacing_folder,
@@ -120,18 +119,6 @@ def test_a_full_disk_is_reported_with_the_bytes_that_are_needed(
     with pytest.raises(NoRoom, match=r"file\.txt: no room for it: it needs at least 5 bytes"):
         fail()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_larger_than_the_disk_is_refused_before_it_is_written(tmp_path: Path) -> None:
-    with (
-        pytest.raises(NoRoom, match=r"needs at least 1,152,921,504,606,846,976 bytes, but \S+ are"),
-        replacing(tmp_path / "file.txt"),
-    ):
-        check_room(tmp_path, 2**60)
-
-
-def test_a_file_smaller_than_the_disk_is_not_refused(tmp_path: Path) -> None:
-    check_room(tmp_path, 1)
 
 
 def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:

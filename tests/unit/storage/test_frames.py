@@ -33,17 +33,48 @@ def test_a_sequence_comes_back_with_its_name_and_type(
         assert sequence.label(4) == f"{name}, frame 5"
 
 
-@pytest.mark.parametrize("bytes_per_write", [1, 6, 13, 2**20])
+@pytest.mark.parametrize("bytes_per_write", [1, 24, 53, 2**20])
 def test_a_sequence_comes_back_whatever_is_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_per_write: int
 ) -> None:
-    # frames of 6 bytes: 19 of them are written in ones, twos and threes, or at once
+    # frames of 6 bytes, 4 in a chunk: 19 of them are written in fours, in eights, or at once
     monkeypatch.setattr(frames_h5, "BYTES_PER_WRITE", bytes_per_write)
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(file, "a", iter(frames_from(frames_of(19))))
     with hdf5.open_complete(tmp_path / "frames.h5") as file:
         stored = frames_h5.sequences(file)["a"].frames
         np.testing.assert_array_equal(stored[:], frames_of(19))
+
+
+def test_the_fingerprint_is_that_of_names_types_sizes_and_values(tmp_path: Path) -> None:
+    other = frames_of(6)
+    other[5, 0, 1, 2] += 1
+    contents: list[dict[str, np.ndarray]] = [
+        {"a": frames_of(6), "b": frames_of(2)},
+        {"a": other, "b": frames_of(2)},
+        {"b": frames_of(6), "a": frames_of(2)},
+        {"a": frames_of(6), "b": frames_of(2).reshape(2, 1, 3, 2)},
+        {"a": frames_of(6), "b": frames_of(2).view(np.int8)},
+        {"a": frames_of(6)},
+    ]
+    found = []
+    for number, content in enumerate([*contents, contents[0]]):
+        with hdf5.create(tmp_path / f"{number}.h5") as file:
+            for name, frames in content.items():
+                frames_h5.append_sequence(file, name, frames_from(frames))
+        with hdf5.open_complete(tmp_path / f"{number}.h5") as file:
+            found.append(frames_h5.fingerprint(frames_h5.sequences(file)))
+    assert found[0] == found[-1]
+    assert len(set(found)) == len(contents)
+
+
+def test_the_digest_of_a_sequence_is_the_sha256_of_its_values(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        frames_h5.append_sequence(file, "a", frames_from(np.zeros((1, 1, 1, 3), np.uint8)))
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        digest = frames_h5.sequences(file)["a"].digest
+    # head -c 3 /dev/zero | sha256sum
+    assert digest == "709e80c88487a2411e1ee4dfb9f22a861492d20c4765150c0c794abd70f8147c"
 
 
 def test_labels_and_times_come_back(tmp_path: Path) -> None:

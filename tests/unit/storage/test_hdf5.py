@@ -15,9 +15,9 @@ NUMBERS = np.arange(54, dtype=np.uint8).reshape(9, 1, 2, 3)
 def write(path: Path) -> None:
     """Write a file with everything that our files hold: frames, arrays, texts, a description."""
     with hdf5.create(path) as file:
-        frames = hdf5.growing(file, "frames", (1, 2, 3), NUMBERS.dtype, chunks=(1, 1, 2, 3))
-        frames.resize(9, axis=0)
-        frames[:] = NUMBERS
+        frames = hdf5.growing(file, "frames", (1, 2, 3), NUMBERS.dtype)
+        hdf5.append(frames, NUMBERS[:4])
+        hdf5.append(frames, NUMBERS[4:])
         hdf5.set_text(frames, "name", "a name")
         hdf5.write_array(file, "times", np.arange(9))
         hdf5.write_texts(file, "labels", ["one", "two"])
@@ -86,18 +86,78 @@ def test_a_flipped_bit_raises_when_its_frame_is_read(tmp_path: Path, place: int)
     path = tmp_path / "file.h5"
     write(path)
     with h5py.File(path) as plain:
-        offset = plain["frames"].id.get_chunk_info(5).byte_offset
+        offset = plain["frames"].id.get_chunk_info(1).byte_offset  # of the frames 4 to 7
     flip_bit(path, offset + place)
 
-    def read_the_frame_and_its_neighbour() -> None:
+    def read_the_frame_and_its_neighbours() -> None:
         with hdf5.open_complete(path) as file:
-            np.testing.assert_array_equal(file["frames"][4], NUMBERS[4])
+            np.testing.assert_array_equal(file["frames"][3], NUMBERS[3])
+            np.testing.assert_array_equal(file["frames"][8], NUMBERS[8])
             with pytest.raises(OSError, match="filter returned failure"):
                 file["frames"][5]
             file["frames"][5]
 
     with pytest.raises(BadInput, match=r"file\.h5: damaged: .*; delete it and run `dvc repro`"):
-        read_the_frame_and_its_neighbour()
+        read_the_frame_and_its_neighbours()
+
+
+def test_of_two_open_files_the_damaged_one_is_named(tmp_path: Path) -> None:
+    for name in ("first.h5", "second.h5"):
+        write(tmp_path / name)
+    with h5py.File(tmp_path / "first.h5") as plain:
+        offset = plain["frames"].id.get_chunk_info(0).byte_offset
+    flip_bit(tmp_path / "first.h5", offset)
+
+    def read_the_first() -> None:
+        with (
+            hdf5.open_complete(tmp_path / "first.h5") as first,
+            hdf5.open_complete(tmp_path / "second.h5") as second,
+        ):
+            np.testing.assert_array_equal(hdf5.part(second["frames"], slice(2)), NUMBERS[:2])
+            hdf5.part(first["frames"], slice(2))
+
+    with pytest.raises(BadInput, match=r"first\.h5: damaged: .*; delete it and run `dvc repro`"):
+        read_the_first()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_the_frames_of_a_dry_radar_take_a_twentieth_of_their_bytes(
+    tmp_path: Path, dtype: str
+) -> None:
+    frames = np.zeros((8, 1, 200, 300), dtype)
+    frames[:, :, 50:80, 60:100] = np.random.default_rng(0).integers(1, 90, (8, 1, 30, 40))
+    with hdf5.create(tmp_path / "file.h5") as file:
+        hdf5.append(hdf5.growing(file, "frames", (1, 200, 300), frames.dtype), frames)
+    with hdf5.open_complete(tmp_path / "file.h5") as file:
+        np.testing.assert_array_equal(file["frames"][:], frames)
+    # 2 % are rain, of 6.5 bits each; the rest, and the places of the rain, should take little
+    assert (tmp_path / "file.h5").stat().st_size < 0.05 * frames.nbytes
+
+
+def test_frames_that_no_filter_makes_smaller_take_hardly_more(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (8, 1, 200, 300), np.uint8)
+    with hdf5.create(tmp_path / "file.h5") as file:
+        hdf5.append(hdf5.growing(file, "frames", (1, 200, 300), frames.dtype), frames)
+    with hdf5.open_complete(tmp_path / "file.h5") as file:
+        np.testing.assert_array_equal(file["frames"][:], frames)
+    assert (tmp_path / "file.h5").stat().st_size < 1.05 * frames.nbytes
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "chunks"),
+    [
+        ((1, 22, 30), "u1", (4, 1, 22, 30)),
+        ((1, 160, 161), "u1", (4, 1, 160, 81)),  # sides of at most 160, all alike
+        ((2, 765, 700), "u2", (3, 2, 153, 140)),  # 2.1 MB each, and at most 8.4 MB of them
+        ((1, 3000, 3000), "u1", (1, 1, 158, 158)),
+        ((1, 4000, 4000), "f8", (1, 1, 160, 160)),
+    ],
+)
+def test_chunks_are_small_enough_for_a_window_and_for_memory(
+    tmp_path: Path, shape: tuple[int, int, int], dtype: str, chunks: tuple[int, ...]
+) -> None:
+    with hdf5.create(tmp_path / "file.h5") as file:
+        assert hdf5.growing(file, "frames", shape, np.dtype(dtype)).chunks == chunks
 
 
 @pytest.mark.parametrize("name", ["times", "labels"])

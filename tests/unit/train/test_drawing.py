@@ -11,11 +11,10 @@ import torch
 
 from convlstm.model.batches import Batch, Batches
 from convlstm.runtime.errors import BadInput
-from convlstm.storage import hdf5
 from convlstm.storage.patches import Window
 from convlstm.train.drawing import MOST_TRIES, Drawing, kept_probability
 from convlstm.train.params import Train
-from tests.builders import MINUTE, REPORT, params_of, patches_of
+from tests.builders import MINUTE, REPORT, open_patches, params_of, patches_of
 
 RANDOM: dict[str, Any] = {"random_windows": True, "wet_preference": 0.0}
 GAP = 7  # the first frame after the gap in the sequence `gap`
@@ -48,8 +47,8 @@ def cut_by(
 def opened(folder: Path, frames: dict[str, np.ndarray], **changes: Any) -> Iterator[Batches]:
     """Yield batches that are kept in memory, so that they last longer than the open file."""
     usual: dict[str, Any] = {"context_frames": 2, "forecast_frames": 1, "tile_size": 8}
-    with hdf5.open_complete(patches_of(folder, frames, **usual | changes)) as file:
-        yield Batches(file, repeated=True)
+    with open_patches(patches_of(folder, frames, **usual | changes)) as stored:
+        yield Batches(stored, repeated=True)
 
 
 @pytest.fixture
