@@ -7,7 +7,7 @@ import torch
 
 from convlstm.demo import rain
 from convlstm.model.batches import Batches
-from convlstm.storage import hdf5
+from convlstm.storage import patches as patches_h5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.builders import params_of, patches_of
@@ -34,8 +34,8 @@ def test_the_gradient_still_reaches_the_lowest_cell_after_48_steps(
     patches: Path, seed: int
 ) -> None:
     shares = []
-    with hdf5.open_complete(patches) as file:
-        batches = Batches(file, repeated=True)
+    with patches_h5.opened(patches, patches.with_name("frames.h5")) as stored:
+        batches = Batches(stored, repeated=True)
         training = Training(batches, params_of(Train, seed=seed, epochs=12), torch.device("cpu"))
 
         def note(_: float) -> None:

@@ -97,7 +97,7 @@ def pictures(path: Path, pixels: np.ndarray, dtype: str) -> Sequence:
     """Return what is read of a picture of these pixels."""
     Image.fromarray(pixels.astype(dtype)).save(path)
     (frame,) = readers.frames(path, reading_of())
-    return Sequence(frame.values[None], None, None, frame.meaning)
+    return Sequence(frame.values[None], None, None, frame.meaning, "")
 
 
 def test_pictures_of_two_depths_are_refused(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_pictures_of_two_depths_are_refused(tmp_path: Path) -> None:
     clear.putpixel((0, 0), (0, 0))
     clear.save(tmp_path / "alpha.png")
     (frame,) = readers.frames(tmp_path / "alpha.png", reading_of())
-    alpha = Sequence(frame.values[None], None, None, frame.meaning)  # widened for its mark
+    alpha = Sequence(frame.values[None], None, None, frame.meaning, "")  # widened for its mark
     agreement.check({"a": bytes_, "b": alpha, "c": bytes_})
     agreement.check({"a": wide, "b": wide})
     for first, white in (({"a": bytes_}, 255), ({"a": alpha}, 255)):
@@ -127,7 +127,7 @@ def test_pictures_of_an_odd_depth_are_refused_beside_others(
         f"P5 9 8 {white}\n".encode() + np.full((8, 9), 9, f">{dtype}").tobytes()
     )
     (frame,) = readers.frames(tmp_path / "odd.pgm", reading_of())
-    odd = Sequence(frame.values[None], None, None, frame.meaning)
+    odd = Sequence(frame.values[None], None, None, frame.meaning, "")
     plain = pictures(tmp_path / "a.png", np.zeros((8, 9)), dtype)
     with pytest.raises(BadInput, match=f"b: its white is {white}, but that of a is "):
         agreement.check({"a": plain, "b": odd})
