@@ -22,10 +22,13 @@ class Frames:
         self.shape, self.dtype = dataset.shape, dataset.dtype
 
     def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
-        if len(picks) == 2:
+        *time, rows, cols = picks
+        whole = (rows, cols) == (slice(None), slice(None))
+        if not whole or not all(isinstance(numbers, slice) for numbers in time):
+            return np.asarray(self._dataset[picks])  # the axes are others than time, row, col
+        if not time:
             return self._frame(())
-        numbers = range(self.shape[0])[picks[0]]
-        return np.stack([self._frame((number,)) for number in numbers])
+        return np.stack([self._frame((number,)) for number in range(self.shape[0])[time[0]]])
 
     def _frame(self, place: tuple[int, ...]) -> np.ndarray:
         dataset, size = self._dataset, self.shape[-2] * self.shape[-1]

@@ -19,7 +19,8 @@ from convlstm.ingest import cf, projections
 from convlstm.ingest.cf import numbers, text
 from convlstm.storage.meaning import Channel, Coordinate, Grid
 
-_FORMULA = re.compile(r"GEO\s*=\s*([-+.\deE]+)\s*\*\s*PV\s*(?:\+?\s*([-+]?\s*[.\deE]+))?\s*$")
+_NUMBER = r"([-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_FORMULA = re.compile(rf"GEO\s*=\s*{_NUMBER}\s*\*\s*PV\s*(?:\+?\s*{_NUMBER})?\s*$")
 _KNMI_TIME = "%d-%b-%Y;%H:%M:%S.%f"
 _KNMI_UNITS = {"DBZ": "dBZ", "MM": "mm", "MM/H": "mm/h", "M/S": "m/s", "KM": "km"}
 _KNMI_EDGES = ("geo_row_offset", "geo_pixel_size_y", "geo_column_offset", "geo_pixel_size_x")

@@ -8,6 +8,8 @@ from threading import Barrier
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from convlstm.ingest import arrays, blocks, readers
 from convlstm.runtime.errors import BadInput
@@ -190,3 +192,33 @@ def test_a_broken_file_is_named_with_its_reason(
     path.write_bytes(content)
     with pytest.raises(BadInput, match=rf"x\{suffix}: cannot be read as an array file \(.+\)"):
         read(path)
+
+
+TYPES = ("u1", "i1", "<u2", ">u2", "<i4", ">i8", "<f2", "<f4", ">f8")
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_arrays_of_any_axes_and_type_come_back_in_500_draws(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    more = data.draw(st.sets(st.sampled_from("NTC")))
+    axes = "".join(data.draw(st.permutations(["H", "W", *more])))
+    # frames have at least 7 x 7 pixels, but a row or a column alone must not be taken for none
+    shape = [data.draw(st.integers(2 if axis == "W" else 1, 5)) for axis in axes]
+    dtype = np.dtype(data.draw(st.sampled_from(TYPES)))
+    chance = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    array = chance.integers(0, 100, shape).astype(dtype)
+    if data.draw(st.booleans()):
+        array = np.asfortranarray(array)
+    suffix = data.draw(st.sampled_from((".npy", ".npz", ".h5")))
+    path = saved(tmp_path_factory.mktemp("array") / f"x{suffix}", array)
+    letters = axes
+    for axis in set("NTC") - set(axes):
+        array, letters = array[None], axis + letters
+    sequences = np.einsum(f"{letters}->NTCHW".lower(), array)
+    for number, expected in enumerate(sequences):
+        frames = read(path, number, raw_axes=axes)
+        np.testing.assert_array_equal(frames, expected)
+        assert frames.dtype == dtype.newbyteorder("=")

@@ -29,6 +29,20 @@ def test_a_packed_frame_is_unpacked_as_by_hdf5(tmp_path: Path, dtype: str, shuff
         np.testing.assert_array_equal(packed[(slice(1, 3), *EVERYTHING[1:])], stored[1:3])
 
 
+@pytest.mark.parametrize(
+    "picks",
+    [
+        (slice(None), 2, slice(None)),  # the axes HNW or HTW, whose frames are no chunks
+        (slice(None), slice(1, 3), slice(None)),
+        (slice(None), slice(None), 4),
+        (1, slice(None), slice(None)),
+    ],
+)
+def test_a_part_that_is_not_of_whole_frames_is_that_of_hdf5(tmp_path: Path, picks: Any) -> None:
+    with (stored := dataset(tmp_path / "x.h5")).file:
+        np.testing.assert_array_equal(chunks.of(stored)[picks], stored[picks])
+
+
 def test_a_file_of_one_frame_is_unpacked_as_by_hdf5(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         values = np.arange(35, dtype="u1").reshape(5, 7)

@@ -7,6 +7,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from convlstm.ingest import readers
 from convlstm.runtime.errors import BadInput
@@ -138,6 +140,7 @@ def test_corners_in_degrees_give_the_centres_of_pixels(tmp_path: Path) -> None:
         (b"GEO=0.01*PV+0.0", 0.01, 0.0),
         (b"GEO=0.5*PV-32", 0.5, -32.0),
         (b"GEO=1.0E-2*PV", 0.01, 0.0),
+        (b"GEO = 5.0e-01 * PV + 1.0e+00", 0.5, 1.0),
     ],
 )
 def test_the_formula_of_knmi_scales_its_counts(
@@ -196,3 +199,46 @@ def test_knmi_of_2010_is_hundredths_of_a_millimetre() -> None:
     # geo_product_corners: the upper left one is 0 E, 55.974 N, in this projection (0, -3650 km)
     np.testing.assert_allclose(grid.coordinates["y"].values[[0, -1]], [-3650.5e3, -4414.5e3])
     np.testing.assert_allclose(grid.coordinates["x"].values[[0, -1]], [0.5e3, 699.5e3])
+
+
+finite = st.floats(-1e6, 1e6).filter(lambda number: abs(number) > 1e-6)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(gain=finite, offset=finite, nodata=st.integers(0, 255), undetect=st.integers(0, 255))
+def test_any_numbers_of_odim_are_those_of_its_group_in_500_draws(
+    tmp_path_factory: pytest.TempPathFactory,
+    gain: float,
+    offset: float,
+    nodata: int,
+    undetect: int,
+) -> None:
+    said = {"gain": gain, "offset": offset, "nodata": float(nodata), "undetect": float(undetect)}
+    frame = one(odim(tmp_path_factory.mktemp("odim") / "a.h5", **said))
+    (channel,) = frame.meaning.channels
+    assert (channel.scale, channel.offset) == (gain, offset)
+    assert channel.missing == (float(nodata),)
+    assert channel.undetected == (() if undetect == nodata else (float(undetect),))
+    np.testing.assert_array_equal(frame.values, COUNTS[None])
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    gain=finite,
+    offset=finite,
+    form=st.sampled_from(("GEO={:f}*PV+{:f}", "GEO = {:e} * PV + {:e}", "GEO={!r}*PV+{!r}")),
+    missing=st.integers(0, 254),
+)
+def test_any_formula_of_knmi_scales_its_counts_in_500_draws(
+    tmp_path_factory: pytest.TempPathFactory, gain: float, offset: float, form: str, missing: int
+) -> None:
+    formula = form.format(gain, offset)
+    path = knmi(tmp_path_factory.mktemp("knmi") / "a.h5", formula.encode(), missing)
+    if form == "GEO={:f}*PV+{:f}" and float(f"{gain:f}") == 0:
+        return  # six decimals show nothing of it, and a scale of 0 is refused later
+    (channel,) = one(path).meaning.channels
+    written = formula.replace(" ", "").removeprefix("GEO=").split("*PV+")
+    assert (channel.scale, channel.offset) == tuple(map(float, written))
+    assert set(channel.missing) == {255.0} | ({float(missing)} if missing else set())

@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from convlstm.ingest import times, video
 from convlstm.runtime.errors import BadInput
@@ -280,3 +282,39 @@ def test_a_title_picture_is_no_film(tmp_path: Path) -> None:
                 out.mux(packet)
     found = values_of(video.frames(tmp_path / "b.mp4", RGB))
     assert np.stack(found).shape == (len(drawn), 3, ROWS, COLS)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    layout=st.sampled_from((("gray", 8), ("gray10le", 10), ("gray12le", 12), ("gray16le", 16))),
+    shape=st.tuples(st.integers(1, 5), st.integers(8, 40), st.integers(8, 40)),
+    seed=st.integers(0, 2**32 - 1),
+    suffix=st.sampled_from((".mkv", ".avi", ".nut")),
+)
+def test_grey_streams_of_any_size_keep_their_numbers_in_500_draws(
+    tmp_path_factory: pytest.TempPathFactory,
+    layout: tuple[str, int],
+    shape: tuple[int, int, int],
+    seed: int,
+    suffix: str,
+) -> None:
+    name, bits = layout
+    dtype = np.uint8 if bits == 8 else np.uint16
+    stored = np.random.default_rng(seed).integers(0, 2**bits, shape, dtype)
+    path = plane_film(tmp_path_factory.mktemp("film") / f"a{suffix}", stored, name)
+    found = list(video.frames(path, reading_of()))
+    np.testing.assert_array_equal([frame.values[0] for frame in found], stored)
+    # ten pictures a second
+    assert [frame.time for frame in found] == [100_000 * time for time in range(len(stored))]
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(st.integers(1, 100_000), min_size=1, max_size=6))
+def test_any_time_stamps_of_a_film_are_kept_in_500_draws(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int]
+) -> None:
+    stamps = [0, *np.cumsum(steps).tolist()]
+    path = timed_film(tmp_path_factory.mktemp("film") / "a.mkv", stamps)
+    assert [frame.time for frame in video.frames(path, RGB)] == [1000 * at for at in stamps]
