@@ -214,7 +214,8 @@ def test_any_numbers_of_odim_are_those_of_its_group_in_500_draws(
     nodata: int,
     undetect: int,
 ) -> None:
-    said = {"gain": gain, "offset": offset, "nodata": float(nodata), "undetect": float(undetect)}
+    said: dict[str, Any] = {"gain": gain, "offset": offset}
+    said |= {"nodata": float(nodata), "undetect": float(undetect)}
     frame = one(odim(tmp_path_factory.mktemp("odim") / "a.h5", **said))
     (channel,) = frame.meaning.channels
     assert (channel.scale, channel.offset) == (gain, offset)
