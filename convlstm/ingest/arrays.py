@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convlstm.ingest.blocks import Content, Variable, axes_of
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
@@ -39,24 +39,6 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
         yield from content.frames(sequence)
 
 
-@contextmanager
-def unreadable(path: Path) -> Iterator[None]:
-    """Name the file if the block raises; a decoder may raise anything on one that is broken.
-
-    Raises:
-        BadInput: for any other exception.
-    """
-    try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path}: cannot be read as an array file ({reason}); replace or remove it"
-        ) from None
-
-
 def named(names: list[str], path: Path, reading: Reading, hint: str = "") -> BadInput:
     """Return the error for a `raw_dataset` that chooses none of these names."""
     there = f"there are {names[:20]}" if names else "there is none"
@@ -68,7 +50,7 @@ def named(names: list[str], path: Path, reading: Reading, hint: str = "") -> Bad
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Content]:
     """Open the array, a memory map or an unpacked one, and check its axes."""
-    with unreadable(path), _array(path, reading) as array:
+    with unreadable(path, "an array file"), _array(path, reading) as array:
         variable = Variable(array, axes_of(array.shape, path, reading))
         variable.check(path, reading)
         yield Content((variable,))

@@ -16,7 +16,7 @@ import numpy as np
 from h5py import h5a, h5d, h5l, h5o
 
 from convlstm.ingest import cf, chunks, conventions, gridded
-from convlstm.ingest.arrays import named, unreadable
+from convlstm.ingest.arrays import named
 from convlstm.ingest.blocks import (
     Content,
     Variable,
@@ -30,7 +30,7 @@ from convlstm.ingest.blocks import (
     matching,
 )
 from convlstm.ingest.conventions import About
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel
@@ -57,7 +57,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
 
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Content]:
-    with unreadable(path):
+    with unreadable(path, "an array file"):
         with h5py.File(path, "r") as file:
             links = _links(file, path)
             wanted = reading.raw_dataset

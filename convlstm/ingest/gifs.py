@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from convlstm.ingest import pixels as rules
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
@@ -157,23 +157,19 @@ def _unpacked(content: mmap.mmap, part: Part) -> UInt8[np.ndarray, "row col"]:
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Film]:
     """Open the film and check its size before a pixel is decoded."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as found:
-            if not SIGNATURE.match(found):
-                raise ValueError("not a GIF")
-            parts = _parts(found)
-            screen = struct.unpack_from("<2H", found, 6)
-            cols = max(screen[0], *(part.x + part.width for part in parts))
-            rows = max(screen[1], *(part.y + part.height for part in parts))
-            reading.check_pixels(path, rows * cols)
-            yield Film(found, rows, cols, parts, _palette(parts), _mark(parts, rows, cols))
-    except BadInput:
-        raise
-    except Exception as error:  # a decoder may raise anything on a file that is not an image
-        reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path}: cannot be read as an image ({reason}); replace or remove it"
-        ) from None
+    with (
+        unreadable(path, "an image"),
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as found,
+    ):
+        if not SIGNATURE.match(found):
+            raise ValueError("not a GIF")
+        parts = _parts(found)
+        screen = struct.unpack_from("<2H", found, 6)
+        cols = max(screen[0], *(part.x + part.width for part in parts))
+        rows = max(screen[1], *(part.y + part.height for part in parts))
+        reading.check_pixels(path, rows * cols)
+        yield Film(found, rows, cols, parts, _palette(parts), _mark(parts, rows, cols))
 
 
 def _parts(content: mmap.mmap) -> list[Part]:

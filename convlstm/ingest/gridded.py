@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convlstm.ingest import cf
-from convlstm.ingest.arrays import named, unreadable
+from convlstm.ingest.arrays import named
 from convlstm.ingest.blocks import (
     Content,
     Variable,
@@ -29,7 +29,7 @@ from convlstm.ingest.blocks import (
     in_steps,
     matching,
 )
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel, Coordinate, Grid
@@ -70,7 +70,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
 
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Content]:
-    with unreadable(path):
+    with unreadable(path, "an array file"):
         if path.is_dir():
             groups, unnamed = _nodes(path)
             with opened(path, "zarr", groups, reading, unnamed) as content:

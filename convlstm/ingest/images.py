@@ -18,7 +18,7 @@ from jaxtyping import Num
 from PIL import Image, PngImagePlugin
 
 from convlstm.ingest import pixels as rules
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.ingest.pixels import Pixels
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
@@ -100,18 +100,11 @@ def _cleared(
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[Image.Image]:
     """Open the image and check its size before a pixel is decoded."""
-    try:
+    with unreadable(path, "an image"):
         content = _unpacked(path, reading) if path.suffix.lower() == ".gz" else path
         with Image.open(content, formats=FORMATS) as image:
             reading.check_pixels(path, image.width * image.height)
             yield image
-    except BadInput:
-        raise
-    except Exception as error:  # a decoder may raise anything on a file that is not an image
-        reason = " ".join(str(error).split()).replace(f" '{path}'", "")
-        raise BadInput(
-            f"{path}: cannot be read as an image ({reason}); replace or remove it"
-        ) from None
 
 
 def _unpacked(path: Path, reading: Reading) -> BytesIO:

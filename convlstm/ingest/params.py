@@ -1,6 +1,7 @@
-"""The params of the ingest stage: where the raw files lie, and how they are read."""
+"""The params of the ingest stage: where raw files lie, how they are read, and which are refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -69,3 +70,25 @@ class Ingest(Reading):
     """Where the raw frames lie, and how they are read."""
 
     raw: Text
+
+
+@contextmanager
+def unreadable(path: Path, kind: str) -> Iterator[None]:
+    """Name the file if the block raises; a decoder may raise anything on one that is broken.
+
+    Args:
+        path: of the file, which the reason need not name again.
+        kind: what it is to be read as, with its article.
+
+    Raises:
+        BadInput: for any other exception.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()).replace(f" '{path}'", "")
+        raise BadInput(
+            f"{path}: cannot be read as {kind} ({reason}); replace or remove it"
+        ) from None

@@ -24,7 +24,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from convlstm.ingest import pixels as rules
 from convlstm.ingest import tiffpixels, tifftags
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.ingest.pixels import Pixels
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
@@ -135,7 +135,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
 @contextmanager
 def _opened(path: Path, reading: Reading) -> Iterator[list[Stack]]:
     """Open the file and return its sequences, which are all alike in their axes."""
-    try:
+    with unreadable(path, "an image"):
         with _strict():
             tif = TiffFile(path, _multifile=False)
         with tif:
@@ -145,13 +145,6 @@ def _opened(path: Path, reading: Reading) -> Iterator[list[Stack]]:
                 stacks = [_named(stack, reading) for stack in found]
                 reading.check_pixels(path, stacks[0].length("H") * stacks[0].length("W"))
             yield stacks
-    except BadInput:
-        raise
-    except Exception as error:  # a decoder may raise anything on a file that is not an image
-        reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path}: cannot be read as an image ({reason}); replace or remove it"
-        ) from None
 
 
 def _check_chain(tif: TiffFile) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Num
 
 from convlstm.ingest import pixels as rules
-from convlstm.ingest.params import Reading
+from convlstm.ingest.params import Reading, unreadable
 from convlstm.ingest.pixels import Pixels
 from convlstm.ingest.time_format import EPOCH
 from convlstm.runtime.errors import BadInput
@@ -146,18 +146,10 @@ def _opened(path: Path, reading: Reading) -> Iterator[tuple[Any, Any]]:
         import av
     except ModuleNotFoundError:
         raise BadInput(f"{path}: to read video, `pip install av` first") from None
-    try:
-        with av.open(str(path)) as container:
-            title = av.stream.Disposition.attached_pic
-            films = [one for one in container.streams.video if not one.disposition & title]
-            if not films:
-                raise BadInput(f"{path}: holds no video stream; remove it")
-            reading.check_pixels(path, films[0].width * films[0].height)
-            yield container, films[0]
-    except BadInput:
-        raise
-    except Exception as error:  # a decoder may raise anything on a file that is not a video
-        reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path}: cannot be read as a video ({reason}); replace or remove it"
-        ) from None
+    with unreadable(path, "a video"), av.open(str(path)) as container:
+        title = av.stream.Disposition.attached_pic
+        films = [one for one in container.streams.video if not one.disposition & title]
+        if not films:
+            raise BadInput(f"{path}: holds no video stream; remove it")
+        reading.check_pixels(path, films[0].width * films[0].height)
+        yield container, films[0]
