@@ -1,6 +1,6 @@
 """data/patches.h5, data/frames.h5 -> data/model.safetensors, data/metrics/training.csv.
 
-The shipped network takes two minutes on two CPU cores, less on a GPU, and 1 GB of memory; it runs
+The shipped network takes four minutes on two CPU cores, less on a GPU, and 1 GB of memory; it runs
 as `python -m stages.train`. Checkpoints lie outside the outputs, which DVC deletes before a stage
 runs; DVC_ROOT is the same for the workspace, `--temp` and the queue.
 """

@@ -60,13 +60,16 @@ REPORT: dict[str, Any] = {
     "lr": 0.003,
 }
 """The network of the report, which paints each next frame, as params of train."""
+BYTES: dict[str, object] = {"value_range": (0.0, 255.0)}
+"""The range of frames of tests, of which nothing is said, unless a test names another."""
 MINUTE = 60_000_000
 """A minute in microseconds, in which the files count time."""
 
 
 def params_of(group: type[GroupT], **changes: object) -> GroupT:
-    """One group of the shipped params.yaml, with changes."""
+    """One group of the shipped params.yaml, with changes, for frames of bytes."""
     values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values |= BYTES
     return group.model_validate({key: values[key] for key in group.model_fields} | changes)
 
 

@@ -21,7 +21,7 @@ from convlstm.params import loading
 from convlstm.runtime import exits
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
-from convlstm.storage.meaning import Channel, Meaning
+from convlstm.storage.meaning import Meaning
 from convlstm.version import VERSION
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _meaning(said: Meaning, forecaster: "Forecaster", name: str) -> Meaning:
     """
     quantities = forecaster.model.quantities
     trained = [own for own in quantities for _ in range(own.first, own.stop)]
-    channels = said.channels or (Channel(),) * len(trained)
+    channels = said.of_each(len(trained))
     if not any(own.name or own.unit for own in channels) and len(channels) == len(trained):
         pairs = zip(channels, trained, strict=True)
         named = (channel._replace(name=own.name, unit=own.unit) for channel, own in pairs)

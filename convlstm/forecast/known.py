@@ -24,7 +24,7 @@ class Known:
     @property
     def channels(self) -> tuple[Channel, ...]:
         """The meaning of each channel, empty where the files say nothing."""
-        return self.meaning.channels or (Channel(),) * self.context.shape[1]
+        return self.meaning.of_each(self.context.shape[1])
 
     @cached_property
     def conversion(self) -> Conversion:

@@ -77,7 +77,7 @@ class Tallied:
     def __iter__(self) -> Iterator[Frame]:
         for number, frame in enumerate(self._frames):
             if not number:
-                channels = frame.meaning.channels or (Channel(),) * len(frame.values)
+                channels = frame.meaning.of_each(len(frame.values))
                 self.tally = Tally(channels, frame.values.dtype)
             self.tally.add(frame.values[None])
             yield frame

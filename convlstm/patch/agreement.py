@@ -12,15 +12,13 @@ import numpy as np
 from convlstm.ingest import times
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Sequence
-from convlstm.storage.meaning import Channel, Grid
+from convlstm.storage.meaning import Channel, Grid, white_of
 
 STEP_PART = 0.1  # by which the time steps of two sequences may differ
 SPACING_PART = 0.01  # by which their pixels may
 PROJECTION = ("grid_mapping_name", "standard_parallel")
 """What must be alike in a grid mapping; where it is centred may differ, as each radar has it."""
-BYTES = {("uint8", ()), ("int16", (-1.0,))}
-"""The types and marks of pictures of 8 bits, without and with transparent pixels."""
-WHITE_OF_BYTES, DIGITS_OF_A_COLOUR = 255, 6
+DIGITS_OF_A_COLOUR = 6
 SCALES = ("xscale", "yscale")  # the size of a pixel in radar files of the ODIM convention
 
 
@@ -58,7 +56,7 @@ def check(sequences: Mapping[str, Sequence]) -> None:
     first: dict[str, tuple[str, Fact]] = {}
     seen: set[tuple[tuple[Channel, ...], str]] = set()
     for name, sequence in sequences.items():
-        channels = sequence.meaning.channels or (Channel(),) * sequence.frames.shape[1]
+        channels = sequence.meaning.of_each(sequence.frames.shape[1])
         said = channels, str(sequence.frames.dtype)
         known_facts = () if said in seen else _facts_of_channels(*said)
         seen.add(said)
@@ -90,8 +88,7 @@ def _facts_of_channels(channels: tuple[Channel, ...], dtype: str) -> Iterator[Fa
     for number, at in enumerate(range(0, len(own.palette), DIGITS_OF_A_COLOUR)):
         colour = own.palette[at : at + DIGITS_OF_A_COLOUR]
         yield Fact(f"colour of class {number}", (colour,), 0, stored)
-    white = own.white or (WHITE_OF_BYTES if (dtype, own.missing) in BYTES else 0)
-    if white and (own.scale, own.offset) == (1, 0) and not (own.unit or own.palette):
+    if white := white_of(own, dtype):
         yield Fact("white", (white,), 0, stored)
 
 

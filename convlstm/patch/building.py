@@ -1,7 +1,7 @@
 """The build of patches.h5 from frames.h5: an index of windows in frames that are checked."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Sequence
-from convlstm.storage.meaning import Channel, Quantity, quantities
+from convlstm.storage.meaning import Quantity, quantities
 from convlstm.storage.patches import Window
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
@@ -179,12 +179,15 @@ def _dataset(
         return Dataset(params.scaling(channels), "params")
     found = ranges.of_files(sequences.values())
     if found is not None:
-        return Dataset(params.scaling(channels, found), "valid_range of the files")
+        return Dataset(params.scaling(channels, found), "the files")
     every = (span for parts in spans.values() for span in parts)
     found = ranges.of_frames(sequences, every, params.missing_value)
     low, high = ranges.PERCENTILES
     words = f"the {low:g} to the {high:g} percentile of the training frames"
-    return Dataset(params.scaling(channels, found), words)
+    scaling = params.scaling(channels, found)
+    if scaling.out_of_range == "error":  # which most values are not, but some are
+        scaling = replace(scaling, out_of_range="clip")
+    return Dataset(scaling, words)
 
 
 def _trained(spans: Iterable[list[Span]]) -> list[patches_h5.Span]:
@@ -214,8 +217,7 @@ def _description(
 def _quantities(sequences: Mapping[str, Sequence], scaling: Scaling) -> tuple[Quantity, ...]:
     """Return the quantities of the sequences, which agree in their channels."""
     dtype = np.result_type(*{own.frames.dtype for own in sequences.values()})
-    first = next(iter(sequences.values())).meaning.channels
-    channels = first or (Channel(),) * len(scaling.curves)
+    channels = next(iter(sequences.values())).meaning.of_each(len(scaling.curves))
     return quantities(channels, scaling.value_range, dtype)
 
 

@@ -1,8 +1,8 @@
 """The value range that the data have, where params name none.
 
-It is the one that all files call valid, else from the 0.1 to the 99.9 percentile of the training
-frames, rounded outwards. Of many frames an even choice of pixels is looked at, so memory is
-constant and the same data give the same range.
+It is the one that all files call valid, from black to white in pictures of 8 bits, else from the
+0.1 to the 99.9 percentile of the training frames, rounded outwards. Of many frames an even choice
+of pixels is looked at, so memory is constant and the same data give the same range.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from convlstm.patch.windows import Span
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Sequence
 from convlstm.storage.hdf5 import FRAMES_PER_CHUNK
+from convlstm.storage.meaning import WHITE_OF_BYTES, Channel, white_of
 
 PERCENTILES = (0.1, 99.9)
 MOST_FRAMES, PIXELS_OF_A_FRAME = 2**11, 2**11  # that are looked at, of each channel
@@ -28,7 +29,10 @@ STEPS = 20  # of the grid to which a range is rounded: 0.3 to 14.7 becomes 0 to 
 def of_files(sequences: Iterable[Sequence]) -> tuple[Pair, ...] | None:
     """Return the range of each channel that all files call valid; None if one says nothing."""
     said = {
-        tuple(channel.valid_range for channel in sequence.meaning.channels)
+        tuple(
+            _valid_range(channel, str(sequence.frames.dtype))
+            for channel in sequence.meaning.of_each(sequence.frames.shape[1])
+        )
         for sequence in sequences
     }
     ranges = said.pop()
@@ -87,6 +91,12 @@ def rounded(low: float, high: float) -> Pair:
     ends = (floor(low / step * 10.0**digits + 1e-9), ceil(high / step * 10.0**digits - 1e-9))
     first, last = (round(end * step * 10.0**-digits, max(0, digits)) for end in ends)
     return first, last
+
+
+def _valid_range(channel: Channel, dtype: str) -> tuple[float, ...]:
+    """Return the range of a channel, if its file says one, or is a picture of 8 bits."""
+    is_of_bytes = white_of(channel, dtype) == WHITE_OF_BYTES
+    return channel.valid_range or ((0.0, float(WHITE_OF_BYTES)) if is_of_bytes else ())
 
 
 def _values(

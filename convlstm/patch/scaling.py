@@ -90,8 +90,7 @@ class Values(Group):
 
         Args:
             channels: of a frame; one range or transform holds for all of them.
-            found: the ranges of the data, which stand in for a value_range of null. They hold most
-                values and not all, so what out_of_range calls an error is then clipped.
+            found: the ranges of the data, which stand in for a value_range of null.
 
         Raises:
             BadInput: there are more or fewer ranges or transforms than channels, or a range cannot
@@ -106,9 +105,7 @@ class Values(Group):
             _for_each(pairs, channels),
             _for_each(self.transform, channels),
             self.missing_value,
-            "clip"
-            if self.value_range is None and self.out_of_range == "error"
-            else self.out_of_range,
+            self.out_of_range,
         )
 
 

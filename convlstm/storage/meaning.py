@@ -38,6 +38,21 @@ class Channel(NamedTuple):
     white: int = 0
 
 
+BYTES = {("uint8", ()), ("int16", (-1.0,))}
+"""The types and marks of pictures of 8 bits, without and with transparent pixels."""
+WHITE_OF_BYTES = 255
+
+
+def white_of(channel: Channel, dtype: str) -> int:
+    """Return the number of white in a picture that is stored in `dtype`; 0 if it is none.
+
+    Numbers with a unit, a scale or the colours of classes are not those of a picture.
+    """
+    if (channel.scale, channel.offset) != (1, 0) or channel.unit or channel.palette:
+        return 0
+    return channel.white or (WHITE_OF_BYTES if (dtype, channel.missing) in BYTES else 0)
+
+
 class Coordinate(NamedTuple):
     """The values of a coordinate, such as `x`, `lat` or a two-dimensional `longitude`.
 
@@ -77,6 +92,10 @@ class Meaning:
     channels: tuple[Channel, ...] = ()
     grid: Grid | None = None
 
+    def of_each(self, count: int) -> tuple[Channel, ...]:
+        """Return the channels, or `count` of which nothing is said if the file says nothing."""
+        return self.channels or (Channel(),) * count
+
     @cached_property
     def text(self) -> str:
         """The channels as a text; equal channels have equal texts."""
@@ -93,8 +112,8 @@ class Meaning:
         if self is other:
             return []
         # who says nothing of its numbers says what a channel says by default
-        mine = self.channels or (Channel(),) * len(other.channels)
-        others = other.channels or (Channel(),) * len(self.channels)
+        mine = self.of_each(len(other.channels))
+        others = other.of_each(len(self.channels))
         if len(mine) != len(others):
             return ["channels"]
         different = [

@@ -2,8 +2,8 @@
 
 The folder that CONVLSTM_TEST_DATA names holds `radar/mch`, three events of MeteoSwiss composites,
 40 palette GIFs each, whose index is a class of rain rate, 255 outside the radars' reach;
-`radar/knmi`, 92 HDF5 files of one frame, mm in 5 minutes, as the files say; and
-`mnist`, an idx file of digits.
+`radar/knmi`, 92 HDF5 files of one frame, mm in 5 minutes, as the files say; `radar/knmi2021`, 15
+evenings of 36 such files, in dBZ; and `mnist`, an idx file of digits.
 """
 
 import json
@@ -67,18 +67,24 @@ def test_meteoswiss_palette_gifs_run_to_the_plots(tmp_path: Path) -> None:
     assert summary["persistence"]["mse"] < summary["zeros"]["mse"]  # rain goes on for a while
 
 
+def test_knmi_of_2021_needs_its_folder_and_a_size_of_tiles_alone(tmp_path: Path) -> None:
+    write_params(tmp_path, raw=str(DATA / "radar/knmi2021"), tile_size=140)
+    for stage in ("check", "ingest", "patch"):
+        done = run_stage(tmp_path, "-m", f"stages.{stage}")
+        assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "data/metrics/dataset.json").read_text(encoding="utf-8"))
+    assert (about["frames"], about["sequences"], about["step_seconds"]) == (540, 15, 300)
+    assert (about["first"], about["last"]) == ("2021-01-01 20:05:00", "2021-02-05 23:00:00")
+    channel = about["channels"]["reflectivity"]
+    # dBZ = 0.5 count - 32: counts of 1 to 181, and 19.5 % of each frame is out of the image
+    assert (channel["unit"], channel["minimum"], channel["maximum"]) == ("dBZ", -31.5, 58.5)
+    assert channel["missing_percent"] == pytest.approx(19.5, abs=0.01)
+    assert (channel["range_low"], channel["range_high"]) == (-32, 26)
+
+
 def test_knmi_hdf5_runs_to_the_plots_and_its_model_forecasts_meteoswiss(tmp_path: Path) -> None:
     raw = DATA / "radar/knmi"
-    summary = run_pipeline(
-        tmp_path,
-        raw=str(raw),
-        raw_dataset="image1/image_data",
-        time_format="RAD_NL25_RAP_5min_%Y%m%d%H%M",
-        value_range=[0, 1],  # mm in 5 minutes
-        out_of_range="clip",
-        tile_size=140,
-        split_by="time",
-    )
+    summary = run_pipeline(tmp_path, raw=str(raw), tile_size=140, split_by="time")
     assert summary["persistence"]["mse"] < summary["zeros"]["mse"]
     with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
         ((name, sequence),) = frames_h5.sequences(file).items()

@@ -342,8 +342,20 @@ def test_a_range_that_is_not_given_is_found_and_noted(tmp_path: Path) -> None:
     built = build(tmp_path, frames, None, meanings, value_range=None, **names)
     # m0 trains: 273 to 293 K, of which the 0.1 and the 99.9 percentile lie within 0.02 K
     assert built.description["scaling"]["value_range"] == ((273.0, 293.0),)
-    assert built.description["scaling"]["out_of_range"] == "clip"
+    assert built.description["scaling"]["out_of_range"] == "clip"  # a thousandth at each end
     assert built.description["params"]["value_range"] is None
+    built = build(
+        tmp_path, frames, None, meanings, value_range=None, out_of_range="missing", **names
+    )
+    assert built.description["scaling"]["out_of_range"] == "missing"
+
+
+def test_a_range_that_files_call_valid_holds_all_values(tmp_path: Path) -> None:
+    frames = {name: np.full((5, 1, 8, 8), value, np.uint8) for value, name in enumerate("abc", 200)}
+    meanings = dict.fromkeys("abc", Meaning((Channel(valid_range=(0.0, 255.0)),)))
+    built = build(tmp_path, frames, None, meanings, value_range=None)
+    assert built.description["scaling"]["value_range"] == ((0.0, 255.0),)
+    assert built.description["scaling"]["out_of_range"] == "error"
 
 
 def test_sequences_that_disagree_are_refused(tmp_path: Path) -> None:

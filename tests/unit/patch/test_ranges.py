@@ -135,4 +135,21 @@ def test_the_range_of_the_files_counts_if_all_say_it() -> None:
         rain._replace(valid_range=(0.0, 50.0)),
     ):
         assert ranges.of_files([sequence(frames, rain), sequence(frames, other)]) is None
-    assert ranges.of_files([sequence(frames)]) is None
+    assert ranges.of_files([sequence(frames.astype(np.float32))]) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channel", "expected"),
+    [
+        (np.uint8, Channel(), ((0, 255),)),
+        (np.int16, Channel(missing=(-1.0,)), ((0, 255),)),  # with transparent pixels
+        (np.uint8, Channel(white=15, valid_range=(0.0, 15.0)), ((0, 15),)),
+        (np.uint16, Channel(), None),
+        (np.uint8, Channel(palette="000000ffffff"), None),
+        (np.uint8, Channel("DBZH", "dBZ", 0.5, -32.0), None),
+    ],
+)
+def test_the_range_of_a_picture_of_bytes_is_black_to_white(
+    dtype: type, channel: Channel, expected: object
+) -> None:
+    assert ranges.of_files([sequence(np.zeros((1, 1, 8, 8), dtype), channel)]) == expected

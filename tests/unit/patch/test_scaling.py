@@ -26,11 +26,9 @@ def test_one_range_and_one_transform_hold_for_all_channels() -> None:
     assert several.scaling(2) == Scaling(RANGES, ("none", "log"))
 
 
-def test_a_range_that_was_found_clips_what_lies_outside() -> None:
+def test_a_range_that_was_found_stands_in_for_null() -> None:
     params = params_of(Patch, value_range=None)
-    assert params.scaling(2, RANGES) == Scaling(RANGES, ("none",) * 2, (), "clip")
-    missing = params_of(Patch, value_range=None, out_of_range="missing", missing_value=-1)
-    assert missing.scaling(2, RANGES).out_of_range == "missing"
+    assert params.scaling(2, RANGES) == Scaling(RANGES, ("none",) * 2)
 
 
 def test_more_ranges_than_channels_are_refused() -> None:
