@@ -37,7 +37,9 @@ def main(params: Evaluate) -> None:
                 bar.update(evaluation.windows - bar.n)
         for name, rows in tables.of_quantities(evaluation.scores, configs).items():
             files.write_csv(METRICS / f"{name}.csv", rows)
-        files.write_json(METRICS / "summary.json", tables.summaries(evaluation.scores, configs))
+        summary = tables.summaries(evaluation.scores, configs)
+        files.write_json(METRICS / "summary.json", summary)
+        files.write_json(METRICS / "scores.json", tables.headline(summary))
         with hdf5.create(FORECASTS) as drawn:
             run = scoring.about_run(model, batches, params)
             forecasts.describe(drawn, batches.quantities, run)

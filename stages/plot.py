@@ -24,7 +24,7 @@ def main(params: Plot) -> None:
     # Imported here, because they take a second and a typo in params.yaml should not wait for them.
     import pandas as pd
 
-    from convlstm.plot import figures, pictures
+    from convlstm.plot import curves, figures, pictures
     from convlstm.plot.page import page, read_dataset
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
@@ -36,21 +36,25 @@ def main(params: Plot) -> None:
         f"strip{number}": (window.label, pictures.strip(window))
         for number, window in enumerate(windows, start=1)
     }
-    shown = [("forecast.gif", f"Film of {windows[0].label}")]
+    charts = strips | figures.all_of(tables, run["params"], units)
+    leads = dict(pictures.lead_pictures(windows[0]))
+    drawn = leads | {name: pictures.png(chart) for name, (_, chart) in charts.items()}
     with files.replacing_folder(PLOTS) as plots:
-        charts = strips | figures.all_of(tables, run["params"], units)
-        for name, (caption, chart) in charts.items():
-            figures.save(plots / f"{name}.png", chart)
-            shown.append((f"{name}.png", caption))
+        for name, curve in curves.all_of(tables).items():
+            curve.to_csv(plots / f"{name}.csv", index=False)
+        for name, content in drawn.items():
+            (plots / f"{name}.png").write_bytes(content)
         for name, (frame, quantity) in pictures.numbered(windows[0]).items():
             pictures.save_frame(plots / f"{name}.png", frame, quantity)
         pictures.save_comparison(
             plots / "forecast.gif", windows[0], frames_per_second=params.gif_frames_per_second
         )
-        contents = [(name, caption, (plots / name).read_bytes()) for name, caption in shown]
-        about, leads = run | {"dataset": dataset}, list(pictures.lead_pictures(windows[0]))
-        text = page(about, figures.scored(tables, units), contents, leads)
+        shown = [("forecast.gif", f"Film of {windows[0].label}")]
+        shown += [(f"{name}.png", caption) for name, (caption, _) in charts.items()]
+        about = run | {"dataset": dataset}
+        text = page(about, figures.scored(tables, units), shown, [f"{name}.png" for name in leads])
         (plots / "report.html").write_text(text, encoding="utf-8")
+    print(f"plot: the page is {PLOTS / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from math import floor, log2
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ from jaxtyping import Float
 
 from convlstm.evaluate.scoring import KEPT_MEMBERS, Evaluation
 from convlstm.model.batches import Batches
-from convlstm.patch.scaling import Scaling
+from convlstm.patch.curves import Pair
+from convlstm.patch.scaling import Scaling, by_channel
 from convlstm.storage.forecasts import DrawnWindow, Ensemble
 
+LEVELS = 256  # of the values that are drawn, at least
 KEPT_BYTES = 2**28  # of forecasts that wait in memory until the ranking of their windows is known
 
 
@@ -60,7 +64,17 @@ def drawn_windows(evaluation: Evaluation, batches: Batches, count: int) -> Itera
 
 def _physical(shares: Float[np.ndarray, "*lead channel row col"], scaling: Scaling) -> Any:
     """Return physical values of places in the value range, which are clipped to it."""
-    return scaling.from_unit(scaling.from_share(np.clip(shares, 0, 1)))
+    values = scaling.from_unit(scaling.from_share(np.clip(shares, 0, 1)))
+    return by_channel([partial(_coarse, pair) for pair in scaling.value_range], values)
+
+
+def _coarse(pair: Pair, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Round to a power of two that the range of a channel holds `LEVELS` times, or up to twice.
+
+    Pictures have 256 colours, and rounded values need half the bytes.
+    """
+    step = 2.0 ** floor(log2((pair[1] - pair[0]) / LEVELS))
+    return np.clip(np.round(values / step) * step, *pair).astype(np.float32)
 
 
 def _physical_ensemble(ensemble: Ensemble | None, scaling: Scaling) -> Ensemble | None:

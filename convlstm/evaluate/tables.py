@@ -1,6 +1,7 @@
 """Scores to rows of CSVs and to the summary, with intervals that tell a difference from luck."""
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from convlstm.scores.spectral import Spectra
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+DIGITS = 4  # of the headline
 RESAMPLED = ("mse", "csi", "crps")
 """Scores whose differences from a reference get an interval."""
 
@@ -226,6 +228,26 @@ def summary(results: dict[str, Scores], config: ScoreConfig) -> dict[str, dict[s
             pair = results["model"], results[name]
             content[f"difference_from_{name}"] = {**_differences(*pair, config)}
     return content
+
+
+def headline(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the few numbers of a summary by which experiments are compared, as DVC's metrics.
+
+    Their names are short, so that `dvc exp show` has them beside a changed param in 100 columns.
+    They are rounded to `DIGITS`, since further ones are luck; what is not defined is left out.
+    """
+    if "model" not in content:  # a summary for each of several channels
+        return {channel: headline(own) for channel, own in content.items()}
+    model = content["model"]
+    numbers = {
+        "mse": model["mse"],
+        "crps": model["crps"],
+        "csi": model["csi"],
+        "spread": model["spread_skill"],
+        "vs_pers": content["skill_against_persistence"].get("mse", float("nan")),
+        "vs_adv": content["skill_against_advection"].get("mse", float("nan")),
+    }
+    return {key: float(f"{value:.{DIGITS}g}") for key, value in numbers.items() if isfinite(value)}
 
 
 def _means(scores: Scores, config: ScoreConfig) -> dict[str, float]:

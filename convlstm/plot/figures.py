@@ -1,7 +1,6 @@
 """Charts of the tables; nothing here knows a model or defines a score."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,6 @@ MARKERS = {
     "climatology": "D",
     "zeros": "x",
 }
-DPI = 100
 LEGEND_INCHES = 1.45  # of the width of a figure, for each of its lines
 COLUMNS = 4  # of panels in the chart of all scores
 NEAR_1_TOP = 2.5  # of their axes; what is further off would press the others together
@@ -343,11 +341,6 @@ def sharpness(by_lead: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     _label(axes, "sharpness of the truth", "sharpness of the forecast")
     axes.legend(fontsize=8)
     return figure
-
-
-def save(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG."""
-    figure.savefig(path, dpi=DPI)
 
 
 def _forecasters(

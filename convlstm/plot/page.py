@@ -1,6 +1,8 @@
-"""The page that shows a whole run; it works offline, on a phone and in the dark."""
+"""The page that shows a whole run; it works offline, on a phone and in the dark.
 
-import base64
+It lies in one folder with its pictures, and takes them from there.
+"""
+
 import json
 from collections.abc import Collection, Container, Mapping, Sequence
 from html import escape
@@ -80,8 +82,8 @@ class Scored(NamedTuple):
 def page(
     run: Mapping[str, Any],
     scores: Sequence[Scored],
-    pictures: Sequence[tuple[str, str, bytes]],
-    leads: Sequence[bytes] = (),
+    pictures: Sequence[tuple[str, str]],
+    leads: Sequence[str] = (),
 ) -> str:
     """Return the HTML text.
 
@@ -89,9 +91,9 @@ def page(
         run: the `params` that were used, `data` and `device`, as forecasts.h5 describes them, and
             the `dataset` of dataset.json.
         scores: of each channel.
-        pictures: file name, caption and content of each picture, in their order.
-        leads: a PNG of each lead time of the first picture, the film. If there are any, the page
-            opens with them.
+        pictures: file name and caption of each picture, in their order.
+        leads: the file name of each lead time of the first picture, the film. If there are any, the
+            page opens with them.
     """
     below = pictures[1:] if leads else pictures
     parts = [
@@ -257,35 +259,30 @@ def _number(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.4g}"
 
 
-def _figure(name: str, caption: str, content: bytes) -> str:
-    return (
-        f"<figure>{_image(name, caption, content)}"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+def _figure(name: str, caption: str) -> str:
+    return f"<figure>{_image(name, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _leads(name: str, caption: str, film: bytes, leads: Sequence[bytes]) -> str:
+def _leads(name: str, caption: str, leads: Sequence[str]) -> str:
     """Return the film, and a slider that puts one of `leads` in its place.
 
     Without JavaScript there is no slider, and the film alone is seen.
     """
     pictures = "".join(
-        _image("lead.png", f"Lead time +{lead} of {len(leads)}", content, hidden=True)
-        for lead, content in enumerate(leads, start=1)
+        _image(picture, f"Lead time +{lead} of {len(leads)}", hidden=True)
+        for lead, picture in enumerate(leads, start=1)
     )
     return (
         '<figure id="leads"><label hidden>Lead time <output>all, as a film</output>'
         f'<input type="range" min="0" max="{len(leads)}" value="0"></label>'
-        f"{_image(name, caption, film)}{pictures}"
+        f"{_image(name, caption)}{pictures}"
         f"<figcaption>{escape(caption)}</figcaption></figure>{SLIDER}"
     )
 
 
-def _image(name: str, alt: str, content: bytes, *, hidden: bool = False) -> str:
-    kind = "gif" if name.endswith(".gif") else "png"
-    data = base64.b64encode(content).decode("ascii")
+def _image(name: str, alt: str, *, hidden: bool = False) -> str:
     mark = " hidden" if hidden else ""
-    return f'<img{mark} alt="{escape(alt)}" src="data:image/{kind};base64,{data}">'
+    return f'<img{mark} alt="{escape(alt)}" src="{escape(name)}">'
 
 
 def _definitions(forecasters: Container[str], units: Collection[str]) -> str:

@@ -33,6 +33,7 @@ OUTPUTS = (
     "data/metrics/spectrum.csv",
     "data/metrics/reliability.csv",
     "data/metrics/ranks.csv",
+    "data/metrics/scores.json",
     "data/metrics/summary.json",
     "data/metrics/dataset.json",
     "data/forecasts.h5",
@@ -41,6 +42,7 @@ OUTPUTS = (
     "data/plots/report.html",
     "data/plots/strip1.png",
 )
+HEADLINE = ("mse", "crps", "csi", "spread", "vs_pers", "vs_adv")
 README_COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
@@ -103,17 +105,49 @@ def test_another_lr_is_checked_trains_evaluates_and_plots_only(repository: Path)
     assert ran(output) == ["check", "train", "evaluate", "plot"]
 
 
-def test_metrics_and_plots_can_be_compared(repository: Path) -> None:
-    table = json.loads(call(repository, "dvc", "metrics", "diff", "--json"))
-    changes = table["data/metrics/summary.json"]
-    for key in ("model.mse", "model.ssim", "skill_against_persistence.mse"):
-        assert isinstance(changes[key]["diff"], float), changes
-    call(repository, "dvc", "plots", "diff", "--out", "compared")
+def test_set_param_has_changed_one_line_of_params_yaml(repository: Path) -> None:
+    lines = call(repository, "git", "diff", "--unified=0", "params.yaml").splitlines()
+    changed = [line for line in lines if re.match(r"[-+]\w", line)]
+    assert [line.split("#")[0].rstrip() for line in changed] == ["-lr: 0.02", "+lr: 0.0005"]
+
+
+def test_the_metrics_that_differ_are_few_lines_that_fit(repository: Path) -> None:
+    head, *lines = call(repository, "dvc", "metrics", "diff").splitlines()
+    assert head.split() == ["Path", "Metric", "HEAD", "workspace", "Change"]
+    shown = [line.split() for line in lines]
+    assert {path for path, *_ in shown} == {"data/metrics/scores.json"}
+    assert {key for _, key, *_ in shown} <= set(HEADLINE)
+    for _, _, old, new, change in shown:
+        assert float(new) - float(old) == pytest.approx(float(change), abs=1e-4)
+    assert max(map(len, [head, *lines])) <= 100
+
+
+def test_the_experiments_fit_with_what_changed_and_how_they_scored(repository: Path) -> None:
+    words = ("--only-changed", "--drop", "data/")
+    lines = call(repository, "dvc", "exp", "show", *words).splitlines()
+    heads, *rows = [line.split() for line in lines if "─" * 9 not in line and line.strip()]
+    assert heads[:2] == ["Experiment", "Created"]
+    assert set(heads[2:-1]) <= set(HEADLINE)
+    assert heads[-1] == "lr"
+    assert {row[-1] for row in rows} == {"0.02", "0.0005"}
+    assert max(len(line.strip()) for line in lines) <= 100
+    lines = call(repository, "dvc", "exp", "diff").splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[-1].split() == ["params.yaml", "lr", "0.02", "0.0005", "-0.0195"]
+
+
+def test_plots_lay_the_curves_of_two_runs_over_each_other(repository: Path) -> None:
+    output = call(repository, "dvc", "plots", "diff", "--out", "compared")
+    assert "failed" not in output.lower()
     page = (repository / "compared/index.html").read_text(encoding="utf-8")
-    assert "strip1.png" in page
-    assert "Test MSE by lead time" in page
+    for picture in ("strip1.png", "lead_time.png", "forecast.gif"):
+        assert page.count(f"{picture}<") + page.count(picture) > 0
+    drawn = json.loads(call(repository, "dvc", "plots", "diff", "--json"))["data"]
+    curves = {name: own for name, own in drawn.items() if not name.startswith("data/plots/")}
+    assert len(curves) == 8
+    for name, own in curves.items():
+        assert own, name
     shutil.rmtree(repository / "compared")
-    assert "0.0005" in call(repository, "dvc", "exp", "show", "--csv")
 
 
 def test_back_at_the_first_lr_nothing_is_computed(repository: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from convlstm.plot import curves
 from convlstm.plot.page import FORECASTERS
 from tests.builders import CHECKED, ROOT, SMALL, STAGES, SmallRun, run_stage, write_params
 
@@ -79,6 +80,8 @@ def test_the_plots_are_the_reports_and_more(small_run: SmallRun) -> None:
         "strip2.png",
         "forecast.gif",
     }
+    expected |= {"lead01.png", "lead02.png"}
+    expected |= {f"{name}.csv" for name in curves.NAMES}
     assert {path.name for path in (small_run.folder / "data/plots").iterdir()} == expected
 
 

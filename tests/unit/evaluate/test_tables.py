@@ -241,3 +241,32 @@ def test_the_difference_is_that_of_the_means() -> None:
         assert all(isinstance(mean, float) for mean in means)
         found = difference(results["model"], results["persistence"], key)["value"]
         assert found == pytest.approx(float(str(means[0])) - float(str(means[1])), rel=1e-9)
+
+
+def test_the_headline_has_the_rounded_scores_of_the_model() -> None:
+    results = {
+        "model": scores_of(0.1),
+        "zeros": scores_of(-1.0),
+        "persistence": scores_of(0.2),
+        "advection": scores_of(-0.05),
+    }
+    content = tables.summary(results, CONFIG)
+    found = tables.headline(content)
+    # errors of 0.1, 0.2 and 0.05 everywhere: 1 - (0.1 / 0.2)^2 and 1 - (0.1 / 0.05)^2
+    assert found == {
+        "mse": 2.56,  # 256 pixels
+        "crps": 5.0,  # 0.1 of a range of 50
+        "csi": pytest.approx(content["model"]["csi"], rel=1e-3),
+        "vs_pers": 0.75,
+        "vs_adv": -3.0,
+    }
+    both = tables.headline({"rain": content, "t": content})
+    assert both == {"rain": found, "t": found}
+
+
+def test_the_headline_of_an_ensemble_has_its_spread() -> None:
+    results = dict.fromkeys(("persistence", "advection"), ensemble_of(0.5, truth=0.5))
+    results = {"model": ensemble_of(0.2, 0.4, truth=0.5), **results}
+    found = tables.headline(tables.summary(results, CONFIG))
+    assert found["spread"] == pytest.approx(found["spread"], rel=1e-3)
+    assert "vs_adv" not in found  # nothing is better than perfect

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from convlstm.plot import figures
+from convlstm.plot import figures, pictures
 from convlstm.scores import families
 from convlstm.scores.categorical import COUNTS
 from tests.builders import REPORT
@@ -410,5 +410,5 @@ def test_means_are_over_leads_and_undefined_where_one_is() -> None:
 )
 def test_a_chart_is_the_same_bytes_twice(tmp_path: Path, draw: Callable[[], Figure]) -> None:
     for name in ("a.png", "b.png"):
-        figures.save(tmp_path / name, draw())
+        (tmp_path / name).write_bytes(pictures.png(draw()))
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from convlstm.plot import figures, pictures
+from convlstm.plot import pictures
 from convlstm.plot.pictures import COLOUR_MAP
 from convlstm.storage.forecasts import DrawnWindow, Ensemble
 from convlstm.storage.meaning import Quantity
@@ -98,10 +98,15 @@ def test_the_lead_pictures_of_an_ensemble_are_its_film_after_the_inputs(
     drawn, seen = ensemble_window(), []
     drawn.context[0, 0, 0, :3] = np.nan, 63.75, 63.5
     assert drawn.ensemble is not None
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.append(still(figure)))
+
+    def png(figure: Figure) -> bytes:
+        seen.append(still(figure))
+        return b""
+
+    monkeypatch.setattr(pictures, "png", png)
     film = pictures._film_of_ensemble(drawn)
     film.png(0)
-    assert len(list(pictures.lead_pictures(drawn))) == 2
+    assert [name for name, _ in pictures.lead_pictures(drawn)] == ["lead01", "lead02"]
     names = ["truth", *(f"member {number}" for number in (1, 2, 3)), "mean"]
     names.append("probability of >= 63.75")
     assert [list(shown) for _, shown in seen] == [names] * 3
@@ -145,12 +150,25 @@ def test_the_film_of_an_ensemble_is_900_pixels_wide_and_the_same_bytes_twice(
     assert list(pictures.lead_pictures(drawn)) == list(pictures.lead_pictures(drawn))
 
 
+def test_a_figure_is_a_png_of_few_colours_that_nobody_tells_from_the_drawn_one(
+    tmp_path: Path,
+) -> None:
+    figure = pictures.strip(window(1, context=1, leads=1))
+    figure.savefig(tmp_path / "drawn.png", dpi=pictures.DPI)
+    (tmp_path / "kept.png").write_bytes(pictures.png(figure))
+    with Image.open(tmp_path / "drawn.png") as drawn, Image.open(tmp_path / "kept.png") as kept:
+        assert (kept.mode, kept.size) == ("P", drawn.size)
+        many, few = (np.asarray(image.convert("RGB"), np.int16) for image in (drawn, kept))
+    assert np.abs(many - few).mean() < 2  # of 255
+    assert (tmp_path / "kept.png").stat().st_size < 0.6 * (tmp_path / "drawn.png").stat().st_size
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_picture_is_the_same_bytes_twice(tmp_path: Path, channels: int) -> None:
     drawn = window(channels, context=1, leads=1)
     for name in ("a", "b"):
-        figures.save(tmp_path / f"{name}.png", pictures.strip(drawn))
+        (tmp_path / f"{name}.png").write_bytes(pictures.png(pictures.strip(drawn)))
         pictures.save_comparison(tmp_path / f"{name}.gif", drawn, frames_per_second=4)
         pictures.save_frame(tmp_path / f"{name}.frame.png", drawn.truth[0], drawn.quantities[0])
     for suffix in (".png", ".gif", ".frame.png"):
