@@ -6,12 +6,12 @@ The shipped demo takes half a minute and 20 MB; it runs as `python -m stages.dem
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from convlstm.demo import digits, rain
 from convlstm.demo.params import Demo
 from convlstm.runtime import files
 from stages.launch import start
+from stages.progress import bar
 
 DEMO = Path("data/demo")
 
@@ -20,8 +20,9 @@ def main(params: Demo) -> None:
     """Write a folder per sequence and a PNG per frame."""
     size = {"frames": params.demo_frames, "size": params.demo_size, "seed": params.demo_seed}
     drawn_from = digits.load(Path(params.demo_digits)) if params.demo_kind == "digits" else None
-    with files.replacing_folder(DEMO) as demo:
-        for index in tqdm(range(params.demo_sequences), "demo", unit=" sequences"):
+    count = params.demo_sequences
+    with files.replacing_folder(DEMO) as demo, bar("demo", count, "sequences") as progress:
+        for index in range(count):
             sequence = (
                 rain.sequence(**size, index=index)
                 if drawn_from is None
@@ -31,6 +32,7 @@ def main(params: Demo) -> None:
             folder.mkdir()
             for time, frame in enumerate(sequence):
                 Image.fromarray(frame).save(folder / f"{time:02d}.png")
+            progress.update()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ It takes 0.2 s per test window of 140 x 140 pixels on two CPU cores, in constant
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from convlstm.evaluate.params import Evaluate
 from convlstm.runtime import files
 from convlstm.storage import forecasts, hdf5, patches
 from stages.launch import start
+from stages.progress import bar
 
 PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
 MODEL = Path("data/model.safetensors")
@@ -32,9 +31,9 @@ def main(params: Evaluate) -> None:
         configs = scoring.ScoreConfig.each_of(batches, params)
         members = scoring.members_of(model, configs[0])
         keep = selection.candidates(batches, params.sample_windows, members=members)
-        with tqdm(total=batches.count("test"), desc="evaluate", unit=" windows") as bar:
+        with bar("evaluate", batches.count("test"), "windows") as progress:
             for evaluation in scoring.evaluate(model, batches, configs, keep):
-                bar.update(evaluation.windows - bar.n)
+                progress.update(evaluation.windows - progress.n)
         for name, rows in tables.of_quantities(evaluation.scores, configs).items():
             files.write_csv(METRICS / f"{name}.csv", rows)
         summary = tables.summaries(evaluation.scores, configs)
@@ -45,6 +44,8 @@ def main(params: Evaluate) -> None:
             forecasts.describe(drawn, batches.quantities, run)
             for window in selection.drawn_windows(evaluation, batches, params.sample_windows):
                 forecasts.append(drawn, window)
+    for line in tables.in_words(summary):
+        print(f"evaluate: {line}")
 
 
 if __name__ == "__main__":

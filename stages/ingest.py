@@ -5,10 +5,8 @@ few frames per core in memory, and runs as `python -m stages.ingest`.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-from tqdm import tqdm
 
 from convlstm.ingest import decoding, sources, summary
 from convlstm.ingest.params import Ingest, Reading
@@ -16,6 +14,7 @@ from convlstm.runtime.errors import Faults
 from convlstm.storage import frames, hdf5
 from convlstm.storage.frames import Frame
 from stages.launch import start
+from stages.progress import bar
 
 FRAMES = Path("data/frames.h5")
 
@@ -27,13 +26,13 @@ def main(params: Ingest) -> None:
     found = sources.find(raw, params, faults)
     single = all(source.part is None for source in found)
     total = sum(len(source.files) for source in found) if single else None
-    with hdf5.create(FRAMES) as file, tqdm(total=total, desc="ingest", unit=" frames") as bar:
+    with hdf5.create(FRAMES) as file, bar("ingest", total, "frames") as progress:
         for source, sequence in decoding.read(found, params, faults):
             tallied[source.name] = summary.Tallied(sequence)
             frames.append_sequence(
                 file,
                 source.name,
-                _counted(tallied[source.name], bar),
+                _counted(tallied[source.name], progress.update),
                 labels=tuple(path.name for path in source.files) if source.part is None else (),
                 times=source.times,
             )
@@ -50,10 +49,10 @@ def main(params: Ingest) -> None:
         print(f"ingest: {len(others)} files or folders were left out: {names}", file=sys.stderr)
 
 
-def _counted(items: Iterable[Frame], bar: "tqdm[Frame]") -> Iterator[Frame]:
+def _counted(items: Iterable[Frame], count: Callable[[], object]) -> Iterator[Frame]:
     for item in items:
         yield item
-        bar.update()
+        count()
 
 
 if __name__ == "__main__":

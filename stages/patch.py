@@ -6,13 +6,12 @@ as `python -m stages.patch`.
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from convlstm.patch import building
 from convlstm.patch.params import Patch
 from convlstm.runtime import files
 from convlstm.storage import frames, hdf5
 from stages.launch import start
+from stages.progress import bar
 
 FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
 DATASET = Path("data/metrics/dataset.json")
@@ -22,9 +21,10 @@ def main(params: Patch) -> None:
     """Build the patches, and say what was read and made."""
     with hdf5.open_complete(FRAMES) as source, hdf5.create(PATCHES) as target:
         total = len(frames.sequences(source))
-        with tqdm(building.build(source, target, params), "patch", total, unit=" sequences") as bar:
-            for dataset in bar:
-                bar.set_postfix(dataset.windows, refresh=False)
+        with bar("patch", total, "sequences") as progress:
+            for dataset in building.build(source, target, params):
+                progress.set_postfix(dataset.windows, refresh=False)
+                progress.update()
     for line in dataset.lines():
         print(f"patch: {line}")
     files.write_json(DATASET, dataset.content())

@@ -28,9 +28,9 @@ def main(params: Plot) -> None:
     from convlstm.plot.page import page, read_dataset
 
     tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
-    dataset = read_dataset(DATASET)
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
+    run["dataset"] = read_dataset(DATASET)
     units = [own.unit for own in windows[0].quantities]
     strips = {
         f"strip{number}": (window.label, pictures.strip(window))
@@ -51,8 +51,7 @@ def main(params: Plot) -> None:
         )
         shown = [("forecast.gif", f"Film of {windows[0].label}")]
         shown += [(f"{name}.png", caption) for name, (caption, _) in charts.items()]
-        about = run | {"dataset": dataset}
-        text = page(about, figures.scored(tables, units), shown, [f"{name}.png" for name in leads])
+        text = page(run, figures.scored(tables, units), shown, [f"{name}.png" for name in leads])
         (plots / "report.html").write_text(text, encoding="utf-8")
     print(f"plot: the page is {PLOTS / 'report.html'}")
 

@@ -8,12 +8,11 @@ runs; DVC_ROOT is the same for the workspace, `--temp` and the queue.
 import os
 from pathlib import Path
 
-from tqdm import tqdm
-
 from convlstm.runtime import files, locks, signals
 from convlstm.storage import patches
 from convlstm.train.params import Train
 from stages.launch import environment_number, start
+from stages.progress import bar
 
 PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
 MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.csv")
@@ -40,12 +39,12 @@ def main(params: Train) -> None:
                 print(f"train: {note}", flush=True)
             name = f"train on {training.device} in {training.precision}"
             done, total = training.iteration, training.budget.steps
-            with tqdm(desc=name, initial=done, total=total, unit=" batches") as bar:
+            with bar(name, total, "batches", initial=done) as progress:
 
                 def show(loss: float) -> None:
-                    number = len(training.finished) + 1
-                    bar.set_postfix(epoch=number, loss=f"{loss:.4g}", refresh=False)
-                    bar.update()
+                    words = f"{training.state_in_words}, loss {loss:.4g}"
+                    progress.set_postfix_str(words, refresh=False)
+                    progress.update()
 
                 for _ in checkpoints.epochs(training, stop, show):
                     files.write_csv(TRAINING, [epoch.row() for epoch in training.finished])

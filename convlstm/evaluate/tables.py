@@ -1,6 +1,6 @@
 """Scores to rows of CSVs and to the summary, with intervals that tell a difference from luck."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -230,7 +230,7 @@ def summary(results: dict[str, Scores], config: ScoreConfig) -> dict[str, dict[s
     return content
 
 
-def headline(content: dict[str, Any]) -> dict[str, Any]:
+def headline(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the few numbers of a summary by which experiments are compared, as DVC's metrics.
 
     Their names are short, so that `dvc exp show` has them beside a changed param in 100 columns.
@@ -248,6 +248,21 @@ def headline(content: dict[str, Any]) -> dict[str, Any]:
         "vs_adv": content["skill_against_advection"].get("mse", float("nan")),
     }
     return {key: float(f"{value:.{DIGITS}g}") for key, value in numbers.items() if isfinite(value)}
+
+
+def in_words(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each channel of a summary: the main scores beside the baselines'."""
+    if "model" not in content:
+        for channel, own in content.items():
+            yield from (f"{channel}: {line}" for line in in_words(own))
+        return
+    baselines = ("advection", "persistence")
+    yield "; ".join(
+        f"{key.upper()} {content['model'][key]:.4g} ("
+        + ", ".join(f"{name} {content[name][key]:.4g}" for name in baselines)
+        + ")"
+        for key in RESAMPLED
+    )
 
 
 def _means(scores: Scores, config: ScoreConfig) -> dict[str, float]:

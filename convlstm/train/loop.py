@@ -181,6 +181,17 @@ class Training:
             yield self._finish(number)
         self.model.network.load_state_dict(self._best)
 
+    @property
+    def state_in_words(self) -> str:
+        """The epoch under way, and the last and the best validation score, for people."""
+        number, total = len(self.finished) + 1, self.budget.steps
+        of_all = f" of {-(-total // self.steps_per_epoch)}" if total else ""
+        if not self.finished:
+            return f"epoch {number}{of_all}"
+        scores = [epoch.validation[self._score_key] for epoch in self.finished]
+        name = f"validation {self._score_key.upper()}"
+        return f"epoch {number}{of_all}, {name} {scores[-1]:.4g}, best {min(scores):.4g}"
+
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the weights, except the code."""
         return {

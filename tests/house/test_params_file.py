@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 SHIPPED = YAML(typ="safe", pure=True).load(TEXT)
-VALUES = ("7", "[1,[2,3],4]", "null", "[x,y]", "[]", "some words", "1e-05")
+VALUES = ("[1,[2,3],4]", "null", "[x,y]", "[]", "1e-05")
 """What a user may try, one after the other."""
 
 
@@ -27,7 +27,8 @@ def blocks(text: str) -> dict[str, list[str]]:
 
 def sentence(block: list[str]) -> list[str]:
     """Return the words of the comments of a key."""
-    return " ".join(line.partition("#")[2] for line in block).split()
+    own = (line for line in block if not line.startswith("# ----"))
+    return " ".join(line.partition("#")[2] for line in own).split()
 
 
 @pytest.mark.parametrize("key", SHIPPED)
@@ -42,6 +43,14 @@ def test_set_param_changes_the_lines_of_one_key(key: str, tmp_path: Path) -> Non
         changed = [name for name in before if after[name] != before[name]]
         assert changed in ([], [key]), value
     assert YAML(typ="safe", pure=True).load(path)[key] == 1e-5
+
+
+@pytest.mark.parametrize("key", SHIPPED)
+def test_every_key_has_a_sentence_that_begins_on_its_line(key: str) -> None:
+    block = blocks(TEXT)[key]
+    words = sentence(block)
+    assert "#" in block[0]
+    assert words[-1].endswith(".")
 
 
 def test_what_is_set_as_it_was_changes_nothing(tmp_path: Path) -> None:

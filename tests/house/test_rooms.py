@@ -21,7 +21,10 @@ LONGEST_FILE_LINES = 480  # a long file that is one idea is better than two halv
 LONGEST_FUNCTION_LINES = 40
 MOST_PARAMETERS = 6
 DOORS = {
-    "PIL": {"forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "stages.demo"},
+    "PIL": {
+        *("forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "plot.pictures"),
+        "stages.demo",
+    },
     "imagecodecs": {"ingest.tiffs"},
     "tifffile": {"forecast.writers", "ingest.tiffpixels", "ingest.tiffs", "ingest.tifftags"},
     "av": {"ingest.video"},
@@ -30,7 +33,7 @@ DOORS = {
     "hdf5plugin": {"storage.hdf5"},
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.figures", "plot.pictures"},
-    "pandas": {"plot.figures", "stages.plot"},
+    "pandas": {"plot.curves", "plot.figures", "stages.plot"},
     "pydantic": {
         "params.loading",
         "params.group",

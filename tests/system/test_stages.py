@@ -165,7 +165,7 @@ def test_check_names_a_key_that_is_missing(tmp_path: Path) -> None:
     write_params(tmp_path)
     path = tmp_path / "params.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("\nstride: 10\n", "\n"), encoding="utf-8")
+    path.write_text(text.replace("\nstride: 10 ", "\n"), encoding="utf-8")
     done = run_stage(tmp_path, "-m", "stages.check")
     assert done.returncode == 2
     assert done.stderr == "error: params.yaml: stride: this key is missing; add it\n"

@@ -260,8 +260,12 @@ def test_the_headline_has_the_rounded_scores_of_the_model() -> None:
         "vs_pers": 0.75,
         "vs_adv": -3.0,
     }
-    both = tables.headline({"rain": content, "t": content})
-    assert both == {"rain": found, "t": found}
+    both = {"rain": content, "t": content}
+    assert tables.headline(both) == {"rain": found, "t": found}
+    (line,) = tables.in_words(content)
+    assert line.startswith("MSE 2.56 (advection 0.64, persistence 10.24); CSI ")
+    assert line.endswith("; CRPS 5 (advection 2.5, persistence 10)")
+    assert list(tables.in_words(both)) == [f"rain: {line}", f"t: {line}"]
 
 
 def test_the_headline_of_an_ensemble_has_its_spread() -> None:

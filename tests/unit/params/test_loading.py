@@ -1,7 +1,6 @@
 """params.yaml is checked before any work: each fault is one line with key, value and remedy."""
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,16 +75,6 @@ def test_no_key_of_any_group_has_a_default() -> None:
         if not field.is_required()
     }
     assert defaults == set()
-
-
-def test_every_key_has_a_sentence_above_it() -> None:
-    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
-    explained = {
-        line.partition(":")[0]
-        for before, line in pairwise(lines)
-        if before.startswith("# ") and before.endswith(".")
-    }
-    assert set(loading.read(SHIPPED)) <= explained
 
 
 @pytest.mark.parametrize("group", [Demo, Train, Plot])
