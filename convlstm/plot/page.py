@@ -108,11 +108,16 @@ def page(
         "<h2>The scores</h2>",
         _definitions(scores[0].means, {own.unit for own in scores}),
     ]
+    return document("Forecasts", parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """Return an HTML text of these parts in the style of all pages."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>Forecasts</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
@@ -185,14 +190,15 @@ def _dataset(dataset: Mapping[str, Any]) -> str:
     count, listed = dataset["sequences"], len(dataset["by_sequence"])
     which = f"The {count} sequences" if listed == count else f"The first {listed} of {count}"
     return (
-        _plain_table("channels", HEADS_OF_CHANNELS, channels)
+        plain_table("channels", HEADS_OF_CHANNELS, channels)
         + f"<details><summary>{which}{'' if listed == count else ' sequences'}</summary>"
-        + _plain_table("sequences", HEADS_OF_SEQUENCES, sequences)
+        + plain_table("sequences", HEADS_OF_SEQUENCES, sequences)
         + "</details>"
     )
 
 
-def _plain_table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def plain_table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of texts."""
     lines = [
         "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
         for tag, row in (("th", heads), *(("td", row) for row in rows))

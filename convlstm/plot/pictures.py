@@ -3,7 +3,7 @@
 They are PNG and GIF, whose bytes are the same every time; SVG and PDF carry a date.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -111,6 +111,19 @@ def strip(window: DrawnWindow) -> Figure:
             slim = 20 * (len(lines) - 1) / 3  # as wide as that of a single row
             figure.colorbar(images[1], ax=own[:-1], pad=0.01, label=lines[1][0].label, aspect=slim)
         figure.colorbar(images[-1], ax=own[-1], pad=0.01, label=lines[-1][0].label)
+    return figure
+
+
+def side_by_side(frames: Mapping[str, Frames], quantity: Quantity) -> Figure:
+    """Draw several forecasts of one quantity at a few lead times, a row for each name."""
+    figure = Figure(figsize=(10, 2.1 * len(frames)), layout="constrained")
+    grid = figure.subplots(len(frames), STRIP_COLUMNS, squeeze=False)
+    for row, (name, own) in zip(grid, frames.items(), strict=True):
+        leads = _spread(len(own))
+        titles = [f"{name} +{lead + 1}" for lead in leads]
+        image = _draw_line(row, (_value(quantity), titles, own[leads][:, quantity.channels]))
+    if quantity.channels.stop - quantity.channels.start == 1:  # colours have no bar
+        figure.colorbar(image, ax=grid, pad=0.01, label=quantity.label, aspect=30)
     return figure
 
 

@@ -42,7 +42,7 @@ OUTPUTS = (
     "data/plots/report.html",
     "data/plots/strip1.png",
 )
-HEADLINE = ("mse", "crps", "csi", "spread", "vs_pers", "vs_adv")
+HEADLINE = ("mse", "crps", "csi", "vs_pers", "vs_adv", "spread")
 README_COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
@@ -148,6 +148,33 @@ def test_plots_lay_the_curves_of_two_runs_over_each_other(repository: Path) -> N
     for name, own in curves.items():
         assert own, name
     shutil.rmtree(repository / "compared")
+
+
+def test_experiments_are_compared_on_one_page(repository: Path) -> None:
+    output = call(repository, "python", "-m", "stages.compare", "--sort", "mse")
+    assert output.splitlines()[-1] == "compare: the page of 2 experiments is compare.html"
+    page = (repository / "compare.html").read_text(encoding="utf-8")
+    assert not re.search(r'src="(?!data:)|https?://', page)
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    heads, *cells = (re.findall(r"<t[hd]>([^<]*)</t[hd]>", row) for row in rows)
+    assert heads == [
+        "experiment",
+        *HEADLINE[:2],
+        *HEADLINE[2:3],
+        "vs_pers",
+        "vs_adv",
+        "spread",
+        "lr",
+    ]
+    kept = json.loads(call(repository, "dvc", "metrics", "show", "--json"))
+    mse = kept[""]["data"]["data/metrics/scores.json"]["data"]["mse"]
+    shown = {row[-1]: float(row[1]) for row in cells}
+    assert shown.keys() == {"0.02", "0.0005"}
+    assert shown["0.0005"] == pytest.approx(mse, rel=1e-3)  # of the workspace
+    assert list(shown.values()) == sorted(shown.values())
+    output = call(repository, "python", "-m", "stages.compare", "nothing", status=2)
+    assert output.startswith("error: nothing: ")
+    (repository / "compare.html").unlink()
 
 
 def test_back_at_the_first_lr_nothing_is_computed(repository: Path) -> None:
