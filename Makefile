@@ -1,25 +1,43 @@
-# make: set up and run the pipeline.  make test: set up and test.  PYTHON=... chooses the interpreter.
+# `make help` lists the targets.  PYTHON=... chooses the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
 # DVC runs the stages with the `python` that it finds first, so the environment's comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint slow
-repro: $(BIN)/.installed
+.PHONY: repro test slow lint clean help repository
+repro: repository $(BIN)/.installed  ## install what is missing, run the pipeline, and say where its page lies (the default)
 	dvc repro
+	@echo "The page of the run is $(CURDIR)/data/plots/report.html"
 
-test: $(BIN)/.installed
+test: $(BIN)/.installed  ## install what is missing, and run the tests
 	python -m pytest
 
-slow: $(BIN)/.installed
+slow: $(BIN)/.installed  ## run the tests that take minutes
 	python -m pytest -m slow --dist loadfile
 
-lint: $(BIN)/.installed
+lint: $(BIN)/.installed  ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
 
+clean:  ## remove the environment and what tools left; data, models and experiments stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots compare.html
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1: /p' Makefile
+
+# DVC needs git, or to be told that there is none; better said now than after the installation.
+repository:
+	@git rev-parse --git-dir > /dev/null 2>&1 || grep -qs "no_scm = true" .dvc/config.local || \
+	{ echo "error: this folder is no git repository; 'git init' makes it one, or put the lines" \
+	"'[core]' and 'no_scm = true' into .dvc/config.local" >&2; exit 2; }
+
+# An environment of another Python, or one whose installation was cut off, is made anew.
 $(BIN)/.installed: requirements.lock
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "error: Python 3.11 or newer is needed, and $(PYTHON) is older; name another one by" \
+	"'make PYTHON=python3.12'" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	@echo "installing the pinned packages into .venv (one or two minutes)"
 	python -m pip install --quiet --requirement requirements.lock
 	touch $@

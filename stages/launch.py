@@ -10,10 +10,17 @@ from convlstm.runtime import exits, locks
 from convlstm.runtime.errors import BadInput
 
 PARAMS, DATA = Path("params.yaml"), Path("data")
+SPINS = "1000"
+"""How often a thread of GNU's OpenMP, as torch has it on Linux, looks for work before it sleeps.
+
+By default it looks for a hundredth of a second, and two trainings at once take each other's cores.
+"""
 
 
 def start(main: Callable[[GroupT], None], group: type[GroupT]) -> None:
     """Call `main` with its checked params, unless the same stage already runs here."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch is imported
 
     def run() -> None:
         params = load(PARAMS, group)

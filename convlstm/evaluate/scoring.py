@@ -21,7 +21,7 @@ from convlstm.evaluate.totals import Pooling, Totals
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import Geometry
-from convlstm.patch.scaling import check_count
+from convlstm.patch.scaling import check_count, check_thresholds
 from convlstm.runtime.errors import BadInput
 from convlstm.scores import frame
 from convlstm.scores.frame import LeadMeans
@@ -59,12 +59,15 @@ class ScoreConfig:
         """Return the config of each quantity of a dataset.
 
         Raises:
-            BadInput: there are lists of thresholds, but not one for each quantity.
+            BadInput: there are lists of thresholds, but not one for each quantity, or one lies
+                outside the value range.
         """
         quantities = batches.quantities
         lists = _thresholds(params, quantities)
         check_count("thresholds", lists, len(quantities))
         given = lists * (len(quantities) if len(lists) == 1 else 1)
+        for quantity, thresholds in zip(quantities, given, strict=True):
+            check_thresholds(thresholds, [quantity.value_range])
         return [
             cls(batches.geometry, quantity, thresholds, params.fss_scales, params.test_members)
             for quantity, thresholds in zip(quantities, given, strict=True)

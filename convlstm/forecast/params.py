@@ -7,8 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from convlstm.ingest.params import Reading
 from convlstm.params.group import Count, Group, Number, Rule, as_tuple
-from convlstm.patch.scaling import Values
-from convlstm.runtime.errors import BadInput
+from convlstm.patch.scaling import Values, check_thresholds
 
 
 def range_is_known(value_range: object) -> str | None:
@@ -89,10 +88,4 @@ class Ensemble(Group):
         Raises:
             BadInput: one lies outside that of every channel.
         """
-        for threshold in self.thresholds:
-            if not any(low <= threshold <= high for low, high in value_range):
-                spans = ", ".join(f"[{low:g}, {high:g}]" for low, high in value_range)
-                raise BadInput(
-                    f"thresholds: {threshold:g} lies outside value_range {spans}, as no forecast "
-                    f"does; give thresholds inside it"
-                )
+        check_thresholds(self.thresholds, value_range)

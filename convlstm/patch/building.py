@@ -20,9 +20,9 @@ from convlstm.patch.scaling import Scaling, check_count
 from convlstm.patch.windows import (
     SPLITS,
     Span,
-    check_lengths,
     split_by_name,
     split_by_sequence,
+    too_short,
 )
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage import frames as frames_h5
@@ -126,9 +126,11 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
     geometry = _geometry(sequences, params)
     agreement.check(sequences)
     reading = hdf5.description(source)["reading"]
-    spans, lost = _spans(sequences, params, dated=_is_dated(reading["time_format"]))
-    dataset = _dataset(sequences, spans, params)
-    dataset.lost = lost
+    short = _short(sequences, params)
+    whole = {name: own for name, own in sequences.items() if name not in short}
+    spans, lost = _spans(whole, params, dated=_is_dated(reading["time_format"]))
+    dataset = _dataset(whole, spans, params)
+    dataset.lost, dataset.short = lost, short
     writer = patches_h5.Writer(target, sequences)
     windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
     faults = Faults()
@@ -139,7 +141,7 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
             writer.append(number, _counts(block, params.patch_size))
             for tile in tiles:
                 tile.add(block, geometry)
-        for split, window in _kept(number, tiles, spans[name], params, dataset):
+        for split, window in _kept(number, tiles, spans.get(name, []), params, dataset):
             windows[split].append(window)
         dataset.add(frames.summary(name), {split: len(rows) for split, rows in windows.items()})
         yield dataset
@@ -244,6 +246,28 @@ def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:
     return Geometry(channels, rows, cols, params.patch_size)
 
 
+def _runs(sequences: Mapping[str, Sequence]) -> dict[str, list[tuple[int, int]]]:
+    """Return the parts of each sequence between gaps."""
+    return {name: times.runs(own.times, len(own.frames)) for name, own in sequences.items()}
+
+
+def _short(sequences: Mapping[str, Sequence], params: Patch) -> list[str]:
+    """Return the names of sequences without one whole window, or that `time` cannot split.
+
+    Raises:
+        BadInput: there are some and params call that an error, or there are no others.
+    """
+    length = params.context_frames + params.forecast_frames
+    short = too_short(_runs(sequences), length=length)
+    if params.short_sequences == "skip" and params.split_by == "time":
+        least = len(SPLITS) * length
+        lines = {name: f"{name}: fewer than {least} frames, three windows" for name in sequences}
+        short |= {name: lines[name] for name in lines if len(sequences[name].frames) < least}
+    if short and (params.short_sequences == "error" or len(short) == len(sequences)):
+        raise BadInput("\n".join(short.values()))
+    return list(short)
+
+
 def _spans(
     sequences: Mapping[str, Sequence], params: Patch, *, dated: bool
 ) -> tuple[dict[str, list[Span]], dict[str, int]]:
@@ -253,8 +277,7 @@ def _spans(
     """
     length = params.context_frames + params.forecast_frames
     lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
-    runs = {name: times.runs(sequences[name].times, lengths[name]) for name in lengths}
-    check_lengths(runs, length=length)
+    runs = _runs(sequences)
     moments = {
         name: own.times if dated and overlaps.is_dated(own.times) else None
         for name, own in sequences.items()

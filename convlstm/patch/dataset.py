@@ -71,6 +71,7 @@ class Dataset:
         self.windows: dict[str, int] = {}
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.lost: dict[str, int] = {}
+        self.short: list[str] = []
         self.filling = Filling(len(scaling.curves))
         self.scaling, self._range_from = scaling, range_from
 
@@ -90,6 +91,7 @@ class Dataset:
                 f"{split}: {reason}": count for (split, reason), count in self.dropped.items()
             },
             "left_out_frames": self.lost,
+            "short_sequences": len(self.short),
             "channels": dict(self._channels(whole)),
             "by_sequence": {
                 own.name: _shared(own) | {"channels": _of_channels(own)}
@@ -105,6 +107,10 @@ class Dataset:
             for (split, reason), count in self.dropped.items()
         )
         yield f"windows: {windows}{dropped}"
+        if self.short:
+            names = ", ".join(self.short[: summary.SHOWN])
+            more = ", ..." if len(self.short) > summary.SHOWN else ""
+            yield f"{len(self.short)} sequences are too short for a window: {names}{more}"
         if self.lost:
             yield overlaps.line(self.lost)
         for name, own in self.content()["channels"].items():

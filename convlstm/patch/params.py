@@ -64,6 +64,7 @@ class Patch(Values):
     context_frames: Count
     forecast_frames: Count
     stride: Count
+    short_sequences: Literal["error", "skip"]
     split: Annotated[tuple[Fraction, Fraction, Fraction], BeforeValidator(as_tuple)]
     split_by: Literal["sequence", "time"]
     valid_sequences: Texts

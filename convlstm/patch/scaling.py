@@ -122,6 +122,21 @@ def check_count(key: str, given: Sequence[Any], channels: int) -> None:
         )
 
 
+def check_thresholds(thresholds: Sequence[float], ranges: Sequence[Pair]) -> None:
+    """Check that a forecast, which lies inside the ranges of its channels, can reach thresholds.
+
+    Raises:
+        BadInput: one lies outside the range of every channel.
+    """
+    for threshold in thresholds:
+        if not any(low <= threshold <= high for low, high in ranges):
+            spans = ", ".join(f"[{low:g}, {high:g}]" for low, high in ranges)
+            raise BadInput(
+                f"thresholds: {threshold:g} lies outside value_range {spans}, as no forecast does; "
+                f"give thresholds inside it"
+            )
+
+
 def _for_each(given: Sequence[T], count: int) -> tuple[T, ...]:
     """Repeat the only one of `given`, or return all."""
     return tuple(given) * (count if len(given) == 1 else 1)

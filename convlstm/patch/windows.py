@@ -8,7 +8,7 @@ is in two, `overlaps` sees to.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from convlstm.runtime.errors import BadInput, Faults
+from convlstm.runtime.errors import BadInput
 
 SPLITS = ("train", "valid", "test")
 
@@ -111,19 +111,15 @@ def clipped(first: int, second: int, total: int, *, least: int) -> tuple[int, in
     return first, min(max(second, first + least), total - least)
 
 
-def check_lengths(runs: Runs, *, length: int) -> None:
-    """Check that every sequence holds at least one window of `length` frames without a gap.
-
-    Raises:
-        BadInput: sequences are too short; all of them are named.
-    """
-    faults = Faults()
+def too_short(runs: Runs, *, length: int) -> dict[str, str]:
+    """Return a line for each sequence that holds no window of `length` frames without a gap."""
+    found = {}
     for name, parts in runs.items():
         longest = max(stop - start for start, stop in parts)
         if longest < length:
             between = " between gaps" if len(parts) > 1 else ""
-            faults.add(
+            found[name] = (
                 f"{name}: {longest} frames{between}, fewer than context_frames + forecast_frames "
-                f"= {length}; remove it, or lower one of them"
+                f"= {length}; lower one of them, or set short_sequences to skip"
             )
-    faults.check()
+    return found

@@ -123,6 +123,8 @@ def test_without_thresholds_they_are_parts_of_the_value_range(
     chosen = ScoreConfig.each_of(batches, params_of(Evaluate, thresholds=(51.0,)))[0]
     assert chosen.thresholds == (51.0,)
     assert chosen.pooling().thresholds == (0.2,)
+    with pytest.raises(BadInput, match=r"thresholds: 300 lies outside value_range \[0, 255\]"):
+        ScoreConfig.each_of(batches, params_of(Evaluate, thresholds=(51.0, 300.0)))
 
 
 def test_thresholds_count_from_the_low_end_of_the_value_range(config: ScoreConfig) -> None:

@@ -93,6 +93,19 @@ def test_measured_and_wet_pixels_are_counted_by_patch(tmp_path: Path) -> None:
     assert not built.counts[1][:, WET].any()
 
 
+@pytest.mark.parametrize("split_by", ["sequence", "time"])
+def test_sequences_that_are_too_short_can_be_skipped(tmp_path: Path, split_by: str) -> None:
+    raw = {**three(), "b": unique(2)} | ({"s1": unique(10)} if split_by == "time" else {})
+    with pytest.raises(BadInput, match=r"b: 2 frames, fewer than .* = 3; lower one"):
+        build(tmp_path, raw, **WIDE)
+    built = build(tmp_path, raw, split_by=split_by, short_sequences="skip", **WIDE)
+    seen = {window[1] for split in built.windows for window in windows_of(built, split)}
+    names = {list(built.sequences)[number] for number in seen}
+    assert names == ({"s0", "s1", "s2"} if split_by == "sequence" else {"s1"})  # of 5 frames
+    with pytest.raises(BadInput, match="b: 2 frames"):
+        build(tmp_path, {"b": unique(2)}, short_sequences="skip", **WIDE)
+
+
 def test_a_patch_of_more_pixels_than_a_byte_counts_is_counted(tmp_path: Path) -> None:
     raw = {f"s{k}": np.full((3, 1, 17, 17), 1, np.uint8) for k in range(3)}
     built = build(tmp_path, raw, patch_size=17)

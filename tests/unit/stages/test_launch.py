@@ -1,12 +1,13 @@
 """A stage starts with its own checked params, alone in its repository, and as a child of DVC."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from convlstm.demo.params import Demo
 from convlstm.plot.params import Plot
-from convlstm.runtime import signals
+from convlstm.runtime import exits, signals
 from convlstm.runtime.errors import BadInput
 from stages import launch
 from tests.builders import write_params
@@ -94,3 +95,20 @@ def test_an_environment_variable_that_is_not_a_number_is_refused(
     monkeypatch.setenv("CONVLSTM_NUMBER", text)
     with pytest.raises(BadInput, match=f"CONVLSTM_NUMBER = '{text}': must be a number of at least"):
         launch.environment_number("CONVLSTM_NUMBER", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_that_wait_leave_the_cores_to_others(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], found: str | None
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(exits, "run", lambda *_, **__: None)
+    launch.start(lambda _: None, Plot)
+    assert os.environ.get("GOMP_SPINCOUNT") == found
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
