@@ -1,4 +1,4 @@
-"""What DVC keeps of an experiment, read through its interface."""
+"""Experiments as DVC keeps them, read through its interface."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

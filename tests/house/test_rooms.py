@@ -32,8 +32,10 @@ DOORS = {
     "h5netcdf": {"storage.netcdf"},
     "hdf5plugin": {"storage.hdf5"},
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
-    "matplotlib": {"plot.figures", "plot.pictures"},
-    "pandas": {"plot.curves", "plot.figures", "stages.plot"},
+    "matplotlib": {"plot.comparison", "plot.figures", "plot.pictures"},
+    "pandas": {
+        *("plot.comparison", "plot.curves", "plot.figures", "stages.experiments", "stages.plot"),
+    },
     "pydantic": {
         "params.loading",
         "params.group",
