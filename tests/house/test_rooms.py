@@ -34,7 +34,8 @@ DOORS = {
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.comparison", "plot.figures", "plot.pictures"},
     "pandas": {
-        *("plot.comparison", "plot.curves", "plot.figures", "stages.experiments", "stages.plot"),
+        *("plot.comparison", "plot.curves", "plot.figures"),
+        *("stages.experiments", "stages.plot", "stages.search"),
     },
     "pydantic": {
         "params.loading",

@@ -4,6 +4,7 @@ All tests share a clone and continue where the one before has left it, as a user
 """
 
 import hashlib
+import importlib.util
 import json
 import re
 import shlex
@@ -189,6 +190,20 @@ def test_an_experiment_runs_in_a_temporary_copy(repository: Path) -> None:
     output = call(repository, "dvc", "exp", "run", "--temp", "-S", "lr=0.0006")
     assert ran(output) == ["check", "train", "evaluate", "plot"]
     assert digests(repository) == before
+
+
+@pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="needs the extra search")
+def test_a_search_goes_on_and_keeps_its_best_experiment(repository: Path) -> None:
+    words = ("python", "-m", "stages.search", "lr=0.001:0.1", "--trials")
+    first = call(repository, *words, "1")
+    assert first.splitlines()[-1].startswith("search: the best is search-0;")
+    second = call(repository, *words, "2")
+    assert "search: search-0, " not in second
+    scores = re.findall(r"search-\d+, lr=[\d.e-]+: ([\d.]+)", first + second)
+    assert len(scores) == 2
+    best = min((float(score), number) for number, score in enumerate(scores))[1]
+    listed = re.findall(r"search-\d+", call(repository, "dvc", "exp", "list"))
+    assert set(listed) == {f"search-{best}"}
 
 
 def test_queued_experiments_run(repository: Path) -> None:
