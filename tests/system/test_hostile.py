@@ -11,6 +11,7 @@ import struct
 import zipfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -112,8 +113,9 @@ def test_no_checkpoint_runs_a_pickle_whose_checksum_is_right(
     saved.folder.mkdir()
     for content in (payload, in_torch_zip(payload)):
         (saved.folder / "000000001.pt").write_bytes(sha256(content).digest() + content)
-        state, (note,) = saved.newest()
-        assert state is None
+        states: list[dict[str, Any]] = []
+        (note,) = saved.resume(states.append)
+        assert states == []
         assert "it is not continued" in note
     assert not marker.exists()
 
