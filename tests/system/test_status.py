@@ -37,7 +37,7 @@ MOST_SECONDS = 120
 CPU_SECONDS = 20
 MEMORY_BYTES = 6 * 2**30
 ENDS = (signal.SIGXCPU, signal.SIGKILL)
-"""The signals of a long run and of a full memory; SIGALRM, which none of these, says that it hangs."""
+"""The signals of a long run and of a full memory. SIGALRM would say that it hangs."""
 DRAWS = settings(
     max_examples=int(os.environ.get("CONVLSTM_FUZZ_ROUNDS", "60")),
     deadline=None,

@@ -46,12 +46,8 @@ def test_an_extreme_number_trains_or_ends_in_lines(
     batches: Batches, key: str, value: float
 ) -> None:
     own: dict[str, Any] = {**SMALL, **KINDS[key]}
-    shape = {
-        "loss_weights": (value, value),
-        "cascade_scales": (value,),
-        "loss_thresholds": (value,),
-    }
-    shape |= {"hidden_channels": (value,)}
+    shape = dict.fromkeys(["cascade_scales", "loss_thresholds", "hidden_channels"], (value,))
+    shape |= {"loss_weights": (value, value)}
     try:
         params = params_of(Train, **own | {key: shape.get(key, value)})
     except ValueError:
