@@ -44,7 +44,11 @@ def test_an_error_of_a_library_about_its_data_is_none_of_the_system(error: Excep
 
 @pytest.mark.parametrize(
     ("free", "inodes", "words"),
-    [(9, 5, "36 are free"), (9, 0, "no inodes left"), (99, 5, "a limit of the system allows less")],
+    [
+        (9, 5, "36 bytes are free"),
+        (9, 0, "no inodes left"),
+        (99, 5, "a limit of the system allows less"),
+    ],
 )
 def test_a_full_disk_says_what_it_has_no_more_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int, words: str
@@ -59,7 +63,7 @@ def test_a_file_system_that_does_not_count_inodes_is_not_out_of_them(
 ) -> None:
     state = SimpleNamespace(f_files=0, f_favail=0, f_bavail=1, f_frsize=1)  # as btrfs says
     monkeypatch.setattr(os, "statvfs", lambda _: state)
-    assert system.scarcity(tmp_path, 2) == "1 are free"
+    assert system.scarcity(tmp_path, 2) == "1 bytes are free"
 
 
 @pytest.mark.parametrize(

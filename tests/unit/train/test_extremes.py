@@ -46,7 +46,9 @@ def test_an_extreme_number_trains_or_ends_in_lines(
     batches: Batches, key: str, value: float
 ) -> None:
     own: dict[str, Any] = {**SMALL, **KINDS[key]}
-    shape = dict.fromkeys(["cascade_scales", "loss_thresholds", "hidden_channels"], (value,))
+    shape: dict[str, Any] = dict.fromkeys(
+        ["cascade_scales", "loss_thresholds", "hidden_channels"], (value,)
+    )
     shape |= {"loss_weights": (value, value)}
     try:
         params = params_of(Train, **own | {key: shape.get(key, value)})
