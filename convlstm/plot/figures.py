@@ -1,6 +1,7 @@
 """Charts of the tables; nothing here knows a model or defines a score."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
