@@ -117,11 +117,11 @@ def load() -> None:
 
 def stick() -> None:
     """Never come back to Python, as a library that waits for memory without an end."""
-    say("ready")
     mutex = ctypes.create_string_buffer(64)
-    library = ctypes.PyDLL(None)  # which keeps the lock of the interpreter
-    for _ in range(2):
-        library.pthread_mutex_lock(mutex)  # the second one waits for ever
+    lock = ctypes.PyDLL(None).pthread_mutex_lock  # PyDLL keeps the lock of the interpreter
+    lock(mutex)
+    say("ready")
+    lock(mutex)  # waits for ever
 
 
 def film() -> None:

@@ -44,10 +44,15 @@ class Running:
         return self.process.returncode, out, err
 
 
+def status(pid: int) -> str:
+    """Return what the system says of a process."""
+    return Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+
+
 def is_pending(pid: int) -> bool:
     """Return whether a signal has been sent to a process, and not been delivered yet."""
-    state = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return any(int(mask, 16) for mask in re.findall(r"(?:SigPnd|ShdPnd):\s+(\w+)", state))
+    masks = re.findall(r"(?:SigPnd|ShdPnd):\s+(\w+)", status(pid))
+    return any(int(mask, 16) for mask in masks)
 
 
 @contextmanager
@@ -106,6 +111,8 @@ def test_a_second_signal_ends_a_process_that_never_comes_back_to_python(
 ) -> None:
     with running(*CHILD, "stick") as command:
         command.await_word("ready")
+        while "sleeping" not in status(command.process.pid):  # it has not come to the wait yet
+            time.sleep(0.01)
         command.process.send_signal(number)
         while is_pending(command.process.pid):  # two of a kind that wait are one
             time.sleep(0.01)
