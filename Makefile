@@ -4,7 +4,7 @@ BIN := .venv/bin
 # DVC runs the stages with the `python` that it finds first, so the environment's comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test slow lint clean help repository
+.PHONY: repro test slow lint audit clean help repository
 repro: repository $(BIN)/.installed  ## install what is missing, run the pipeline, and say where its page lies (the default)
 	dvc repro
 	@echo "The page of the run is $(CURDIR)/data/plots/report.html"
@@ -19,6 +19,11 @@ lint: $(BIN)/.installed  ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+audit:  ## ask the package index for known vulnerabilities of what is pinned (docs/operations.md)
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet pip-audit
+	.venv/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 clean:  ## remove the environment and what tools left; data, models and experiments stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots compare.html

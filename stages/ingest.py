@@ -5,6 +5,7 @@ few frames per core in memory, and runs as `python -m stages.ingest`.
 """
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def main(params: Ingest) -> None:
     total = sum(len(source.files) for source in found) if single else None
     with hdf5.create(FRAMES) as file, bar("ingest", total, "frames") as progress:
         for source, sequence in decoding.read(found, params, faults):
+            if source.faulty:  # its names may be no text, but its files are looked at, too
+                deque(sequence, maxlen=0)
+                continue
             tallied[source.name] = summary.Tallied(sequence)
             frames.append_sequence(
                 file,

@@ -13,21 +13,15 @@ from stages.launch import start
 DATASET = Path("data/metrics/dataset.json")
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 PLOTS = Path("data/plots")
-TABLES = (
-    *("training", "by_lead", "baselines", "by_threshold", "by_scale"),
-    *("spectrum", "reliability", "ranks"),
-)
 
 
 def main(params: Plot) -> None:
     """Draw everything, then put it on one page."""
     # Imported here, because they take a second and a typo in params.yaml should not wait for them.
-    import pandas as pd
-
     from convlstm.plot import curves, figures, pictures
     from convlstm.plot.page import page, read_dataset
 
-    tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in TABLES}
+    tables = figures.read_tables(METRICS)
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
     run["dataset"] = read_dataset(DATASET)

@@ -35,7 +35,7 @@ def main(params: Train) -> None:
         # The lock of the stage guards its outputs; this one guards the run, whose checkpoints the
         # workspace shares with `--temp` and the queue.
         with signals.deferred() as stop, locks.locked(checkpoints.lock):
-            for note in checkpoints.resume(training):
+            for note in checkpoints.resume(training.restore):
                 print(f"train: {note}", flush=True)
             name = f"train on {training.device} in {training.precision}"
             done, total = training.iteration, training.budget.steps

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from convlstm.params.group import Count, Group, Text
+from convlstm.params.group import Group, Text
 
 
 class Demo(Group):
@@ -12,7 +12,7 @@ class Demo(Group):
 
     demo_kind: Literal["rain", "digits"]
     demo_digits: Text
-    demo_sequences: Count
-    demo_frames: Count
-    demo_size: Annotated[int, Field(ge=7)]
-    demo_seed: Annotated[int, Field(ge=0)]
+    demo_sequences: Annotated[int, Field(ge=1, le=10**6)]
+    demo_frames: Annotated[int, Field(ge=1, le=10**6)]
+    demo_size: Annotated[int, Field(ge=7, le=10_000)]
+    demo_seed: Annotated[int, Field(ge=0, lt=2**63)]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from convlstm.params.group import Count, Counts, Group, nested_tuple, one_or_several
+from convlstm.params.group import Counts, Group, nested_tuple, one_or_several
 
 Thresholds = Annotated[tuple[float, ...], Field(min_length=1)]
 
@@ -12,7 +12,7 @@ Thresholds = Annotated[tuple[float, ...], Field(min_length=1)]
 class Evaluate(Group):
     """How the forecasts of the test windows are scored, and how many windows are drawn."""
 
-    sample_windows: Count
+    sample_windows: Annotated[int, Field(ge=1, le=100)]
     thresholds: (
         Annotated[
             Annotated[Thresholds, Tag("one")]

@@ -97,6 +97,8 @@ def check(out: Path, *, beside: Path, overwrite: bool) -> None:
     Raises:
         BadInput: it lies inside `beside`, or holds other things than forecasts.
     """
+    if out.is_symlink() and not out.exists():
+        raise BadInput(f"{out}: is a link that leads nowhere; remove it, or give another name")
     inside = out.resolve().is_relative_to(beside.resolve())
     replaced = overwrite and is_netcdf(out) and out.is_file()
     if inside or not (replaced or (out.is_dir() and _holds_forecasts_only(out))):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convlstm.ingest import natural, readers
+from convlstm.runtime import system
 
 
 @dataclass
@@ -35,15 +36,15 @@ def _look_into(folder: Path, above: tuple[Path, ...], tree: Tree) -> None:
     """
     above = (*above, folder.resolve())
     tree.seen.add(above[-1])
-    paths = _visible(folder)
+    paths = _visible(folder, tree.top)
     files = [path for path in paths if readers.is_read(path)]  # a store of zarr is a folder
-    folders = {path for path in paths if path.is_dir()} - set(files)
+    folders = {path for path in paths if system.is_folder(path)} - set(files)
     if files:
         name = "" if folder == tree.top else folder.relative_to(tree.top).as_posix()
         tree.frames[name] = _sorted(files)
     if not paths and folder != tree.top:
         tree.others.append(folder)
-    tree.others += [path for path in paths if path.is_file() and path not in files]
+    tree.others += [path for path in paths if system.is_file(path) and path not in files]
     for inner in _sorted(sorted(folders)):
         true = inner.resolve()
         if any(each.is_relative_to(true) for each in above):
@@ -54,11 +55,13 @@ def _look_into(folder: Path, above: tuple[Path, ...], tree: Tree) -> None:
             _look_into(inner, above, tree)
 
 
-def _visible(folder: Path) -> list[Path]:
-    """Return what is in a folder, by name; nothing if it cannot be listed."""
+def _visible(folder: Path, top: Path) -> list[Path]:
+    """Return what is in a folder, by name; nothing if it is not the top and cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except PermissionError:
+        if folder == top:
+            raise
         return []
 
 

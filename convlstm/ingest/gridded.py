@@ -30,6 +30,7 @@ from convlstm.ingest.blocks import (
     matching,
 )
 from convlstm.ingest.params import Reading, unreadable
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel, Coordinate, Grid
@@ -48,7 +49,7 @@ _OF_A_COORDINATE = ("standard_name", "long_name", "units", "axis", "positive")
 
 def is_store(path: Path) -> bool:
     """Return whether a folder is a file of zarr."""
-    return any((path / name).is_file() for name in STORE_FILES)
+    return any(system.is_file(path / name) for name in STORE_FILES)
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:

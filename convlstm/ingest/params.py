@@ -81,12 +81,14 @@ def unreadable(path: Path, kind: str) -> Iterator[None]:
         kind: what it is to be read as, with its article.
 
     Raises:
-        BadInput: for any other exception.
+        BadInput: for any other exception but a full memory, which is no fault of the file.
     """
     try:
         yield
-    except BadInput:
+    except (BadInput, MemoryError):
         raise
+    except PermissionError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:
         reason = " ".join(str(error).split()).replace(f" '{path}'", "")
         raise BadInput(

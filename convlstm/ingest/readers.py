@@ -8,6 +8,7 @@ from types import ModuleType
 
 from convlstm.ingest import arrays, datasets, gifs, gridded, images, tiffs, video
 from convlstm.ingest.params import Reading
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 
@@ -43,7 +44,7 @@ def is_read(path: Path) -> bool:
     A broken link or a pipe is, if its name says so, so that it can be named; a folder is if zarr
     wrote it.
     """
-    if path.is_dir():
+    if system.is_folder(path):
         return gridded.is_store(path)
     head = _head(path)
     return bool(suffix(path) or _told(head) or _foreign(head))
@@ -76,9 +77,9 @@ def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[Frame]:
 
 
 def _kind(path: Path) -> ModuleType:
-    if path.is_dir() and gridded.is_store(path):
+    if system.is_folder(path) and gridded.is_store(path):
         return gridded
-    if not path.is_file() and path.exists():  # reading a pipe would wait forever
+    if system.is_there(path) and not system.is_file(path):  # reading a pipe would wait forever
         raise BadInput(f"{path}: not a regular file; remove it")
     head = _head(path)
     foreign = _foreign(head)
@@ -92,9 +93,9 @@ def _kind(path: Path) -> ModuleType:
 
 def _head(path: Path) -> bytes:
     """Return the first bytes of a regular file, unpacked if they are those of gzip; else none."""
+    if not system.is_file(path):  # a pipe is not even opened
+        return b""
     try:
-        if not path.is_file():  # a pipe is not even opened
-            return b""
         with path.open("rb", buffering=0) as file:
             head = file.read(HEAD_BYTES)
     except OSError:

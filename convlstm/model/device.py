@@ -2,16 +2,20 @@
 
 import os
 import re
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
+from convlstm.runtime import system
 from convlstm.runtime.errors import NoRoom
 
-OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")
+OUT_OF_MEMORY = re.compile(
+    "out of memory|can't allocate memory|not enough memory"
+    "|[Ss]torage size calculation overflowed|integer multiplication overflow"
+)
+"""Of the last two, the size itself is a number that is too large."""
 
 
 def default_device() -> torch.device:
@@ -80,4 +84,4 @@ def _peak_bytes(device: torch.device) -> int:
     """Return the most bytes that have been in use since the process began."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return system.peak_bytes()

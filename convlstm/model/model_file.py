@@ -165,6 +165,8 @@ def load(path: Path, device: torch.device) -> Model:
         if about.pop("sha256") != _checksum(about, network.state_dict()):
             raise ValueError("damaged: its checksum is wrong")
         return _model(network.to(device).eval(), about)
+    except PermissionError:  # no reason to train another
+        raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
@@ -253,6 +255,6 @@ def _network(file: Any, architecture: Architecture) -> Network:
 
 
 def _count(number: object) -> int:
-    if not isinstance(number, int) or number < 1:
+    if type(number) is not int or number < 1:  # True is an int
         raise ValueError(f"{number!r} frames")
     return number

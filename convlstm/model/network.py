@@ -45,6 +45,8 @@ class Architecture:
 
     def __post_init__(self) -> None:
         sizes = (*self.hidden_channels, self.kernel_size, self.channels, self.rows, self.cols)
+        if {type(size) for size in (*sizes, self.patch_size)} != {int}:  # from a file, 64.0 or true
+            raise ValueError(f"a size that is no whole number: {self}")
         if min(sizes) < 1 or self.kernel_size % 2 == 0 or not self.hidden_channels:
             raise ValueError(f"an impossible network: {self}")
         patch, bands = self.patch_size**2, (self.readout == "cascade") == bool(self.scales)

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Number = float | int
 """A number as YAML has it, before it has become a float."""
@@ -32,6 +32,13 @@ def nan_of_text(value: object) -> object:
     return float("nan") if is_nan else value
 
 
+def without_null(text: str) -> str:
+    """Refuse the character that no name of a file can hold."""
+    if "\0" in text:
+        raise ValueError("must not hold a null character")
+    return text
+
+
 def always_tuple(value: object) -> object:
     """Turn null, one value or several into a tuple."""
     if value is None:
@@ -50,16 +57,21 @@ def one_or_several(value: object) -> str:
     return "several" if nested else "one"
 
 
-Count = Annotated[int, Field(ge=1)]
+MOST = 10**12
+"""The highest count: more than any run can take, and few enough for every library's arithmetic."""
+
+Count = Annotated[int, Field(ge=1, le=MOST)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 PositivePercent = Annotated[float, Field(gt=0, le=100)]
 Factor = Annotated[float, Field(gt=0, le=1)]
 NumberOrNan = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(nan_of_text)]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(without_null)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-Counts = Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+Counts = Annotated[
+    tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=100)
+]
 
 
 class Group(BaseModel):

@@ -1,6 +1,7 @@
 """Params from params.yaml, the command line or a model file to a checked group."""
 
 import difflib
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,47 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import Node
 
 from convlstm.params import overrides
 from convlstm.params.group import Group, GroupT
 from convlstm.runtime.errors import BadInput
+
+MOST_BYTES = 2**20
+"""A hundred times the shipped file."""
+DEEPEST = 10
+"""Values inside each other; the shipped keys take four: a list of lists in the file's mapping."""
+
+
+class Flat(Composer):
+    """A composer that refuses what a few lines can make endless: deep nesting and aliases.
+
+    An alias stands for a value elsewhere; ten lines of aliases of aliases make billions of values.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node:
+        """Return the node that begins at the next event.
+
+        Raises:
+            ComposerError: it is an alias, or too deep.
+        """
+        event = self.parser.peek_event()
+        if isinstance(event, AliasEvent):
+            found = f"found the alias *{event.anchor[:20]}; write out what it stands for"
+            raise ComposerError(None, None, found, event.start_mark)
+        if self.depth == DEEPEST:
+            found = f"found more than {DEEPEST} values inside each other"
+            raise ComposerError(None, None, found, event.start_mark)
+        self.depth += 1
+        node: Node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class Texts(SafeConstructor):
@@ -32,18 +68,37 @@ def read(path: Path) -> dict[Any, Any]:
         BadInput: the file is missing, or is not YAML with lines of the form `key: value`.
     """
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = Texts
+    yaml.Composer, yaml.Constructor = Flat, Texts
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"))
+        values = yaml.load(_text(path))
+    except (YAMLError, ValueError) as error:
+        raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
+    except LookupError as error:  # raised for a text that is not of the kind that its tag says
+        raise BadInput(f"{path}: a tag (!!) does not fit its value: {error}; remove it") from None
+    if not isinstance(values, Mapping):
+        raise BadInput(f"{path}: must hold lines of the form `key: value`")
+    return dict(values)
+
+
+def _text(path: Path) -> str:
+    """Return the content of a params.yaml.
+
+    Raises:
+        BadInput: it is missing, is no regular file, or is larger than any params are.
+        ValueError: it is not UTF-8.
+    """
+    try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait forever
+            raise BadInput(f"{path}: must be a file of lines of the form `key: value`")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise BadInput(
             f"{path}: no such file here; run this from the root of the repository"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, Mapping):
-        raise BadInput(f"{path}: must hold lines of the form `key: value`")
-    return dict(values)
+    if len(content) > MOST_BYTES:
+        raise BadInput(f"{path}: has more than {MOST_BYTES:,} bytes, which no params take")
+    return content.decode()
 
 
 def load(path: Path, group: type[GroupT]) -> GroupT:
@@ -136,5 +191,8 @@ def _fault(finding: ErrorDetails, values: Mapping[Any, Any], group: type[Group])
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more digits than this
+        text = f"a number of more than {sys.get_int_max_str_digits()} digits"
     return text if len(text) <= 60 else text[:57] + "..."

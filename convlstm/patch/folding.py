@@ -57,6 +57,9 @@ class Geometry:
     patch_size: int
 
     def __post_init__(self) -> None:
+        sizes = (self.channels, self.rows, self.cols, self.patch_size)
+        if {type(size) for size in sizes} != {int}:  # from a file, 64.0 or true
+            raise ValueError(f"a size that is no whole number: {self}")
         if min(self.channels, self.rows, self.cols, self.patch_size) < 1:
             raise ValueError(f"an impossible geometry: {self}")
 

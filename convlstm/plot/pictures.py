@@ -66,6 +66,7 @@ PROBABILITY = Look("probability", PROBABILITY_MAP, (0.0, 1.0))
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG of `PNG_COLOURS`, which has less than half the bytes."""
     drawn, content = BytesIO(), BytesIO()
+    as_written(figure)
     figure.savefig(drawn, dpi=DPI)
     with Image.open(drawn) as image:
         few = image.convert("RGB").quantize(PNG_COLOURS, dither=Image.Dither.NONE)
@@ -325,8 +326,21 @@ def _draw_panel(
     return image, [_pixels(frame, look) for frame in frames]
 
 
+def as_written(figure: Figure) -> None:
+    """Let no name or unit of the data be drawn as a formula, though it may hold dollars.
+
+    The numbers of axes stay formulas, which those of a logarithmic axis are.
+    """
+    texts = list(figure.texts)
+    for axes in figure.axes:
+        texts += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+    for text in texts:
+        text.set_parse_math(False)
+
+
 def _laid_out(film: Film) -> Film:
     """Compute the layout once, so that only the frames move."""
+    as_written(film.figure)
     film.figure.draw_without_rendering()
     film.figure.set_layout_engine("none")
     return film

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, NoRoom
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
@@ -91,7 +91,7 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
         # HDF5 and NumPy give the error number, or only the fact, in the text.
         in_text = re.search(r"errno = (\d+)", str(error))
         number = int(in_text[1]) if in_text else getattr(error, "errno", None)
-        if number in FULL or re.search(r"requested and \d+ written", str(error)):
+        if number in system.FULL or re.search(r"requested and \d+ written", str(error)):
             raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
@@ -99,10 +99,9 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
 
 
 def _no_room(path: Path, bytes_needed: int) -> NoRoom:
-    free = shutil.disk_usage(path.parent).free
-    limit = f"{free:,} are free" if free < bytes_needed else "a limit of the system allows less"
     return NoRoom(
-        f"{path}: no room for it: it needs at least {bytes_needed:,} bytes, but {limit}; "
+        f"{path}: no room for it: it needs at least {bytes_needed:,} bytes, but "
+        f"{system.scarcity(path.parent, bytes_needed)}; "
         f"make room and run again, nothing else has changed"
     )
 

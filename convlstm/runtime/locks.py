@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 
 
@@ -21,6 +22,8 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(path)
     except OSError as error:
+        if error.errno in system.FULL:
+            raise
         raise BadInput(f"{path}: cannot be written ({error.strerror})") from None
     try:
         with suppress(OSError):  # a full disk has no room for the name, but the lock holds

@@ -1,11 +1,12 @@
 """Stop requests: a signal ends the run at a point where nothing is lost, with the usual status."""
 
+import ctypes
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,6 +54,27 @@ class StopRequest:
 _request = StopRequest()
 
 
+def requested() -> Stopped | None:
+    """Return the stop that this process has been asked for, if it has been."""
+    number = _request.signal_number
+    return None if number is None else Stopped(number)
+
+
+def end_at_interrupt() -> None:
+    """Until `listen`, let Ctrl-C end the process at once with a line: nothing has begun yet.
+
+    The other signals do so by themselves.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end_at_once)
+
+
+def _end_at_once(number: int, _: FrameType | None) -> None:
+    with suppress(OSError):  # where nobody listens, the status says it
+        os.write(2, f"error: stopped by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)
+
+
 def listen(*, to_parent: bool) -> None:
     """Install the handlers: the first signal raises `Stopped`, the second ends the process at once.
 
@@ -65,8 +87,23 @@ def listen(*, to_parent: bool) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _request.handle)
+            _hear_once(number)
     if to_parent:
         threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _hear_once(number: int) -> None:
+    """Let the system itself end the process at a second signal of this number.
+
+    Python hears signals between its own instructions only, and a library that waits for memory
+    without an end comes to none. Where the C library cannot do it (glibc can), Python is all.
+    """
+    try:
+        install = ctypes.CDLL(None).sysv_signal
+    except AttributeError:
+        return
+    install.argtypes, install.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    install(number, install(number, None))  # the handler of Python again, for one signal
 
 
 @contextmanager

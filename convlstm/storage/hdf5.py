@@ -125,6 +125,8 @@ def open_complete(path: Path) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; `dvc repro` makes it")
+    with path.open("rb"):  # one that may only not be read is not to be deleted
+        pass
     try:
         # Every open dataset would keep a cache of its own, and nothing here is read twice in a row.
         file = h5py.File(path, "r", rdcc_nbytes=0)

@@ -45,8 +45,15 @@ class Checkpoints:
         self._every_seconds = 60 * every_minutes
         self._last = time.monotonic()
 
-    def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """Return the newest whole state of this run, and notes on all that was found."""
+    def resume(self, restore: Callable[[dict[str, Any]], None]) -> list[str]:
+        """Restore the newest state of this run that is whole, if there is one.
+
+        Args:
+            restore: called with a state; if it raises, the state before that one is tried.
+
+        Returns:
+            Notes on all that was found.
+        """
         notes = []
         if others := [path for path in self.folder.parent.glob("*/") if path != self.folder]:
             notes.append(
@@ -55,13 +62,15 @@ class Checkpoints:
             )
         for path in sorted(self.folder.glob("[0-9]*.pt"), reverse=True):
             try:
-                state = self._read(path)
+                restore(self._read(path))
+            except MemoryError:
+                raise
             except Exception as error:  # a loader may raise anything on a damaged file
                 reason = " ".join(str(error).split())[:100]
                 notes.append(f"{path}: {reason}; it is not continued")
             else:
-                return state, [*notes, f"continues after batch {int(path.stem)}, from {path}"]
-        return None, notes
+                return [*notes, f"continues after batch {int(path.stem)}, from {path}"]
+        return notes
 
     def due(self) -> bool:
         """Return whether the last checkpoint is so old that the next one should be saved."""
@@ -77,13 +86,6 @@ class Checkpoints:
         for old in sorted(self.folder.glob("[0-9]*.pt"))[:-KEPT]:
             old.unlink()
         self._last = time.monotonic()
-
-    def resume(self, training: Training) -> list[str]:
-        """Restore the newest state of the run, if there is one; returns notes on what was found."""
-        state, notes = self.newest()
-        if state is not None:
-            training.restore(state)
-        return notes
 
     def epochs(
         self, training: Training, stop: StopRequest, on_step: Callable[[float], None]

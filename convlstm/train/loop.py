@@ -5,6 +5,7 @@ A forecast is free if no true frame is fed after the context.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any, cast
@@ -122,8 +123,9 @@ class Training:
         torch.manual_seed(params.seed)
         self.batches, self.params, self.device = batches, params, device
         self.dtype = training_dtype(params.precision, device)
-        self.network = Network(_architecture(batches, params)).to(device)
-        self.averaged = AveragedModel(self.network, avg_fn=self._average)
+        with explain_out_of_memory(device, "the weights", lower="hidden_channels or kernel_size"):
+            self.network = Network(_architecture(batches, params)).to(device)
+            self.averaged = AveragedModel(self.network, avg_fn=self._average)
         self.model = Model(
             cast(Network, self.averaged.module),
             batches.geometry,
@@ -220,7 +222,21 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state` of a run with the same params, data and code."""
+        """Continue from a `state` of a run with the same params, data and code.
+
+        If it is another one, the exception that shows it is raised, and nothing has changed.
+        """
+        before = deepcopy(self.state())
+        try:
+            for name in ("scheduler", "best"):  # which torch or we would take, whatever they hold
+                if set(state[name]) != set(before[name]):
+                    raise ValueError(f"{name} of another kind")
+            self._take(state)
+        except Exception:
+            self._take(before)
+            raise
+
+    def _take(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])

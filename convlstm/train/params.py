@@ -23,7 +23,7 @@ from convlstm.params.group import (
 class LearningRate(Group):
     """The learning rate of Adam over the run; `lr` is the name that the field uses."""
 
-    lr: Positive
+    lr: Annotated[float, Field(gt=0, le=1e6)]
     lr_schedule: Literal["constant", "step", "exponential", "cosine", "onecycle"]
     lr_step_percent: PositivePercent
     lr_step_factor: Factor
@@ -147,7 +147,9 @@ class Train(LearningRate, Sampling, Limits, Weighting):
     cell: Literal["convlstm", "peephole", "lstm"]
     readout: Literal["frame", "motion", "cascade"]
     cascade_scales: Annotated[
-        tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=8)
+        tuple[Annotated[float, Field(gt=0, le=1e4)], ...],
+        BeforeValidator(as_tuple),
+        Field(min_length=1, max_length=8),
     ]
     members: Annotated[int, Field(ge=1, le=64)]
     loss: Literal["mse", "mae", "weighted", "crps"]

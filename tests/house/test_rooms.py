@@ -35,7 +35,7 @@ DOORS = {
     "matplotlib": {"plot.comparison", "plot.figures", "plot.pictures"},
     "pandas": {
         *("plot.comparison", "plot.curves", "plot.figures"),
-        *("stages.experiments", "stages.plot", "stages.search"),
+        *("stages.experiments", "stages.search"),
     },
     "pydantic": {
         "params.loading",

@@ -11,6 +11,7 @@ import struct
 import zipfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -112,8 +113,9 @@ def test_no_checkpoint_runs_a_pickle_whose_checksum_is_right(
     saved.folder.mkdir()
     for content in (payload, in_torch_zip(payload)):
         (saved.folder / "000000001.pt").write_bytes(sha256(content).digest() + content)
-        state, (note,) = saved.newest()
-        assert state is None
+        states: list[dict[str, Any]] = []
+        (note,) = saved.resume(states.append)
+        assert states == []
         assert "it is not continued" in note
     assert not marker.exists()
 
@@ -170,6 +172,9 @@ DEEP = 100_000 * "["
         absurd(architecture=ARCHITECTURE | {"hidden_channels": [1] * 100_000}),
         absurd(architecture=ARCHITECTURE | {"kernel_size": 2**31 + 1}),
         absurd(architecture=ARCHITECTURE | {"rows": -1}),
+        absurd(architecture=ARCHITECTURE | {"rows": 4.0}),
+        absurd(architecture=ARCHITECTURE | {"kernel_size": True}),
+        absurd(architecture=ARCHITECTURE | {"hidden_channels": [True]}),
         absurd(architecture=ARCHITECTURE | {"cell": "transformer"}),
         absurd(architecture=ARCHITECTURE | {"channels": float("nan")}),
         absurd(format="convlstm-999"),

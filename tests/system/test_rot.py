@@ -152,9 +152,9 @@ def test_no_damaged_checkpoint_is_continued_but_the_one_before_it(tmp_path: Path
         saved.save(iteration, {"iteration": iteration, "weights": torch.rand(100)})
     before, newest = sorted(saved.folder.iterdir())
     for path in damaged(newest, newest.read_bytes()):
-        state, notes = saved.newest()
-        assert state is not None
-        assert state["iteration"] == 4
+        states: list[dict[str, Any]] = []
+        notes = saved.resume(states.append)
+        assert [state["iteration"] for state in states] == [4]
         assert notes == [
             f"{path}: damaged; it is not continued",
             f"continues after batch 4, from {before}",

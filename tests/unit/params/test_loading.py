@@ -1,5 +1,6 @@
 """params.yaml is checked before any work: each fault is one line with key, value and remedy."""
 
+import os
 import re
 from pathlib import Path
 
@@ -127,6 +128,11 @@ def test_a_small_number_is_a_number_however_it_is_written(tmp_path: Path, writte
         ({"split": [0.5]}, "split = [0.5]: number 2 is missing"),
         ({"value_range": [0]}, "value_range = [0]: number 2 is missing"),
         ({"value_range": [0, 1, 2]}, "value_range = [0, 1, 2]: "),
+        ({"raw": "a\0b"}, "raw = 'a\\x00b': Value error, must not hold a null character"),
+        ({"epochs": 10**13}, "epochs = 10000000000000: should be less than or equal to 10000000"),
+        ({"lr": 1e300}, "lr = 1e+300: should be less than or equal to 1000000"),
+        ({"sample_windows": 10**10}, "sample_windows = 10000000000: should be less than or equal"),
+        ({"demo_size": 10**9}, "demo_size = 1000000000: should be less than or equal to 10000"),
         ({"cell": "x" * 99}, f"cell = '{'x' * 56}...: should be"),
     ],
 )
@@ -188,6 +194,17 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ("a: !!python/object:os.system {}", "params.yaml"),
         ("", "must hold lines of the form"),
         (b"a: \xff", "params.yaml"),
+        ("a: !!int abc", "invalid literal"),
+        ("a: !!int ''", "a tag (!!) does not fit its value"),
+        ("a: !!bool abc", "a tag (!!) does not fit its value: 'abc'"),
+        ("a: !!float abc", "could not convert"),
+        (f"a: {'9' * 5000}", "digits"),
+        (f"a: {'[' * 5000}", "more than 10 values inside each other"),
+        (f"a: {'{b: ' * 5000}", "more than 10 values inside each other"),
+        ("a: &b [1]\nc: *b\n", "found the alias *b; write out"),
+        ("a: &b [*b]", "found the alias *b; write out"),
+        ("a: &b {x: 1}\nc: {<<: *b}\n", "found the alias *b; write out"),
+        ("a: " + "x" * 2**20, "has more than 1,048,576 bytes"),
     ],
 )
 def test_a_file_that_is_not_yaml_is_refused_in_one_line(
@@ -197,6 +214,28 @@ def test_a_file_that_is_not_yaml_is_refused_in_one_line(
     (tmp_path / "params.yaml").write_bytes(content)
     (line,) = faults(tmp_path / "params.yaml")
     assert words in line
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a device"])
+def test_what_is_no_regular_file_is_refused_unread(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "params.yaml"
+    match kind:
+        case "a folder":
+            path.mkdir()
+        case "a pipe":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to("/dev/zero")
+    (line,) = faults(path)
+    assert line.endswith("must be a file of lines of the form `key: value`")
+
+
+def test_a_number_that_python_does_not_write_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = SHIPPED.read_text(encoding="utf-8")
+    path.write_text(text.replace("\nepochs: 36", f"\nepochs: 0x{'f' * 5000}"), encoding="utf-8")
+    (line,) = faults(path)
+    assert "epochs = a number of more than 4300 digits: should be less than" in line
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 `parent COMMAND` runs the command in yet another process, as DVC runs a stage.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -108,6 +109,36 @@ def store() -> None:
         frames_h5.append_sequence(file, "s", frames_from(np.ones((3, 1, 30, 30))))
 
 
+def load() -> None:
+    """Wait as a library does that is being loaded, before signals are listened to."""
+    exits.before_loading()
+    wait()
+
+
+def stick() -> None:
+    """Never come back to Python, as a library that waits for memory without an end."""
+    mutex = ctypes.create_string_buffer(64)
+    lock = ctypes.PyDLL(None).pthread_mutex_lock  # PyDLL keeps the lock of the interpreter
+    lock(mutex)
+    say("ready")
+    lock(mutex)  # waits for ever
+
+
+def film() -> None:
+    """Be interrupted where matplotlib then raises an error of its own."""
+    from matplotlib.animation import PillowWriter
+    from matplotlib.figure import Figure
+
+    class Slow(Figure):
+        def savefig(self, *_: Any, **__: Any) -> None:
+            wait()
+
+    picture = Slow()
+    writer = PillowWriter(fps=4)
+    with writer.saving(picture, "film.gif", 100):
+        writer.grab_frame()
+
+
 def hold() -> None:
     """Hold the lock file that is the argument."""
     with locks.locked(Path(sys.argv[2])):
@@ -123,6 +154,8 @@ COMMANDS = {
     "outlive_the_parent": outlive_the_parent,
     "store": store,
     "hold": hold,
+    "stick": stick,
+    "film": film,
 }
 
 if __name__ == "__main__":
@@ -131,5 +164,7 @@ if __name__ == "__main__":
             subprocess.run([sys.executable, "-m", __spec__.name, "child", name], check=False)
         case ["child", name]:
             exits.run(COMMANDS[name], child_of_dvc=True)
+        case ["load"]:
+            load()
         case [name, *_]:
             exits.run(COMMANDS[name])

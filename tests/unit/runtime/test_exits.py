@@ -58,6 +58,38 @@ def test_a_command_that_succeeds_prints_nothing_and_does_not_exit(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (PermissionError(13, "", "data"), 2, "error: data: Permission denied\n"),
+        (OSError(24, "", "a"), 4, "error: a: Too many open files; the system gives this process"),
+        (MemoryError(), 4, "error: the memory is too small ("),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_an_error_of_the_system_is_a_line_whoever_meets_it(
+    error: Exception, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        exits.run(fail)
+    assert ended.value.code == status
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_what_fails_after_a_request_to_stop_is_that_stop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Matplotlib's film raises an IndexError of its own where its first frame is interrupted."""
+    monkeypatch.setattr(signals, "requested", lambda: signals.Stopped(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        exits.run(lambda: [][0])
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == "error: stopped by SIGTERM\n"
+
+
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     def fail() -> None:
         raise ZeroDivisionError("a bug")

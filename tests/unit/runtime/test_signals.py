@@ -4,9 +4,12 @@ The commands that the signals are sent to stand in children.py.
 """
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +42,17 @@ class Running:
         """Wait for the end; return the status and all that was not read yet."""
         out, err = self.process.communicate()
         return self.process.returncode, out, err
+
+
+def status(pid: int) -> str:
+    """Return what the system says of a process."""
+    return Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+
+
+def is_pending(pid: int) -> bool:
+    """Return whether a signal has been sent to a process, and not been delivered yet."""
+    masks = re.findall(r"(?:SigPnd|ShdPnd):\s+(\w+)", status(pid))
+    return any(int(mask, 16) for mask in masks)
 
 
 @contextmanager
@@ -89,6 +103,49 @@ def test_a_run_that_does_not_come_to_a_stop_is_ended() -> None:
         command.await_word("ready")
         command.process.send_signal(signal.SIGTERM)
         assert command.end() == (143, "saved\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_ends_a_process_that_never_comes_back_to_python(
+    number: signal.Signals,
+) -> None:
+    with running(*CHILD, "stick") as command:
+        command.await_word("ready")
+        while "sleeping" not in status(command.process.pid):  # it has not come to the wait yet
+            time.sleep(0.01)
+        command.process.send_signal(number)
+        while is_pending(command.process.pid):  # two of a kind that wait are one
+            time.sleep(0.01)
+        command.process.send_signal(number)
+        assert command.end() == (-number, "", "")
+
+
+def test_an_interrupt_while_libraries_are_loaded_is_one_line() -> None:
+    with running(*CHILD, "load") as command:
+        command.await_word("ready")
+        command.process.send_signal(signal.SIGINT)
+        assert command.end() == (130, "", "error: stopped by SIGINT\n")
+
+
+def test_a_stop_while_a_film_is_drawn_is_a_stop() -> None:
+    with running(*CHILD, "film") as command:
+        command.await_word("ready")
+        command.process.send_signal(signal.SIGTERM)
+        assert command.end() == (143, "tidy\n", "error: stopped by SIGTERM\n")
+
+
+def test_a_stage_under_a_low_limit_of_addresses_ends_with_a_line() -> None:
+    limit = 700_000 * 1024  # under which OpenBLAS asks for memory for ever
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.plot"],
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: the limit on virtual memory, 716,800,000 bytes, is too")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_under_dvc_a_command_ends_with_its_parent() -> None:

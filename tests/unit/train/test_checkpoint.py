@@ -1,5 +1,7 @@
 """A run that is stopped anywhere continues as if it had not been; no other run is continued."""
 
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,11 @@ def weights(learner: Training) -> dict[str, list[float]]:
     }
 
 
+def never(state: dict[str, Any]) -> None:
+    """Restore nothing, because nothing is to be restored."""
+    pytest.fail(f"restored {state}")
+
+
 def checkpoints(folder: Path, learner: Training) -> Checkpoints:
     return Checkpoints(folder, learner.identity(), every_minutes=0.0)
 
@@ -104,11 +111,9 @@ def test_a_halted_run_ends_with_the_weights_and_rows_of_one_that_was_not(
     straight = finish(new(batches, **changes))
     assert straight.steps_per_epoch == 3
     saved = halted(tmp_path, batches, at, **changes)
-    state, notes = saved.newest()
-    assert state is not None
-    assert notes == [f"continues after batch {at}, from {saved.folder / f'{at:09d}.pt'}"]
     resumed = new(batches, **changes)
-    resumed.restore(state)
+    notes = saved.resume(resumed.restore)
+    assert notes == [f"continues after batch {at}, from {saved.folder / f'{at:09d}.pt'}"]
     finish(resumed)
     assert resumed.iteration == straight.iteration
     assert resumed.budget.seconds == straight.budget.seconds
@@ -124,7 +129,7 @@ def test_only_the_last_two_are_kept_and_none_of_a_finished_run(
         saved.save(iteration, {})
     assert len(list(saved.folder.iterdir())) == KEPT == 2
     saved.clear()
-    assert saved.newest() == (None, [])
+    assert saved.resume(never) == []
 
 
 @pytest.mark.parametrize(
@@ -134,8 +139,7 @@ def test_a_run_with_other_params_starts_afresh_and_says_so(
     batches: Batches, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     halted(tmp_path, batches, 5)
-    state, notes = checkpoints(tmp_path, new(batches, **changes)).newest()
-    assert state is None
+    notes = checkpoints(tmp_path, new(batches, **changes)).resume(never)
     assert len(notes) == 1
     assert "unfinished runs with other params, data or code (1)" in notes[0]
 
@@ -147,9 +151,46 @@ def test_a_checkpoint_that_was_copied_from_another_run_is_refused(
     mine = checkpoints(tmp_path / "mine", new(batches, lr=0.1))
     mine.folder.parent.mkdir()
     other.folder.rename(mine.folder)
-    state, notes = mine.newest()
-    assert state is None
+    notes = mine.resume(never)
     assert [note.split(": ")[1] for note in notes] == ["of another run; it is not continued"] * 2
+
+
+STATE = ["network", "averaged", "optimizer", "scheduler", "generator", "finished", "best"]
+
+
+@pytest.mark.parametrize("key", [*STATE, "seconds", "iteration", "_losses", "_best_score", None])
+@pytest.mark.parametrize("damage", ["missing", "of another kind"])
+def test_a_state_that_cannot_be_restored_is_passed_over_and_changes_nothing(
+    batches: Batches, tmp_path: Path, key: str | None, damage: str
+) -> None:
+    """Its checksum may be right and its content not: another torch, or a hand, has written it."""
+    saved = halted(tmp_path, batches, 4)
+    state: Any = finish_state(batches, at=5)
+    if key is None:
+        state = [] if damage == "missing" else {"network": {}}
+    elif damage == "missing":
+        del state[key]
+    elif key in ("seconds", "iteration", "_losses", "_best_score"):
+        return  # a plain value of another kind is not looked at
+    else:
+        state[key] = {"nothing": 7}
+    buffer = BytesIO()
+    torch.save({"key": saved.key, "state": state}, buffer)
+    path = saved.folder / "000000005.pt"
+    path.write_bytes(sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    resumed = new(batches)
+    notes = saved.resume(resumed.restore)
+    assert [note.rpartition("; ")[2] for note in notes[:1]] == ["it is not continued"]
+    assert notes[1:] == [f"continues after batch 4, from {saved.folder / '000000004.pt'}"]
+    assert weights(finish(resumed)) == weights(finish(new(batches)))
+
+
+def finish_state(batches: Batches, *, at: int) -> dict[str, Any]:
+    """The state of a run that was halted after some steps."""
+    learner = new(batches)
+    with pytest.raises(Halt):
+        finish(learner, halt_at=at)
+    return learner.state()
 
 
 def test_the_key_is_that_of_params_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
