@@ -85,7 +85,8 @@ def append_sequence(
         if dataset is None:
             dataset = _begin(file, key, name, first)
         more = list(islice(frames, _frames_per_write(dataset) - 1))
-        block = np.stack([first.values, *(frame.values for frame in more)])
+        # Of colours that lie side by side in memory, `stack` keeps that order.
+        block = np.ascontiguousarray(np.stack([first.values, *(frame.values for frame in more)]))
         hdf5.append(dataset, block)
         sums.update(block.data)
         file.check()
