@@ -10,7 +10,6 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from convlstm.demo import rain
 from convlstm.demo.params import Demo
 from convlstm.evaluate import scoring
 from convlstm.evaluate.params import Evaluate
-from convlstm.ingest import decoding, sources
+from convlstm.ingest import decoding, sources, summary
+from convlstm.ingest.params import Reading
 from convlstm.model.batches import Batches
 from convlstm.model.device import default_device
 from convlstm.patch import building
@@ -33,20 +33,7 @@ from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.builders import open_patches, params_of, reading_of
 
-from .train_step import forget_peak, high_water_bytes
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return the seconds that one run takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def exhaust(items: Iterable[object]) -> None:
-    """Take all items, and keep none."""
-    for _ in items:
-        pass
+from .measuring import exhaust, forget_peak, high_water_bytes, peak_megabytes, seconds
 
 
 def write_demo(folder: Path, demo: Demo) -> list[Path]:
@@ -63,12 +50,13 @@ def write_demo(folder: Path, demo: Demo) -> list[Path]:
     return paths
 
 
-def ingest(raw: Path, path: Path) -> None:
+def ingest(raw: Path, path: Path, reading: Reading) -> None:
     """Do what the stage does."""
-    faults, reading = Faults(), reading_of()
+    faults = Faults()
     with hdf5.create(path) as file:
         for source, sequence in decoding.read(sources.find(raw, reading, faults), reading, faults):
-            frames_h5.append_sequence(file, source.name, sequence)
+            frames_h5.append_sequence(file, source.name, summary.Tallied(sequence))
+        faults.check()
         hdf5.describe(file, reading=reading.model_dump())
 
 
@@ -159,7 +147,7 @@ def main() -> None:
         folder = Path(name)
         paths, path = write_demo(folder / "demo", demo), folder / "frames.h5"
         rounds = [
-            (seconds(lambda: ingest(folder / "demo", path)), seconds(lambda: decode(paths)))
+            (seconds(lambda: ingest(folder / "demo", path, reading_of())), seconds(lambda: decode(paths)))
             for _ in range(asked.repeats)
         ]
         rate = len(paths) / statistics.median(ours for ours, _ in rounds)
