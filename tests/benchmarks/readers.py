@@ -127,37 +127,51 @@ def open_one(path: Path, *, name: str) -> object:
 def save_knmi(path: Path, frame: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("image1/image_data", data=frame, chunks=frame.shape, compression="gzip")
-        file["image1"].attrs["image_geo_parameter"] = b"REFLECTIVITY_[DBZ]"
-        said: dict[str, Any] = {"calibration_formulas": b"GEO=0.500000*PV+-32.000000"}
+        file["image1"].attrs["image_geo_parameter"] = np.bytes_("REFLECTIVITY_[DBZ]")
+        said: dict[str, Any] = {"calibration_formulas": np.bytes_("GEO=0.500000*PV+-32.000000")}
         said |= {"calibration_out_of_image": [255], "calibration_missing_data": [0]}
         file.create_group("image1/calibration").attrs.update(said)
         file.create_group("overview").attrs["product_datetime_end"] = moment(path, "%d-%b-%Y;%H:%M")
         edges = {"geo_pixel_size_x": [1.0], "geo_pixel_size_y": [-1.0]}
         edges |= {"geo_column_offset": [0.0], "geo_row_offset": [3650.0]}
         file.create_group("geographic").attrs.update(edges)
-        proj = b"+proj=stere +lat_0=90 +lon_0=0 +lat_ts=60 +a=6378.14 +b=6356.75 +x_0=0 y_0=0"
+        proj = np.bytes_(
+            "+proj=stere +lat_0=90 +lon_0=0 +lat_ts=60 +a=6378.14 +b=6356.75 +x_0=0 y_0=0"
+        )
         file.create_group("geographic/map_projection").attrs["projection_proj4_params"] = proj
 
 
 def save_odim(path: Path, frame: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
-        file.attrs["Conventions"] = b"ODIM_H5/V2_2"
-        about = {"object": b"COMP", "date": moment(path, "%Y%m%d"), "time": moment(path, "%H%M")}
+        file.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_2")
+        about = {
+            "object": np.bytes_("COMP"),
+            "date": moment(path, "%Y%m%d"),
+            "time": moment(path, "%H%M"),
+        }
         file.create_group("what").attrs.update(about)
-        proj = b"+proj=laea +lat_0=55 +lon_0=10 +x_0=1950000 +y_0=-2100000 +units=m +ellps=WGS84"
+        proj = np.bytes_(
+            "+proj=laea +lat_0=55 +lon_0=10 +x_0=1950000 +y_0=-2100000 +units=m +ellps=WGS84"
+        )
         file.create_group("where").attrs.update(projdef=proj, xscale=2000.0, yscale=2000.0)
         name = "dataset1/data1/data"
         file.create_dataset(name, data=frame, chunks=frame.shape, compression="gzip")
-        said = {"quantity": b"DBZH", "gain": 0.5, "offset": -32.0, "nodata": 255.0, "undetect": 0.0}
+        said = {
+            "quantity": np.bytes_("DBZH"),
+            "gain": 0.5,
+            "offset": -32.0,
+            "nodata": 255.0,
+            "undetect": 0.0,
+        }
         file.create_group("dataset1/data1/what").attrs.update(said)
 
 
-def moment(path: Path, form: str) -> bytes:
+def moment(path: Path, form: str) -> np.bytes_:
     """Return the time of a frame, five minutes after that of the file before."""
     begin = np.datetime64("2021-02-03T00:00")
     time = (begin + 5 * int(path.stem) * np.timedelta64(1, "m")).item()
     seconds = {"%H%M": "00", "%d-%b-%Y;%H:%M": ":00.000"}.get(form, "")
-    return f"{time:{form}}{seconds}".upper().encode()
+    return np.bytes_(f"{time:{form}}{seconds}".upper())
 
 
 def dataset(film: Film) -> xr.Dataset:
