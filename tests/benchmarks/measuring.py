@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
+MORE = 10
+"""Times the data, of which no stage may take much more memory."""
 
 
 class Cost(NamedTuple):

@@ -33,11 +33,10 @@ from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import Faults
 from tests.builders import reading_of, write_params
 
-from .measuring import Cost, cost, exhaust, peak_megabytes
+from .measuring import MORE, Cost, cost, exhaust, peak_megabytes
 from .pipeline import ingest
 
 DRAWN_FRAMES = 20  # which are repeated, for what is compared does not depend on it
-MORE = 10  # times the frames, of which the memory shall not depend
 COLUMNS = (
     *("kind", "frames/s", "ingest_ms", "reader_ms", "library_ms"),
     *("reader", "ingest", "peak_mb", "more_mb"),
@@ -224,7 +223,7 @@ def open_video(path: Path) -> Iterator[object]:
         yield from (picture.to_ndarray(format="rgb24") for picture in container.decode(video=0))
 
 
-LOSSLESS = {"lossless": True, "method": 0}
+LOSSLESS: dict[str, Any] = {"lossless": True, "method": 0}
 COLOURS = {"pixel_values": "rgb"}
 KINDS: dict[str, Kind] = {
     "png": a_file_each(save_image, open_image, ".png"),
