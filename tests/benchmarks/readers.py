@@ -52,7 +52,7 @@ class Kind:
 
     raw: str
     write: Callable[[Path, Film], None]
-    read: Callable[[Path], Iterable[object]]
+    read: Callable[[Path], Iterable[Any]]
     reading: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,15 +83,15 @@ def save_images(path: Path, film: Film, **options: Any) -> None:
     first.save(path, save_all=True, append_images=others, **options)
 
 
-def open_images(path: Path) -> Iterator[object]:
+def open_images(path: Path, *, mode: str | None = None) -> Iterator[object]:
     with Image.open(path) as image:
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
-            yield np.asarray(image)
+            yield np.asarray(image.convert(mode))
 
 
 def save_pages(path: Path, film: Film) -> None:
-    tifffile.imwrite(path, film, compression="zlib")
+    tifffile.imwrite(path, film, compression="zlib", photometric="minisblack")
 
 
 def open_pages(path: Path) -> Iterator[object]:
@@ -231,7 +231,7 @@ KINDS: dict[str, Kind] = {
     "knmi": a_file_each(save_knmi, partial(open_one, name="image1/image_data"), ".h5"),
     "odim": a_file_each(save_odim, partial(open_one, name="dataset1/data1/data"), ".h5"),
     "tiff": Kind("film.tif", save_pages, open_pages),
-    "gif": Kind("film.gif", save_images, open_images),
+    "gif": Kind("film.gif", save_images, partial(open_images, mode="L")),
     "webp film": Kind("film.webp", partial(save_images, **LOSSLESS), open_images, COLOURS),
     "npy": Kind("film.npy", np.save, open_map),
     "npz": Kind("film.npz", lambda path, film: np.savez_compressed(path, rain=film), open_archive),
