@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from convlstm.ingest import arrays, datasets, gifs, gridded, images, tiffs, video
+from convlstm.ingest import arrays, datasets, gifs, gridded, groups, images, tiffs, video
 from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
@@ -44,7 +44,7 @@ def is_read(path: Path) -> bool:
     wrote it.
     """
     if path.is_dir():
-        return gridded.is_store(path)
+        return groups.is_store(path)
     head = _head(path)
     return bool(suffix(path) or _told(head) or _foreign(head))
 
@@ -76,7 +76,7 @@ def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[Frame]:
 
 
 def _kind(path: Path) -> ModuleType:
-    if path.is_dir() and gridded.is_store(path):
+    if path.is_dir() and groups.is_store(path):
         return gridded
     if not path.is_file() and path.exists():  # reading a pipe would wait forever
         raise BadInput(f"{path}: not a regular file; remove it")
