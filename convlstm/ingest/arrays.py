@@ -1,11 +1,14 @@
 """Readers of .npy and .npz, whose axes `raw_axes` names; they say nothing of their numbers."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from zipfile import ZipInfo
 
 import numpy as np
 
@@ -16,7 +19,10 @@ from convlstm.storage.frames import Frame
 
 SUFFIXES = (".npy", ".npz")
 SIGNATURE = re.compile(rb"\x93NUMPY|PK\x03\x04(?s:.{26})[^/\0]*?\.npy")  # an archive of arrays only
-MOST_UNPACKED_BYTES = 2**32
+MOST_UNPACKED_BYTES = 2**32  # of an array in an .npz that is no stream of frames
+
+_HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+"""The readers of headers, by version; others are those of arrays of several fields."""
 
 _LAST: dict[tuple[Any, ...], np.ndarray] = {}
 """The last .npz with several sequences, which would otherwise be unpacked for each of them."""
@@ -30,7 +36,7 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
 
 
 def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
-    """Yield the frames of one sequence of an array file; an .npz is unpacked as a whole.
+    """Yield the frames of one sequence of an array file.
 
     Raises:
         BadInput: the file cannot be read, or holds no such dataset, axes or numbers.
@@ -61,14 +67,73 @@ def _array(path: Path, reading: Reading) -> Iterator[Any]:
     # Opened here, because NumPy leaves a broken file open.
     with path.open("rb") as content:
         if content.read(2) != b"PK":
-            yield np.load(path, mmap_mode="r", allow_pickle=False)
+            content.seek(0)
+            stream = _stream(content, path.stat().st_size, path, reading)
+            yield stream or np.load(path, mmap_mode="r", allow_pickle=False)
             return
         content.seek(0)
         with np.load(content, allow_pickle=False) as archive:
             name = _chosen(list(archive.files), path, reading)
-            _check_size(archive, name)
-            several = "N" in (reading.raw_axes or "")
-            yield _unpacked(archive, name, path) if several else archive[name]
+            packed = _packed(archive, name)
+            with archive.zip.open(packed) as unpacked:
+                stream = _stream(unpacked, packed.file_size, path, reading)
+                yield stream or _whole(archive, name, path, reading)
+
+
+class _Stream:
+    """An array of frames that follow each other in a file: a block of them is read at a time."""
+
+    def __init__(
+        self, content: BufferedIOBase, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self._content, self._begin = content, content.tell()
+        self.shape, self.dtype = shape, dtype
+
+    def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
+        start, stop, _ = picks[0].indices(self.shape[0])
+        frame_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._content.seek(self._begin + start * frame_bytes)
+        block = np.frombuffer(self._content.read((stop - start) * frame_bytes), self.dtype)
+        return block.reshape(stop - start, *self.shape[1:])[(slice(None), *picks[1:])]
+
+
+def _stream(content: BufferedIOBase, size: int, path: Path, reading: Reading) -> _Stream | None:
+    """Return the array of an .npy, or None if it is none of frames that follow each other.
+
+    Raises:
+        ValueError: the file ends before the array does.
+    """
+    head = _HEADS.get(np.lib.format.read_magic(content))
+    if head is None:
+        return None
+    shape, is_fortran, dtype = head(content)
+    axes = axes_of(shape, path, reading)
+    if is_fortran or dtype.hasobject or not axes.startswith("T") or "N" in axes:
+        return None
+    if content.tell() + math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"ends after {size:,} bytes")
+    return _Stream(content, shape, dtype)
+
+
+def _whole(archive: Any, name: str, path: Path, reading: Reading) -> np.ndarray:
+    """Return an array of the archive, unpacked as a whole; its sequences share it.
+
+    Raises:
+        ValueError: it hardly fits into the memory of most machines.
+    """
+    size = _packed(archive, name).file_size
+    if size > MOST_UNPACKED_BYTES:
+        raise ValueError(f"unpacks to {size:,} bytes; save it as .npy, which is read in parts")
+    several = "N" in (reading.raw_axes or "")
+    array: np.ndarray = _unpacked(archive, name, path) if several else archive[name]
+    return array
+
+
+def _packed(archive: Any, name: str) -> ZipInfo:
+    """Return where an array lies in the archive."""
+    is_there = name in archive.zip.namelist()
+    found: ZipInfo = archive.zip.getinfo(name if is_there else f"{name}.npy")
+    return found
 
 
 def _unpacked(archive: Any, name: str, path: Path) -> np.ndarray:
@@ -80,14 +145,6 @@ def _unpacked(archive: Any, name: str, path: Path) -> np.ndarray:
             _LAST.clear()  # before unpacking, or there would be two of them in memory
             _LAST[key] = archive[name]
         return _LAST[key]
-
-
-def _check_size(archive: Any, name: str) -> None:
-    """Check that an array, which is unpacked as a whole, fits into the memory of most machines."""
-    inside = archive.zip.namelist()
-    unpacked = archive.zip.getinfo(name if name in inside else f"{name}.npy").file_size
-    if unpacked > MOST_UNPACKED_BYTES:
-        raise ValueError(f"unpacks to {unpacked:,} bytes; save it as .npy, which is read in parts")
 
 
 def _chosen(names: list[str], path: Path, reading: Reading) -> str:

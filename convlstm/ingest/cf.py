@@ -62,7 +62,7 @@ _DEGREES = {
 }
 _SINCE = re.compile(r"\s*(\w+)\s+since\s+\S", re.IGNORECASE)
 _NETCDF_FILL = (9.969209968386869e36,)  # of floats that were never written; netcdf.h
-NEAR_STEPS = 1e-3  # how near an end of the valid range may be to an integer, which decimals show
+END_TOLERANCE = 1e-3  # of stored integers: ends of a valid range are decimals, divided by a scale
 MOST_VALUES = 10**8  # of a coordinate, which is read as a whole
 _FIRST, _LAST = -62135596800 * 10**6, 253402300800 * 10**6  # the years 1 to 9999
 
@@ -140,7 +140,7 @@ def _is_invalid(values: Num[np.ndarray, "*shape"], channel: Channel) -> Bool[np.
         rounding = 4 * float(np.finfo(values.dtype).eps)
         near = (rounding * abs(low), rounding * abs(high))
     else:
-        near = (NEAR_STEPS, NEAR_STEPS)
+        near = (END_TOLERANCE, END_TOLERANCE)
     return np.asarray((values < low - near[0]) | (values > high + near[1]))
 
 
@@ -216,7 +216,9 @@ def axes(sizes: Mapping[str, int], about: Mapping[str, Attributes], raw_axes: st
     )
     real = letters.replace("-", "")
     if len(set(real)) < len(real) or not set("HW") <= set(real) <= set("TCHW"):
-        raise ValueError("its dimensions are not those of time, channel, row and column")
+        hidden = "-" in letters and not set("HW") <= set(real)
+        left_out = ", for those of length 1 whose names say nothing are left out" if hidden else ""
+        raise ValueError(f"its dimensions are not those of time, channel, row and column{left_out}")
     return letters
 
 

@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -31,8 +32,8 @@ EXTENSION, CONTROL, IMAGE, END = 0x21, 0xF9, 0x2C, 0x3B  # the first bytes of bl
 CLEARED, RESTORED = 2, 3  # disposals; by all others a frame stays
 RAMP = bytes(np.arange(256, dtype=np.uint8).repeat(3))  # the palette of grey values
 
-Canvas = UInt8[np.ndarray, "5 row col"]
-"""The number of each pixel, whether anything was painted there (1 or 0), red, green and blue."""
+Canvas = UInt8[np.ndarray, "plane row col"]
+"""Whether anything was painted at each pixel (1 or 0), and the channels of what was."""
 
 
 class Part(NamedTuple):
@@ -90,7 +91,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
     """
     with _opened(path, reading) as film:
         _check_meaning(film, path, reading.pixel_values)
-        for canvas in _shown(film):
+        for canvas in _shown(film, reading.pixel_values):
             yield _frame(film, canvas, path, reading.pixel_values)
 
 
@@ -113,36 +114,51 @@ def _check_meaning(film: Film, path: Path, wanted: str) -> None:
 
 def _frame(film: Film, canvas: Canvas, path: Path, wanted: str) -> Frame:
     """Return what the canvas shows, as `pixel_values` names it; the canvas may change later."""
-    number, painted, colours = canvas[:1].copy(), canvas[1], canvas[2:].copy()
-    values = {"index": number, "gray": colours[:1], "rgb": colours}.get(wanted)
-    values = rules.luminance(colours) if values is None else values
+    painted, values = canvas[0], canvas[1:].copy()
     palette = film.palette.hex() if wanted == "index" else ""
     missing: tuple[float, ...] = ()
     if wanted == "index" and film.mark is not None and film.mark >= 0:
-        if (number[0][painted == 1] == film.mark).any():
+        if (values[0][painted == 1] == film.mark).any():
             raise BadInput(
                 f"{path}: uses number {film.mark} for a class and for transparent pixels; "
                 f"save it without transparency"
             )
-        values, missing = np.where(painted == 1, number, np.uint8(film.mark)), (float(film.mark),)
+        values[:, painted == 0] = film.mark
+        missing = (float(film.mark),)
     elif film.mark is not None:
         values, missing = rules.without_hidden(values, painted, path)
     return Frame(values, rules.said(len(values), missing, palette=palette))
 
 
-def _shown(film: Film) -> Iterator[Canvas]:
+def _shown(film: Film, wanted: str) -> Iterator[Canvas]:
     """Yield the picture that each part leaves, always in the same array."""
-    canvas = np.zeros((5, film.rows, film.cols), np.uint8)
+    planes = 1 + len(_values(RAMP, wanted))
+    canvas = np.zeros((planes, film.rows, film.cols), np.uint8)
     for part in film.parts:
         box = canvas[:, part.y : part.y + part.height, part.x : part.x + part.width]
-        before = box.copy() if part.disposal == RESTORED else np.zeros_like(box)
+        before = box.copy() if part.disposal == RESTORED else np.uint8(0)
         numbers = _unpacked(film.content, part)
-        colours = np.frombuffer(part.palette.ljust(768, b"\0"), np.uint8).reshape(-1, 3)
-        new = np.stack([numbers, np.ones_like(numbers), *colours[numbers].transpose(2, 0, 1)])
-        box[:] = np.where(numbers == part.transparent, box, new)
+        seen = True if part.transparent is None else numbers != part.transparent
+        np.copyto(box[0], np.uint8(1), where=seen)
+        for plane, values in zip(box[1:], _values(part.palette, wanted), strict=True):
+            shown = np.frombuffer(numbers.tobytes().translate(values), np.uint8)
+            np.copyto(plane, shown.reshape(plane.shape), where=seen)
         yield canvas
         if part.disposal in (CLEARED, RESTORED):
             box[:] = before
+
+
+@lru_cache(maxsize=64)
+def _values(palette: bytes, wanted: str) -> tuple[bytes, ...]:
+    """Return the value of each number in each channel of what `pixel_values` names."""
+    colours = np.frombuffer(palette.ljust(768, b"\0"), np.uint8).reshape(-1, 3, 1)
+    match wanted:
+        case "index":
+            return (bytes(range(256)),)
+        case "luminance":
+            return (rules.luminance(colours.transpose(1, 0, 2)).tobytes(),)
+    channels = 1 if wanted == "gray" else 3
+    return tuple(colours[:, channel].tobytes() for channel in range(channels))
 
 
 def _unpacked(content: mmap.mmap, part: Part) -> UInt8[np.ndarray, "row col"]:

@@ -4,11 +4,9 @@ The numbers stay as stored; what scales them, and when and where they were taken
 xarray is loaded when the first such file is met.
 """
 
-import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +27,8 @@ from convlstm.ingest.blocks import (
     in_steps,
     matching,
 )
+from convlstm.ingest.groups import File, nodes
 from convlstm.ingest.params import Reading, unreadable
-from convlstm.runtime import system
-from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel, Coordinate, Grid
 
@@ -40,16 +37,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".nc3", ".cdf", ".zarr")
 SIGNATURE = re.compile(rb"CDF[\x01\x02]")
-STORE_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")  # one is in each folder of zarr
-MOST_CHUNK_VALUES = 2**30  # a chunk is unpacked as a whole
-_CODECS = ("codecs", "filters", "compressor")
 _POINTERS = ("coordinates", "bounds", "climatology", "grid_mapping", "ancillary_variables")
 _OF_A_COORDINATE = ("standard_name", "long_name", "units", "axis", "positive")
-
-
-def is_store(path: Path) -> bool:
-    """Return whether a folder is a file of zarr."""
-    return any(system.is_file(path / name) for name in STORE_FILES)
 
 
 def extent(path: Path, reading: Reading) -> tuple[int, int]:
@@ -73,7 +62,7 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
 def _opened(path: Path, reading: Reading) -> Iterator[Content]:
     with unreadable(path, "an array file"):
         if path.is_dir():
-            groups, unnamed = _nodes(path)
+            groups, unnamed = nodes(path)
             with opened(path, "zarr", groups, reading, unnamed) as content:
                 yield content
         else:
@@ -97,7 +86,7 @@ def opened(
     Raises:
         BadInput: as by `frames`.
     """
-    with _File(path, engine, groups, unnamed) as file:
+    with File(path, engine, groups, unnamed) as file:
         picked = _chosen(file, path, reading)
         variables = [_variable(file, steps, path, reading) for steps in picked]
         first = picked[0][0]
@@ -107,132 +96,7 @@ def opened(
         yield in_order(content, moments, path, dated=dated)
 
 
-def _nodes(path: Path) -> tuple[list[str], list[str]]:
-    """Return the paths of a store's groups, and of its arrays whose dimensions have no names.
-
-    Raises:
-        BadInput: a part of it is a link, or a codec of it runs what it reads.
-    """
-    groups, unnamed, open_folders = [], [], [path]
-    while open_folders:
-        folder = open_folders.pop()
-        name = "" if folder == path else str(folder.relative_to(path))
-        about = _metadata(folder)
-        if about["is_array"]:
-            _check_array(about, name or "its array", path)
-            if about["dimensions"] is None:
-                unnamed.append(name)
-            continue
-        groups.append(name)
-        for inner in sorted(folder.iterdir()):
-            if inner.is_dir() and is_store(inner):
-                if inner.is_symlink():
-                    raise BadInput(f"{path}: {inner.name} is a link to another folder; copy it")
-                open_folders.append(inner)
-    return groups, unnamed
-
-
-def _check_array(about: Mapping[str, Any], name: str, path: Path) -> None:
-    """Check that an array of zarr can be unpacked without harm.
-
-    Raises:
-        BadInput: a codec runs programs, or a chunk is larger than most memories.
-    """
-    if re.search(r"pickle", json.dumps([about.get(key) for key in _CODECS]), re.IGNORECASE):
-        raise BadInput(f"{path}: {name} is packed by pickle, which can run programs; remove it")
-    grid = about.get("chunk_grid", {}).get("configuration", {})
-    chunk = about.get("chunks") or grid.get("chunk_shape", ())
-    if math.prod(chunk) > MOST_CHUNK_VALUES:
-        raise BadInput(f"{path}: {name} has chunks of {math.prod(chunk):,} values; rechunk it")
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    """Return what the files of zarr in a folder say, of format 2 or 3."""
-    found: dict[str, Any] = {}
-    for name in ("zarr.json", ".zarray", ".zattrs"):
-        if (folder / name).is_file():
-            found |= json.loads((folder / name).read_text(encoding="utf-8"))
-    is_array = found.get("node_type") == "array" or (folder / ".zarray").is_file()
-    dimensions = found.get("dimension_names") or found.get("_ARRAY_DIMENSIONS")
-    return found | {"is_array": is_array, "dimensions": dimensions}
-
-
-class _File:
-    """A file's groups, each opened by xarray when it is needed, and its variables by path."""
-
-    def __init__(
-        self, path: Path, engine: Any, groups: Sequence[str], unnamed: Sequence[str]
-    ) -> None:
-        self._path, self._engine, self.unnamed = path, engine, list(unnamed)
-        self.groups = sorted(groups)
-        self._open: dict[str, Mapping[str, xr.Variable]] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "_File":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def group(self, name: str) -> "Mapping[str, xr.Variable]":
-        """Return the variables of one group, none of them read."""
-        if name not in self._open:
-            self._open[name] = self._opened(name) if name in self.groups else {}
-        return self._open[name]
-
-    def upwards(self, name: str) -> "Iterator[tuple[str, xr.Variable]]":
-        """Yield the variables that a variable can refer to: of its group, then of those above."""
-        while name:
-            name = name.rpartition("/")[0]
-            yield from ((str(own), found) for own, found in self.group(name).items())
-
-    def names(self) -> list[str]:
-        """Return the paths of all variables."""
-        return [
-            f"{group}/{name}".strip("/") for group in self.groups for name in self.group(group)
-        ] + self.unnamed
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self.unnamed:
-            import zarr
-
-            return zarr.open_array(self._path, path=name, mode="r")
-        group, _, own = name.rpartition("/")
-        return self.group(group)[own]
-
-    def _opened(self, name: str) -> "Mapping[str, xr.Variable]":
-        try:
-            import xarray as xr
-
-            if self._engine == "zarr":
-                import zarr  # noqa: F401 - xarray's own message would name its engines
-        except ModuleNotFoundError as error:
-            raise BadInput(
-                f"{self._path}: to read zarr, install the extra `zarr` (pip install zarr) first"
-            ) from error
-        options: dict[str, Any] = {} if self._engine == "scipy" else {"group": name or "/"}
-        if self._engine == "h5netcdf":
-            options["phony_dims"] = "access"
-        if self._engine == "zarr":
-            options |= {"consolidated": False, "group": name or None}
-        dataset = xr.open_dataset(
-            self._path,
-            engine=self._engine,
-            decode_cf=False,
-            cache=False,
-            create_default_indexes=False,
-            drop_variables=[own for up, _, own in map(_parted, self.unnamed) if up == name],
-            **options,
-        )
-        self._stack.enter_context(dataset)
-        return {str(own): variable for own, variable in dataset.variables.items()}
-
-
-def _parted(name: str) -> tuple[str, str, str]:
-    return name.rpartition("/")
-
-
-def _chosen(file: _File, path: Path, reading: Reading) -> list[list[str]]:
+def _chosen(file: File, path: Path, reading: Reading) -> list[list[str]]:
     """Return the variables of each channel, one a time step.
 
     Raises:
@@ -255,7 +119,7 @@ def _chosen(file: _File, path: Path, reading: Reading) -> list[list[str]]:
     return channels
 
 
-def _candidates(file: _File) -> list[str]:
+def _candidates(file: File) -> list[str]:
     """Return the variables that have rows and columns and describe no other variable.
 
     Where the rows and columns of some are known by their coordinates or names, only these count.
@@ -281,12 +145,12 @@ def _candidates(file: _File) -> list[str]:
     return sure or unsure + file.unnamed
 
 
-def _abouts(file: _File, name: str) -> dict[str, Mapping[str, Any]]:
+def _abouts(file: File, name: str) -> dict[str, Mapping[str, Any]]:
     """Return for each dimension of a variable the attributes of the coordinate that tells most."""
     return {str(dim): _about(file, name, str(dim)) for dim in file[name].dims}
 
 
-def _about(file: _File, name: str, dim: str) -> Mapping[str, Any]:
+def _about(file: File, name: str, dim: str) -> Mapping[str, Any]:
     along = _along(file, name, dim)
     for _, variable in along:
         if cf.text(variable.attrs.get("standard_name", "")) == "time":
@@ -295,13 +159,13 @@ def _about(file: _File, name: str, dim: str) -> Mapping[str, Any]:
     return told[0].attrs if told else {}
 
 
-def _along(file: _File, name: str, dim: str) -> "list[tuple[str, xr.Variable]]":
+def _along(file: File, name: str, dim: str) -> "list[tuple[str, xr.Variable]]":
     """Return the variables along one dimension only, the one of its name first."""
     found = [(own, one) for own, one in file.upwards(name) if one.dims == (dim,)]
     return sorted(found, key=lambda item: item[0] != dim)
 
 
-def _variable(file: _File, steps: list[str], path: Path, reading: Reading) -> Variable:
+def _variable(file: File, steps: list[str], path: Path, reading: Reading) -> Variable:
     """Return one variable, or several of a time step each, as arrays with their channels."""
     name, several = steps[0], len(steps) > 1
     array = source = file[name]
@@ -321,7 +185,7 @@ def _variable(file: _File, steps: list[str], path: Path, reading: Reading) -> Va
     return replace(variable, channels=() if says_nothing else _channels(file, name, variable))
 
 
-def _axes(file: _File, name: str, path: Path, reading: Reading, *, several: bool) -> str:
+def _axes(file: File, name: str, path: Path, reading: Reading, *, several: bool) -> str:
     """Return the letters of one variable; `several` says that it is one of several steps."""
     dims = file[name].dims if name not in file.unnamed else ()
     if all(str(dim).startswith("phony_dim") for dim in dims):
@@ -338,7 +202,7 @@ def _chunks(source: Any) -> tuple[int, ...] | None:
     return encoding.get("chunksizes") or encoding.get("chunks") or getattr(source, "chunks", None)
 
 
-def _channels(file: _File, name: str, variable: Variable) -> tuple[Channel, ...]:
+def _channels(file: File, name: str, variable: Variable) -> tuple[Channel, ...]:
     """Return a channel for each place along axis C, with the names that a coordinate gives them."""
     (channel,), count = variable.channels, variable.length("C")
     if count == 1:
@@ -353,7 +217,7 @@ def _channels(file: _File, name: str, variable: Variable) -> tuple[Channel, ...]
 
 
 def _moments(
-    file: _File, steps: list[str], path: Path, reading: Reading
+    file: File, steps: list[str], path: Path, reading: Reading
 ) -> "tuple[np.ndarray | None, bool]":
     """Return the times of the frames, or numbers that order them, and whether they are times.
 
@@ -376,7 +240,7 @@ def _moments(
 
 
 def _moments_of(
-    file: _File, name: str, path: Path, reading: Reading, *, several: bool
+    file: File, name: str, path: Path, reading: Reading, *, several: bool
 ) -> "tuple[np.ndarray | None, bool]":
     """Return the times of one variable, as `_moments` does."""
     if name in file.unnamed:
@@ -421,7 +285,7 @@ def _physical(variable: "xr.Variable") -> np.ndarray:
     return np.where(missing, np.nan, values * said.scale + said.offset)
 
 
-def _grid(file: _File, name: str) -> Grid | None:
+def _grid(file: File, name: str) -> Grid | None:
     """Return the coordinates of rows and columns, and the projection that the variable names."""
     if name in file.unnamed:
         return None

@@ -81,20 +81,21 @@ def without_hidden(
     Raises:
         BadInput: pixels are half transparent, unless all that are seen are so alike.
     """
-    seen = alpha > 0
-    least, most = (
-        (alpha.min(where=seen, initial=alpha.max()), alpha.max()) if seen.any() else (0, 0)
-    )
+    hidden, most = alpha == 0, alpha.max()
     full = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
-    if least != most or (premultiplied and most not in (0, full)):
+    alike = (hidden | (alpha == most)).all()
+    if not alike or (premultiplied and most not in (0, full)):
         raise BadInput(
             f"{path}: holds half-transparent pixels, whose colour depends on what lies behind; "
             f"flatten it onto a background, or make alpha 0 or opaque"
         )
-    if pixels.dtype.kind == "f":
-        return np.where(seen, pixels, pixels.dtype.type("nan")), (float("nan"),)
-    wider = pixels.astype(_WIDER.get(pixels.dtype.name, np.int64))
-    return np.where(seen, wider, wider.dtype.type(HIDDEN)), (float(HIDDEN),)
+    is_float = pixels.dtype.kind == "f"
+    mark = float("nan") if is_float else float(HIDDEN)
+    dtype = pixels.dtype if is_float else _WIDER.get(pixels.dtype.name, np.int64)
+    marked = pixels.astype(dtype, order="C")
+    if hidden.any():  # mostly there is none, and a look costs a tenth
+        np.copyto(marked, marked.dtype.type(mark), where=hidden)
+    return marked, (mark,)
 
 
 def luminance(colours: Num[np.ndarray, "3 row col"]) -> Num[np.ndarray, "1 row col"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from convlstm.ingest import arrays, datasets, gifs, gridded, images, tiffs, video
+from convlstm.ingest import arrays, datasets, gifs, gridded, groups, images, tiffs, video
 from convlstm.ingest.params import Reading
 from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
@@ -45,7 +45,7 @@ def is_read(path: Path) -> bool:
     wrote it.
     """
     if system.is_folder(path):
-        return gridded.is_store(path)
+        return groups.is_store(path)
     head = _head(path)
     return bool(suffix(path) or _told(head) or _foreign(head))
 
@@ -77,7 +77,7 @@ def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[Frame]:
 
 
 def _kind(path: Path) -> ModuleType:
-    if system.is_folder(path) and gridded.is_store(path):
+    if system.is_folder(path) and groups.is_store(path):
         return gridded
     if system.is_there(path) and not system.is_file(path):  # reading a pipe would wait forever
         raise BadInput(f"{path}: not a regular file; remove it")

@@ -19,7 +19,7 @@ from convlstm.storage.meaning import Channel, Marks
 
 SMALL_INTEGERS = (np.uint8, np.int8, np.uint16, np.int16)
 SMALL_FLOATS = (np.float16, np.float32)
-NEAR_STEPS = 0.01  # how near a missing_value must be to a stored number, which decimals only show
+MARK_TOLERANCE = 0.01  # of stored integers: a missing_value is a decimal, divided by a scale
 ROUNDING = 1e-6  # of the range: a value that is so little outside was rounded there
 WIDEN = "widen value_range, list the value under missing_value, or set out_of_range"
 LIST_NAN = "NaN cannot be clipped; list nan under missing_value"
@@ -150,7 +150,9 @@ class Band:
         """Return the stored number of a physical value that means missing."""
         number = (value - self.channel.offset) / self.channel.scale
         nearest = float(np.rint(number)) if np.isfinite(number) else number
-        return nearest if abs(number - nearest) < NEAR_STEPS and self.dtype.kind != "f" else number
+        return (
+            nearest if abs(number - nearest) < MARK_TOLERANCE and self.dtype.kind != "f" else number
+        )
 
     def _straight(self, values: Stored) -> Float[np.ndarray, "*shape"]:
         """Return plain values on a straight curve in float32, in place: it is done at each step."""

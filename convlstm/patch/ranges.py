@@ -18,7 +18,6 @@ from convlstm.patch.scaling import Scaling
 from convlstm.patch.windows import Span
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Sequence
-from convlstm.storage.hdf5 import FRAMES_PER_CHUNK
 from convlstm.storage.meaning import WHITE_OF_BYTES, Channel, white_of
 
 PERCENTILES = (0.1, 99.9)
@@ -62,7 +61,9 @@ def of_frames(
     for number in chosen.tolist():
         at = int(np.searchsorted(ends, number, side="right"))
         frame = trained[at].stop - int(ends[at] - number)
-        places.setdefault((trained[at].sequence, frame // FRAMES_PER_CHUNK), []).append(frame)
+        name = trained[at].sequence
+        chunk = frame // sequences[name].frames.chunks[0]
+        places.setdefault((name, chunk), []).append(frame)
     kept = [_values(sequences[name], own, missing_value) for (name, _), own in places.items()]
     return tuple(map(_range_of, map(np.concatenate, zip(*kept, strict=True))))
 

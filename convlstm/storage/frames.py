@@ -84,12 +84,12 @@ def append_sequence(
     for first in frames:
         if dataset is None:
             dataset = _begin(file, key, name, first)
-        more = list(islice(frames, _frames_per_write(dataset) - 1))
-        block = np.stack([first.values, *(frame.values for frame in more)])
+        some = [first, *islice(frames, _frames_per_write(dataset) - 1)]
+        block = _stacked(frame.values for frame in some)
         hdf5.append(dataset, block)
         sums.update(block.data)
         file.check()
-        found += [frame.time for frame in (first, *more)]
+        found += [frame.time for frame in some]
     if dataset is None:  # every frame of the sequence was refused
         return
     hdf5.set_text(dataset, "digest", sums.hexdigest())
@@ -129,6 +129,14 @@ def _frames_per_write(dataset: hdf5.Dataset) -> int:
     per_chunk = dataset.chunks[0]
     chunk_bytes = per_chunk * prod(dataset.shape[1:]) * dataset.dtype.itemsize
     return int(per_chunk * max(1, BYTES_PER_WRITE // chunk_bytes))
+
+
+def _stacked(frames: Iterable[RawFrame]) -> Num[np.ndarray, "time channel row col"]:
+    """Return frames as one array, in the order in which the file has them.
+
+    Colours often lie side by side in memory, which `stack` alone would keep.
+    """
+    return np.stack([np.ascontiguousarray(values) for values in frames])
 
 
 def _begin(file: hdf5.New, key: str, name: str, first: Frame) -> hdf5.Dataset:

@@ -3,14 +3,14 @@
 `python -m tests.benchmarks.pipeline [--repeats 5] [--sequences 96]` prints a row for each: ingest
 against a bare loop of the decoder, our files on the disk, the loading of batches as a share of a
 step of training, and the evaluation. Everything that a row compares runs interleaved in this
-process; figures are medians.
+process; figures are medians. With `--memory` it prints instead what ingest, patch and evaluate take
+of it, each in a process of its own, and how much more ten times the sequences take.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from convlstm.demo import rain
 from convlstm.demo.params import Demo
 from convlstm.evaluate import scoring
 from convlstm.evaluate.params import Evaluate
-from convlstm.ingest import decoding, sources
+from convlstm.ingest import decoding, sources, summary
+from convlstm.ingest.params import Reading
 from convlstm.model.batches import Batches
 from convlstm.model.device import default_device
 from convlstm.patch import building
@@ -31,22 +32,9 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests.builders import open_patches, params_of, reading_of
+from tests.builders import open_patches, params_of, reading_of, write_params
 
-from .train_step import forget_peak, high_water_bytes
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return the seconds that one run takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def exhaust(items: Iterable[object]) -> None:
-    """Take all items, and keep none."""
-    for _ in items:
-        pass
+from .measuring import MORE, exhaust, forget_peak, high_water_bytes, peak_megabytes, seconds
 
 
 def write_demo(folder: Path, demo: Demo) -> list[Path]:
@@ -63,12 +51,13 @@ def write_demo(folder: Path, demo: Demo) -> list[Path]:
     return paths
 
 
-def ingest(raw: Path, path: Path) -> None:
+def ingest(raw: Path, path: Path, reading: Reading) -> None:
     """Do what the stage does."""
-    faults, reading = Faults(), reading_of()
+    faults = Faults()
     with hdf5.create(path) as file:
         for source, sequence in decoding.read(sources.find(raw, reading, faults), reading, faults):
-            frames_h5.append_sequence(file, source.name, sequence)
+            frames_h5.append_sequence(file, source.name, summary.Tallied(sequence))
+        faults.check()
         hdf5.describe(file, reading=reading.model_dump())
 
 
@@ -98,6 +87,21 @@ def print_disk(frames: Path, patches: Path, raw: list[Path], repeats: int) -> No
         f"disk      {share:.2f} times the raw bytes; frames are written at {written:.0f} MB/s and "
         f"read at {read:.0f}, a window in {1e3 * statistics.median(windows):.1f} ms"
     )
+
+
+def print_memory(sequences: int) -> None:
+    """Print the memory of the stages, with these sequences and with ten times as many."""
+    peaks: list[dict[str, float]] = []
+    for count in (sequences, MORE * sequences):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "data").mkdir()
+            write_params(folder, demo_sequences=count, epochs=None, steps=1)
+            stages = ("demo", "ingest", "patch", "train", "evaluate")
+            peaks.append({stage: peak_megabytes(folder, stage) for stage in stages})
+    for stage in ("ingest", "patch", "evaluate"):
+        low, high = (peak[stage] for peak in peaks)
+        print(f"{stage:9} {low:.0f} MB, {high - low:.0f} MB more with {MORE} times the sequences")
 
 
 def write(path: Path, blocks: list[np.ndarray]) -> None:
@@ -153,13 +157,20 @@ def main() -> None:
     parser.add_argument(
         "--sequences", type=int, help="of the demo; as in params.yaml, if not given"
     )
+    parser.add_argument("--memory", action="store_true")
     asked = parser.parse_args()
+    if asked.memory:
+        print_memory(asked.sequences or params_of(Demo).demo_sequences)
+        return
     demo = params_of(Demo, **({"demo_sequences": asked.sequences} if asked.sequences else {}))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths, path = write_demo(folder / "demo", demo), folder / "frames.h5"
         rounds = [
-            (seconds(lambda: ingest(folder / "demo", path)), seconds(lambda: decode(paths)))
+            (
+                seconds(lambda: ingest(folder / "demo", path, reading_of())),
+                seconds(lambda: decode(paths)),
+            )
             for _ in range(asked.repeats)
         ]
         rate = len(paths) / statistics.median(ours for ours, _ in rounds)

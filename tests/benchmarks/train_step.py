@@ -19,6 +19,7 @@ import torch
 from convlstm.model.device import default_device
 from convlstm.train.losses import masked_mse
 
+from .measuring import forget_peak, high_water_bytes
 from .openstl import OpenSTL
 from .sizes import CONTEXT, FRAMES, SIZES, STEPS, Size
 
@@ -130,17 +131,6 @@ def print_peak(name: str, precision: str, work: str, checkout: Path | None) -> N
         run()
     taken = torch.cuda.max_memory_allocated() if DEVICE.type == "cuda" else high_water_bytes()
     print((taken - (0 if DEVICE.type == "cuda" else before)) / 1e6)
-
-
-def forget_peak() -> None:
-    """Let the peak of memory count from now on; on Linux."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def high_water_bytes() -> int:
-    """Return the most memory that this process has held; on Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def row(name: str, precision: str, checkout: Path | None, repeats: int) -> dict[str, str]:

@@ -51,8 +51,8 @@ DOORS = {
     "safetensors": {"model.model_file"},
     "scipy": {"evaluate.baselines", "evaluate.tables", "scores.frame", "demo.rain"},
     "skimage": {"scores.frame"},
-    "xarray": {"ingest.gridded"},
-    "zarr": {"ingest.gridded"},
+    "xarray": {"ingest.groups", "ingest.gridded"},
+    "zarr": {"ingest.groups"},
 }
 """The modules by which each heavy library enters; torch enters by two rooms as a whole."""
 TORCH_ROOMS = {"model", "train", "forecast"}

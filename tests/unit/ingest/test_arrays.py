@@ -129,6 +129,20 @@ def test_long_arrays_are_read_in_blocks(
     assert [len(list(same)) for _, same in groupby(own)] == lengths
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("axes", ["THW", "TCHW", "TWHC"])
+def test_of_an_array_file_only_a_block_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, axes: str
+) -> None:
+    array = array_of(axes)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2 * array[0].nbytes)
+    path = saved(tmp_path / f"x{suffix}", array)
+    frames = values_of(readers.frames(path, reading_of(raw_axes=axes)))
+    own = [id(block_of(frame)) for frame in frames]
+    assert [len(list(same)) for _, same in groupby(own)] == [2, 2, 1]
+    assert all(block_of(frame).nbytes <= 2 * array[0].nbytes for frame in frames)
+
+
 @pytest.mark.parametrize("dtype", ["i1", "u4", "i8", "f2", "f8", ">u2", ">f4", "?"])
 def test_numbers_keep_their_type_in_native_order(tmp_path: Path, dtype: str) -> None:
     array = (array_of("HW", "i8") % 2).astype(dtype)

@@ -249,3 +249,11 @@ def test_attributes_become_what_json_holds() -> None:
     }
     plain = cf.plain(said | {"f": np.zeros(0), "g": np.array([1j])})
     assert plain == {"a": "x", "b": (1.0, 2.0), "c": 3, "d": "y", "e": "z"}
+
+
+def test_rows_and_columns_of_one_pixel_that_have_no_name_are_said_to_be_left_out() -> None:
+    assert cf.axes({"time": 5, "y": 1, "x": 1}, {}, None) == "THW"
+    with pytest.raises(ValueError, match="for those of length 1 whose names say nothing are left"):
+        cf.axes({"time": 5, "a": 1, "b": 1}, {}, None)
+    with pytest.raises(ValueError, match=r"time, channel, row and column$"):
+        cf.axes({"time": 5, "level": 3, "y": 8, "x": 9}, {}, None)

@@ -15,6 +15,8 @@ from PIL import Image, ImageOps
 
 from convlstm.ingest import readers
 from convlstm.runtime.errors import BadInput
+from convlstm.storage import frames as frames_h5
+from convlstm.storage import hdf5
 from convlstm.storage.meaning import Channel
 from tests.builders import reading_of, values_of
 
@@ -471,3 +473,56 @@ def check_png(folder: Path, data: st.DataObject) -> None:
     np.testing.assert_array_equal(
         only_frame(folder / "a.png", pixel_values=wanted), np.moveaxis(expected, -1, 0)
     )
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_webp_is_stored_as_pillow_reads_it(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    check_webp(tmp_path_factory.mktemp("webp"), data)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_webp_is_stored_as_pillow_reads_it_in_500_draws(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    check_webp(tmp_path_factory.mktemp("webp"), data)
+
+
+def check_webp(folder: Path, data: st.DataObject) -> None:
+    """Save pictures of which some rows change, and compare what frames.h5 holds of them."""
+    samples, count = data.draw(st.sampled_from((1, 3, 4))), data.draw(st.integers(1, 4))
+    rows, cols, orientation = (data.draw(st.integers(1, most)) for most in (9, 9, 8))
+    wanted = data.draw(st.sampled_from(("rgb", "luminance")))
+    lossless = data.draw(st.booleans())
+    chance = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    pixels = np.repeat(chance.integers(0, 256, (1, rows, cols, samples), np.uint8), count, axis=0)
+    pixels[:, : data.draw(st.integers(0, rows))] += np.arange(count, dtype=np.uint8)[
+        :, None, None, None
+    ]
+    if samples == 4:
+        pixels[..., -1] = chance.choice([0, 255], pixels.shape[:-1])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pictures = pixels[..., 0] if samples == 1 else pixels
+    film_of(folder / "a.webp", *pictures, lossless=lossless, exact=True, exif=exif)
+    expected = []
+    with Image.open(folder / "a.webp") as image:
+        has_alpha = image.has_transparency_data
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            shown = ImageOps.exif_transpose(image.convert("RGBA"))
+            colours = shown.convert("RGB") if wanted == "rgb" else shown.convert("RGB").convert("L")
+            values = np.atleast_3d(np.asarray(colours)).astype(int)
+            expected.append(np.where(np.asarray(shown)[..., 3:] == 0, -1, values))
+    with hdf5.create(folder / "frames.h5") as file:
+        read = readers.frames(folder / "a.webp", reading_of(pixel_values=wanted))
+        frames_h5.append_sequence(file, "a", read)
+    with hdf5.open_complete(folder / "frames.h5") as file:
+        stored = frames_h5.sequences(file)["a"]
+        np.testing.assert_array_equal(np.moveaxis(stored.frames[:], 1, -1), expected)
+        assert stored.frames.dtype == (np.int16 if has_alpha else np.uint8)
+        assert {one.missing for one in stored.meaning.of_each(1)} == {(-1,) if has_alpha else ()}

@@ -10,9 +10,16 @@ from convlstm.storage.frames import Sequence
 from convlstm.storage.meaning import Channel, Meaning
 
 
+class Chunked(np.ndarray):
+    """Frames in memory that say, as a dataset does, how many of them lie in a chunk."""
+
+    chunks = (4, 1, 7, 7)
+
+
 def sequence(frames: np.ndarray, *channels: Channel) -> Sequence:
     """Return a sequence of these frames."""
-    return Sequence(frames, None, None, Meaning(channels), "")
+    dataset = frames if isinstance(frames, Chunked) else frames.view(Chunked)
+    return Sequence(dataset, None, None, Meaning(channels), "")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_of_many_frames_a_bounded_number_of_pixels_is_looked_at(
 ) -> None:
     read: list[int] = []
 
-    class Dataset(np.ndarray):
+    class Dataset(Chunked):
         def __getitem__(self, index: slice) -> np.ndarray:  # type: ignore[override]
             read.append(index.start)
             return np.asarray(self)[index]
@@ -98,11 +105,22 @@ def test_of_many_frames_a_bounded_number_of_pixels_is_looked_at(
     assert found == ((0, 10_000),)
 
 
-def test_a_chunk_of_frames_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("per_chunk", "expected"),
+    [
+        (4, [(1, 4), (6, 7), (8, 12)]),
+        (1, [(1, 2), (3, 4), (6, 7), (8, 9), (11, 12)]),  # of frames that are large
+    ],
+)
+def test_a_chunk_of_frames_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, per_chunk: int, expected: list[tuple[int, int]]
+) -> None:
     frames = np.arange(12, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 1, 7, 7), np.uint8)
     read: list[tuple[int, int]] = []
 
-    class Dataset(np.ndarray):
+    class Dataset(Chunked):
+        chunks = (per_chunk, 1, 7, 7)
+
         def __getitem__(self, index: slice) -> np.ndarray:  # type: ignore[override]
             read.append((index.start, index.stop))
             return np.asarray(self)[index]
@@ -111,7 +129,7 @@ def test_a_chunk_of_frames_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None
     found = ranges.of_frames(
         {"s": sequence(frames.view(Dataset))}, [Span("train", "s", 1, 12)], (6.0,)
     )
-    assert read == [(1, 4), (6, 7), (8, 12)]
+    assert read == expected
     assert found == ((1, 11),)
 
 

@@ -77,6 +77,19 @@ def test_the_digest_of_a_sequence_is_the_sha256_of_its_values(tmp_path: Path) ->
     assert digest == "709e80c88487a2411e1ee4dfb9f22a861492d20c4765150c0c794abd70f8147c"
 
 
+def test_colours_that_lie_side_by_side_in_memory_are_stored_as_all_others(tmp_path: Path) -> None:
+    """As Pillow gives them: the views (channel, row, col) of arrays (row, col, channel)."""
+    colours = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3), np.uint8)
+    frames = np.moveaxis(colours, -1, 1)
+    with hdf5.create(tmp_path / "frames.h5") as file:
+        frames_h5.append_sequence(file, "as Pillow has them", frames_from(frames))
+        frames_h5.append_sequence(file, "in order", frames_from(frames.copy()))
+    with hdf5.open_complete(tmp_path / "frames.h5") as file:
+        views, copies = frames_h5.sequences(file).values()
+        np.testing.assert_array_equal(views.frames[:], frames)
+        assert views.digest == copies.digest
+
+
 def test_labels_and_times_come_back(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(
