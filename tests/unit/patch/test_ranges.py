@@ -1,5 +1,7 @@
 """The value range is that of the files, else that of most measured values, rounded outwards."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from convlstm.storage.frames import Sequence
 from convlstm.storage.meaning import Channel, Meaning
 
 
-def sequence(frames: np.ndarray, *channels: Channel) -> Sequence:
-    """Return a sequence of these frames."""
+def sequence(frames: Any, *channels: Channel) -> Sequence:
+    """Return a sequence of these frames, which are in memory."""
     return Sequence(frames, None, None, Meaning(channels), "")
 
 
