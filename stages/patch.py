@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convlstm.patch import building
 from convlstm.patch.params import Patch
-from convlstm.runtime import files
+from convlstm.runtime import console, files
 from convlstm.storage import frames, hdf5
 from stages.launch import start
 from stages.progress import bar
@@ -25,8 +25,7 @@ def main(params: Patch) -> None:
             for dataset in building.build(source, target, params):
                 progress.set_postfix(dataset.windows, refresh=False)
                 progress.update()
-    for line in dataset.lines():
-        print(f"patch: {line}")
+    console.say(*(f"patch: {line}" for line in dataset.lines()))
     files.write_json(DATASET, dataset.content())
 
 

@@ -8,7 +8,7 @@ runs; DVC_ROOT is the same for the workspace, `--temp` and the queue.
 import os
 from pathlib import Path
 
-from convlstm.runtime import files, locks, signals
+from convlstm.runtime import console, files, locks, signals
 from convlstm.storage import patches
 from convlstm.train.params import Train
 from stages.launch import environment_number, start
@@ -36,7 +36,7 @@ def main(params: Train) -> None:
         # workspace shares with `--temp` and the queue.
         with signals.deferred() as stop, locks.locked(checkpoints.lock):
             for note in checkpoints.resume(training.restore):
-                print(f"train: {note}", flush=True)
+                console.say(f"train: {note}")
             name = f"train on {training.device} in {training.precision}"
             done, total = training.iteration, training.budget.steps
             with bar(name, total, "batches", initial=done) as progress:

@@ -16,6 +16,8 @@ from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, NoRoom
 
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+IN_THE_WAY = {errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY}
+"""What others left where we write, and we may not remove."""
 
 
 @contextmanager
@@ -35,6 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _explained(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)  # what a killed run left, or a link to elsewhere
+            temporary.touch(exist_ok=False)
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -54,7 +58,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with _explained(path, temporary):
             for rest in (temporary, old):
-                shutil.rmtree(rest, ignore_errors=True)
+                _remove(rest)
             temporary.mkdir(parents=True)
             yield temporary
             for inner in (temporary, *temporary.rglob("*")):
@@ -71,6 +75,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder, as far as we may; what stays is in the way of the next."""
+    with suppress(OSError):
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -95,6 +106,11 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
             raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
+        if number in IN_THE_WAY and isinstance(error, OSError):
+            other = error.filename2 or error.filename
+            raise BadInput(
+                f"{path}: cannot be written; remove {other}, which is not ours"
+            ) from None
         raise
 
 

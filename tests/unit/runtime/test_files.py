@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,91 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
     with pytest.raises(OSError, match="stopped"), replacing_folder(tmp_path / "out") as folder:
         (folder / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def in_the_place(kind: str, place: Path, victim: Path) -> None:
+    """Put something where we are about to write, by which other files could be reached."""
+    match kind:
+        case "link":
+            place.symlink_to(victim)
+        case "broken link":
+            place.symlink_to(victim.with_name("made by us"))
+        case "link to a folder":
+            place.symlink_to(victim.parent, target_is_directory=True)
+        case "hard link":
+            place.hardlink_to(victim)
+        case "pipe":
+            os.mkfifo(place)
+        case "file":
+            place.write_text("half of a killed run")
+        case "folder":
+            place.mkdir()
+            (place / "in it").touch()
+
+
+KINDS = ["link", "broken link", "link to a folder", "hard link", "pipe", "file"]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file in a folder of its own, which nobody should write to."""
+    path = tmp_path / "elsewhere" / "victim"
+    path.parent.mkdir()
+    path.write_text("mine")
+    return path
+
+
+def untouched(victim: Path) -> bool:
+    return victim.read_text() == "mine" and list(victim.parent.iterdir()) == [victim]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_lies_in_the_place_of_a_new_file_is_not_written_through(
+    tmp_path: Path, victim: Path, kind: str
+) -> None:
+    in_the_place(kind, tmp_path / ".file.partial.txt", victim)
+    with replacing(tmp_path / "file.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "file.txt").read_text() == "new"
+    assert not (tmp_path / "file.txt").is_symlink()
+    assert untouched(victim)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "folder"])
+@pytest.mark.parametrize("name", [".out.partial", ".out.old"])
+def test_what_lies_in_the_place_of_a_new_folder_is_not_written_into(
+    tmp_path: Path, victim: Path, kind: str, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    in_the_place(kind, tmp_path / name, victim)
+    with replacing_folder(tmp_path / "out") as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
+    assert not (tmp_path / name).exists()
+    assert untouched(victim)
+
+
+def test_a_folder_in_the_place_of_a_new_file_is_named(tmp_path: Path, victim: Path) -> None:
+    in_the_place("folder", tmp_path / ".file.partial.txt", victim)
+    with (
+        pytest.raises(
+            BadInput, match=r"file\.txt: cannot be written; remove .*/\.file\.partial\.txt"
+        ),
+        replacing(tmp_path / "file.txt"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", [".out.partial", ".out.old"])
+def test_a_folder_of_another_that_cannot_be_removed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    in_the_place("folder", tmp_path / name, tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with (
+        pytest.raises(BadInput, match=rf"out: cannot be written; remove .*/\{name}, "),
+        replacing_folder(tmp_path / "out"),
+    ):
+        pass
+    assert (tmp_path / name / "in it").exists()
