@@ -14,7 +14,7 @@ from stages.launch import start
 from stages.progress import bar
 
 FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
-DATASET = Path("data/metrics/dataset.json")
+DATASET, SUMS = Path("data/metrics/dataset.json"), Path("data/metrics/patch.sha256")
 
 
 def main(params: Patch) -> None:
@@ -27,6 +27,7 @@ def main(params: Patch) -> None:
                 progress.update()
     console.say(*(f"patch: {line}" for line in dataset.lines()))
     files.write_json(DATASET, dataset.content())
+    files.write_sums(SUMS, [DATASET])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from stages.launch import start
 DATASET = Path("data/metrics/dataset.json")
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 PLOTS = Path("data/plots")
+SUMS = tuple(METRICS / f"{stage}.sha256" for stage in ("patch", "train", "evaluate"))
 
 
 def main(params: Plot) -> None:
@@ -22,6 +23,7 @@ def main(params: Plot) -> None:
     from convlstm.plot.page import page, read_dataset
 
     tables = figures.read_tables(METRICS)
+    files.check_sums([DATASET, *(METRICS / f"{name}.csv" for name in tables)], SUMS)
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
     run["dataset"] = read_dataset(DATASET)

@@ -15,7 +15,8 @@ from stages.launch import environment_number, start
 from stages.progress import bar
 
 PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
-MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.csv")
+MODEL = Path("data/model.safetensors")
+TRAINING, SUMS = Path("data/metrics/training.csv"), Path("data/metrics/train.sha256")
 CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
 
 
@@ -48,6 +49,7 @@ def main(params: Train) -> None:
 
                 for _ in checkpoints.epochs(training, stop, show):
                     files.write_csv(TRAINING, [epoch.row() for epoch in training.finished])
+            files.write_sums(SUMS, [TRAINING])
             model_file.save(MODEL, training.model)
             stop.check()  # before the checkpoints go, or all would be trained again
             checkpoints.clear()

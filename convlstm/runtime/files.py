@@ -7,17 +7,16 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from convlstm.runtime import system
-from convlstm.runtime.errors import BadInput, NoRoom
+from convlstm.runtime.errors import BadInput, Faults, NoRoom
 
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-IN_THE_WAY = {errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY}
-"""What others left where we write, and we may not remove."""
 
 
 @contextmanager
@@ -106,7 +105,7 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
             raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
-        if number in IN_THE_WAY and isinstance(error, OSError):
+        if number in system.IN_THE_WAY and isinstance(error, OSError):
             other = error.filename2 or error.filename
             raise BadInput(
                 f"{path}: cannot be written; remove {other}, which is not ours"
@@ -164,6 +163,42 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     )
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
+
+
+def write_sums(path: Path, tables: Iterable[Path]) -> None:
+    """Write the SHA-256 of the files beside `path`, as `sha256sum --check` takes them."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(map(_sum_line, tables)), encoding="utf-8")
+
+
+def check_sums(tables: Iterable[Path], sums: Iterable[Path]) -> None:
+    """Check that files are as they were when `write_sums` wrote `sums` beside them.
+
+    Raises:
+        BadInput: some are not, or are missing; there is a line for each.
+    """
+    faults = Faults()
+    known: set[str] = set()
+    for path in sums:
+        with faults.collected():
+            known.update(_content(path).decode(errors="replace").splitlines(keepends=True))
+    faults.check()
+    for path in tables:
+        with faults.collected():
+            if _sum_line(path) not in known:
+                raise BadInput(f"{path}: not as its stage wrote it; `dvc repro` makes it again")
+    faults.check()
+
+
+def _sum_line(path: Path) -> str:
+    return f"{sha256(_content(path)).hexdigest()}  {path.name}\n"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); run `dvc repro`") from None
 
 
 def to_text(content: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,14 @@ from hypothesis import strategies as st
 from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.runtime.files import (
     check_new_folder,
+    check_sums,
     from_text,
     replacing,
     replacing_folder,
     to_text,
     write_csv,
     write_json,
+    write_sums,
 )
 
 
@@ -234,3 +238,65 @@ def test_a_folder_of_another_that_cannot_be_removed_is_named(
     ):
         pass
     assert (tmp_path / name / "in it").exists()
+
+
+def truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def edited(content: bytes) -> bytes:
+    return content.replace(b"0.5", b"0.4")
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]
+
+
+def sums_of_two_tables(folder: Path) -> tuple[list[Path], Path]:
+    """Write two tables with their sums; returns their paths."""
+    tables, sums = [folder / "by_lead.csv", folder / "summary.json"], folder / "evaluate.sha256"
+    write_csv(tables[0], [{"lead": 1, "mse": 0.5}, {"lead": 2, "mse": 0.25}])
+    write_json(tables[1], {"mse": 0.5})
+    write_sums(sums, tables)
+    return tables, sums
+
+
+def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
+    _, sums = sums_of_two_tables(tmp_path)
+    command = ["sha256sum", "--check", "--strict", sums.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "by_lead.csv: OK\nsummary.json: OK\n"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("change", [truncated, edited, flipped])
+def test_a_table_that_was_changed_is_named(
+    tmp_path: Path, number: int, change: Callable[[bytes], bytes]
+) -> None:
+    tables, sums = sums_of_two_tables(tmp_path)
+    check_sums(tables, [sums])
+    tables[number].write_bytes(change(tables[number].read_bytes()))
+    with pytest.raises(BadInput) as raised:
+        check_sums(tables, [sums])
+    assert str(raised.value) == (
+        f"{tables[number]}: not as its stage wrote it; `dvc repro` makes it again"
+    )
+
+
+def test_every_table_and_all_sums_must_be_there(tmp_path: Path) -> None:
+    tables, sums = sums_of_two_tables(tmp_path)
+    tables[0].unlink()
+    tables[1].unlink()
+    with pytest.raises(BadInput) as raised:
+        check_sums(tables, [sums])
+    assert str(raised.value).splitlines() == [
+        f"{path}: cannot be read (No such file or directory); run `dvc repro`" for path in tables
+    ]
+    sums.write_bytes(truncated(sums.read_bytes()))
+    write_csv(tables[0], [{"lead": 1, "mse": 0.5}, {"lead": 2, "mse": 0.25}])
+    write_json(tables[1], {"mse": 0.5})
+    with pytest.raises(BadInput, match=r"summary\.json: not as its stage wrote it"):
+        check_sums(tables, [sums])
+    sums.unlink()
+    with pytest.raises(BadInput, match=r"evaluate\.sha256: cannot be read"):
+        check_sums(tables, [sums])
