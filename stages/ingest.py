@@ -50,8 +50,7 @@ def main(params: Ingest) -> None:
     others = sources.left_out(raw)
     if others:
         names = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
-        words = f"ingest: {len(others)} files or folders were left out: {names}"
-        console.say(words, error=True)
+        console.say(f"ingest: {len(others)} files or folders were left out: {names}", error=True)
 
 
 def _counted(items: Iterable[Frame], count: Callable[[], object]) -> Iterator[Frame]:
