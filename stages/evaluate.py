@@ -7,7 +7,7 @@ It takes 0.2 s per test window of 140 x 140 pixels on two CPU cores, in constant
 from pathlib import Path
 
 from convlstm.evaluate.params import Evaluate
-from convlstm.runtime import files
+from convlstm.runtime import console, files
 from convlstm.storage import forecasts, hdf5, patches
 from stages.launch import start
 from stages.progress import bar
@@ -50,7 +50,7 @@ def main(params: Evaluate) -> None:
             for window in selection.drawn_windows(evaluation, batches, params.sample_windows):
                 forecasts.append(drawn, window)
     for line in tables.in_words(summary):
-        print(f"evaluate: {line}")
+        console.say(f"evaluate: {line}")
 
 
 if __name__ == "__main__":
