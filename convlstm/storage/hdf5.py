@@ -197,7 +197,7 @@ def _check_complete(file: h5py.File, path: Path) -> None:
 
     try:
         file.visititems(read_attributes)
-        complete = bool(file.attrs.get("complete", False))
+        complete = SUMS in file and bool(file.attrs.get("complete", False))
     except Exception as error:  # h5py raises many kinds of errors on damaged files
         raise _refused(path, f"damaged: {error}") from None
     if not (complete and all(summed)):
