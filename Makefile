@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro test slow lint audit clean help repository
-repro: repository $(BIN)/.installed  ## install what is missing, run the pipeline, and say where its page lies (the default)
+repro: repository $(BIN)/.installed .dvc/site  ## install what is missing, run the pipeline, and say where its page lies (the default)
 	dvc repro
 	@echo "The page of the run is $(CURDIR)/data/plots/report.html"
 
@@ -36,6 +36,12 @@ repository:
 	@git rev-parse --git-dir > /dev/null 2>&1 || grep -qs "no_scm = true" .dvc/config.local || \
 	{ echo "error: this folder is no git repository; 'git init' makes it one, or put the lines" \
 	"'[core]' and 'no_scm = true' into .dvc/config.local" >&2; exit 2; }
+
+# DVC unpickles what lies in this folder, which it would make in a place where all users may write,
+# and writable for all. The setting is local, because a path in .dvc/config counts from where dvc runs.
+.dvc/site: | $(BIN)/.installed
+	dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/site"
+	mkdir -m 700 .dvc/site
 
 # An environment of another Python, or one whose installation was cut off, is made anew.
 $(BIN)/.installed: requirements.lock

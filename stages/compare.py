@@ -9,7 +9,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from convlstm.runtime import exits, files
+from convlstm.runtime import console, exits, files
 from convlstm.storage import forecasts, hdf5
 
 FORECASTS, PAGE = Path("data/forecasts.h5"), Path("compare.html")
@@ -28,12 +28,12 @@ def main(asked: argparse.Namespace) -> None:
         own, reason = experiments.read(name, revision, window.context)
         found.append(own)
         if reason:
-            print(f"compare: {name} cannot forecast the window: {reason}")
+            console.say(f"compare: {name} cannot forecast the window: {reason}")
     ordered = comparison.by_score(found, asked.sort)
     text = comparison.text(ordered, window.truth, window.quantities[0], window.label)
     with files.replacing(PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(f"compare: the page of {len(found)} experiments is {PAGE}")
+    console.say(f"compare: the page of {len(found)} experiments is {PAGE}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ It takes 0.2 s per test window of 140 x 140 pixels on two CPU cores, in constant
 from pathlib import Path
 
 from convlstm.evaluate.params import Evaluate
-from convlstm.runtime import files
+from convlstm.runtime import console, files
 from convlstm.storage import forecasts, hdf5, patches
 from stages.launch import start
 from stages.progress import bar
@@ -15,6 +15,9 @@ from stages.progress import bar
 PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
 MODEL = Path("data/model.safetensors")
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
+SUMMARY, SCORES, SUMS = (
+    METRICS / name for name in ("summary.json", "scores.json", "evaluate.sha256")
+)
 
 
 def main(params: Evaluate) -> None:
@@ -34,18 +37,20 @@ def main(params: Evaluate) -> None:
         with bar("evaluate", batches.count("test"), "windows") as progress:
             for evaluation in scoring.evaluate(model, batches, configs, keep):
                 progress.update(evaluation.windows - progress.n)
-        for name, rows in tables.of_quantities(evaluation.scores, configs).items():
-            files.write_csv(METRICS / f"{name}.csv", rows)
+        rows = tables.of_quantities(evaluation.scores, configs)
+        for name, own in rows.items():
+            files.write_csv(METRICS / f"{name}.csv", own)
         summary = tables.summaries(evaluation.scores, configs)
-        files.write_json(METRICS / "summary.json", summary)
-        files.write_json(METRICS / "scores.json", tables.headline(summary))
+        files.write_json(SUMMARY, summary)
+        files.write_json(SCORES, tables.headline(summary))
+        files.write_sums(SUMS, [*(METRICS / f"{name}.csv" for name in rows), SUMMARY, SCORES])
         with hdf5.create(FORECASTS) as drawn:
             run = scoring.about_run(model, batches, params)
             forecasts.describe(drawn, batches.quantities, run)
             for window in selection.drawn_windows(evaluation, batches, params.sample_windows):
                 forecasts.append(drawn, window)
     for line in tables.in_words(summary):
-        print(f"evaluate: {line}")
+        console.say(f"evaluate: {line}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ It decodes on all cores and writes about as many bytes as the raw files of a rad
 few frames per core in memory, and runs as `python -m stages.ingest`.
 """
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from convlstm.ingest import decoding, sources, summary
 from convlstm.ingest.params import Ingest, Reading
+from convlstm.runtime import console
 from convlstm.runtime.errors import Faults
 from convlstm.storage import frames, hdf5
 from convlstm.storage.frames import Frame
@@ -46,11 +46,11 @@ def main(params: Ingest) -> None:
             for name, own in frames.sequences(file).items()
         ]
         hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
-    print("\n".join(summary.table(seen)))
+    console.say(*summary.table(seen))
     others = sources.left_out(raw)
     if others:
         names = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
-        print(f"ingest: {len(others)} files or folders were left out: {names}", file=sys.stderr)
+        console.say(f"ingest: {len(others)} files or folders were left out: {names}", error=True)
 
 
 def _counted(items: Iterable[Frame], count: Callable[[], object]) -> Iterator[Frame]:

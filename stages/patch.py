@@ -8,13 +8,13 @@ from pathlib import Path
 
 from convlstm.patch import building
 from convlstm.patch.params import Patch
-from convlstm.runtime import files
+from convlstm.runtime import console, files
 from convlstm.storage import frames, hdf5
 from stages.launch import start
 from stages.progress import bar
 
 FRAMES, PATCHES = Path("data/frames.h5"), Path("data/patches.h5")
-DATASET = Path("data/metrics/dataset.json")
+DATASET, SUMS = Path("data/metrics/dataset.json"), Path("data/metrics/patch.sha256")
 
 
 def main(params: Patch) -> None:
@@ -25,9 +25,9 @@ def main(params: Patch) -> None:
             for dataset in building.build(source, target, params):
                 progress.set_postfix(dataset.windows, refresh=False)
                 progress.update()
-    for line in dataset.lines():
-        print(f"patch: {line}")
+    console.say(*(f"patch: {line}" for line in dataset.lines()))
     files.write_json(DATASET, dataset.content())
+    files.write_sums(SUMS, [DATASET])
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ It takes ten seconds and 10 MB for three windows; it runs as `python -m stages.p
 from pathlib import Path
 
 from convlstm.plot.params import Plot
-from convlstm.runtime import files
+from convlstm.runtime import console, files
 from convlstm.storage import forecasts, hdf5
 from stages.launch import start
 
-DATASET = Path("data/metrics/dataset.json")
-METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
-PLOTS = Path("data/plots")
+METRICS, PLOTS = Path("data/metrics"), Path("data/plots")
+DATASET, FORECASTS = METRICS / "dataset.json", Path("data/forecasts.h5")
+SUMS = tuple(METRICS / f"{stage}.sha256" for stage in ("patch", "train", "evaluate"))
 
 
 def main(params: Plot) -> None:
@@ -22,6 +22,7 @@ def main(params: Plot) -> None:
     from convlstm.plot.page import page, read_dataset
 
     tables = figures.read_tables(METRICS)
+    files.check_sums([DATASET, *(METRICS / f"{name}.csv" for name in tables)], SUMS)
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
     run["dataset"] = read_dataset(DATASET)
@@ -47,7 +48,7 @@ def main(params: Plot) -> None:
         shown += [(f"{name}.png", caption) for name, (caption, _) in charts.items()]
         text = page(run, figures.scored(tables, units), shown, [f"{name}.png" for name in leads])
         (plots / "report.html").write_text(text, encoding="utf-8")
-    print(f"plot: the page is {PLOTS / 'report.html'}")
+    console.say(f"plot: the page is {PLOTS / 'report.html'}")
 
 
 if __name__ == "__main__":

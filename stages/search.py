@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from convlstm.runtime import exits
+from convlstm.runtime import console, exits
 from convlstm.runtime.errors import BadInput
 
 TRAINING, JOURNAL = "data/metrics/training.csv", Path(".checkpoints/search.log")
@@ -28,12 +28,12 @@ def main(asked: argparse.Namespace) -> None:
         words = [f"{key}={drawn(trial, key, own)}" for key, own in spaces.items()]
         score = validation_crps(f"search-{trial.number}", words)
         study.tell(trial, score, skip_if_finished=True)
-        print(f"search: search-{trial.number}, {' '.join(words)}: {score}", flush=True)
+        console.say(f"search: search-{trial.number}, {' '.join(words)}: {score}")
     best = study.best_trial.number
     others = [f"search-{own.number}" for own in study.trials if own.number != best]
     for name in others:  # one at a time, because those that failed are no experiments
         subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False, capture_output=True)
-    print(f"search: the best is search-{best}; `dvc exp apply search-{best}` brings it here")
+    console.say(f"search: the best is search-{best}; `dvc exp apply search-{best}` brings it here")
 
 
 def study_of(name: str) -> Any:

@@ -8,14 +8,15 @@ runs; DVC_ROOT is the same for the workspace, `--temp` and the queue.
 import os
 from pathlib import Path
 
-from convlstm.runtime import files, locks, signals
+from convlstm.runtime import console, files, locks, signals
 from convlstm.storage import patches
 from convlstm.train.params import Train
 from stages.launch import environment_number, start
 from stages.progress import bar
 
 PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
-MODEL, TRAINING = Path("data/model.safetensors"), Path("data/metrics/training.csv")
+MODEL = Path("data/model.safetensors")
+TRAINING, SUMS = Path("data/metrics/training.csv"), Path("data/metrics/train.sha256")
 CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
 
 
@@ -36,7 +37,7 @@ def main(params: Train) -> None:
         # workspace shares with `--temp` and the queue.
         with signals.deferred() as stop, locks.locked(checkpoints.lock):
             for note in checkpoints.resume(training.restore):
-                print(f"train: {note}", flush=True)
+                console.say(f"train: {note}")
             name = f"train on {training.device} in {training.precision}"
             done, total = training.iteration, training.budget.steps
             with bar(name, total, "batches", initial=done) as progress:
@@ -48,6 +49,7 @@ def main(params: Train) -> None:
 
                 for _ in checkpoints.epochs(training, stop, show):
                     files.write_csv(TRAINING, [epoch.row() for epoch in training.finished])
+            files.write_sums(SUMS, [TRAINING])
             model_file.save(MODEL, training.model)
             stop.check()  # before the checkpoints go, or all would be trained again
             checkpoints.clear()

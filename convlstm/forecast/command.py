@@ -18,7 +18,7 @@ from convlstm.forecast.params import Ensemble, Forecast
 from convlstm.ingest import decoding, sources, times
 from convlstm.ingest.sources import Source
 from convlstm.params import loading
-from convlstm.runtime import exits
+from convlstm.runtime import console, exits
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Meaning
@@ -85,7 +85,7 @@ def forecast_all(arguments: argparse.Namespace) -> None:
             with job.writing() as path:
                 leads = forecast(path, known)
             many = f"{wanted.members} members of " if wanted.members > 1 else ""
-            print(f"{job.target}: {many}{leads} frames after {source.files[-1].name}")
+            console.say(f"{job.target}: {many}{leads} frames after {source.files[-1].name}")
     faults.check()
 
 
@@ -112,7 +112,7 @@ def _due(jobs: Iterable[Job], context_frames: int, faults: Faults) -> Iterator[J
         with faults.collected():
             last = replace(job, source=job.source.last(context_frames))
             if last.is_done():
-                print(f"{last.target}: is complete already")
+                console.say(f"{last.target}: is complete already")
             else:
                 yield last
 

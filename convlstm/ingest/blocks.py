@@ -4,6 +4,8 @@ An axis has one of the letters N (sequence), T (time), C (channel), H (row), W (
 length 1, and left out.
 """
 
+import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -24,6 +26,7 @@ USUAL_AXES = {2: "HW", 3: "THW"}
 COLOURS = 4  # a last axis of at most so many is one of channels, and no frame has so few columns
 BLOCK_BYTES = 2**22  # per read; a larger chunk is read whole, so that it is unpacked only once
 MOST_BLOCK_BYTES = 2**25  # but never more than this
+MOST_PACKED = 1032  # bytes become one by deflate; of more, most were never written
 MOST_PIXEL_BYTES = 8  # of all channels of a frame, times `max_pixels`, is the largest frame
 
 Block = Shaped[np.ndarray, "time channel row col"]
@@ -59,6 +62,7 @@ class Variable:
         reading.check_pixels(path, pixels)
         frame_bytes = pixels * self.length("C") * self.array.dtype.itemsize
         reading.check_pixels(path, frame_bytes // MOST_PIXEL_BYTES)
+        _check_written(math.prod(self.array.shape) * self.array.dtype.itemsize, path)
 
     def block(self, sequence: int, picked: slice | Shaped[np.ndarray, " time"]) -> Block:
         """Return some frames of a sequence, in this machine's byte order."""
@@ -333,6 +337,22 @@ def axes_of(shape: tuple[int, ...], path: Path, reading: Reading, *, steps: bool
 def chunk_of(chunks: tuple[int, ...] | None, axes: str) -> int:
     """Return how many frames lie in one chunk; 1 without chunks."""
     return chunks[axes.index("T")] if chunks and "T" in axes else 1
+
+
+def _check_written(array_bytes: int, path: Path) -> None:
+    """Check that an array which fills the disk is in its file, not only the number of its frames.
+
+    Raises:
+        BadInput: most of it was never written.
+    """
+    free = shutil.disk_usage(Path()).free
+    if array_bytes > free:
+        parts = path.rglob("*") if path.is_dir() else [path]
+        if array_bytes > MOST_PACKED * sum(part.stat().st_size for part in parts):
+            raise BadInput(
+                f"{path}: an array of {array_bytes:,} bytes, of which most were never written, and "
+                f"{free:,} are free on the disk; remove it"
+            )
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:

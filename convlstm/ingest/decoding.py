@@ -1,21 +1,24 @@
 """Decoding of sequences on threads: frames in order, each checked against the first one."""
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from convlstm.ingest import readers, times
-from convlstm.ingest.params import Reading
+from convlstm.ingest.blocks import MOST_PIXEL_BYTES
+from convlstm.ingest.params import Reading, TooLarge
 from convlstm.ingest.sources import Source
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame, RawFrame
 from convlstm.storage.prefetch import prefetch
 
 FILES_PER_TASK = 4  # handing over a small image takes a tenth of the time of decoding it
-BYTES_PER_TASK = 2**22  # of a file of several frames; its other frames are decoded when needed
+BYTES_PER_TASK = 2.0**22  # of a file of several frames; its other frames are decoded when needed
 TASKS_AHEAD = 2  # per core: enough to keep it busy, and few enough to keep memory small
+MEMORY_PART = 0.5  # of the machine's, which frames that are decoded ahead take at most
 
 Decoded = tuple[Path, Frame | BadInput]
 
@@ -29,29 +32,68 @@ def read(
     noted in `faults`; check them at the end.
     """
     sources = list(sources)
-    tasks = (task for source in sources for task in _tasks(source, reading))
     cores = os.cpu_count() or 1
+    ahead = reading.limited(_pixels_ahead(TASKS_AHEAD * cores + 1))
+    tasks = (task for source in sources for task in _tasks(source, reading, ahead))
     done = prefetch(tasks, threads=cores, depth=TASKS_AHEAD * cores)
     for source in sources:
-        own = islice(done, sum(1 for _ in _tasks(source, reading)))
+        own = islice(done, sum(1 for _ in _tasks(source, reading, ahead)))
         decoded: Iterator[Decoded] = chain.from_iterable(own)
         if not reading.apply_scale:
             decoded = map(_as_stored, decoded)
         yield source, _alike(source, decoded, faults)
 
 
-def _tasks(source: Source, reading: Reading) -> Iterator[Callable[[], Iterable[Decoded]]]:
-    """Yield the calls that decode one sequence, in order."""
+def _pixels_ahead(tasks: int) -> int:
+    """Return the pixels of the largest frame that so many tasks may hold each in their files."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(MEMORY_PART * memory / (tasks * FILES_PER_TASK * MOST_PIXEL_BYTES))
+
+
+def _tasks(
+    source: Source, reading: Reading, ahead: Reading
+) -> Iterator[Callable[[], Iterable[Decoded]]]:
+    """Yield the calls that decode one sequence, in order; `ahead` is for what they decode."""
     if source.part is not None:
-        yield partial(_begin, source.files[0], source.part, reading)
+        stream = partial(_streamed, source.files[0], source.part)
+        yield partial(_begin, stream, reading, ahead, BYTES_PER_TASK)
     else:
         for start in range(0, len(source.files), FILES_PER_TASK):
-            some = source.files[start : start + FILES_PER_TASK]
-            yield partial(_decode_some, some, reading)
+            some = partial(_decode_some, source.files[start : start + FILES_PER_TASK])
+            yield partial(_begin, some, reading, ahead, math.inf)
 
 
-def _decode_some(files: Iterable[Path], reading: Reading) -> list[Decoded]:
-    return [(path, _decode(path, reading)) for path in files]
+def _begin(
+    decode: Callable[[Reading], Iterator[Decoded]], reading: Reading, ahead: Reading, size: float
+) -> Iterator[Decoded]:
+    """Return decoded frames; the call decodes the first ones, of together `size` bytes.
+
+    What is too large to be decoded `ahead` waits, with all that follows, until it is needed: then
+    there is one of it at a time, whatever the number of cores.
+    """
+    stream = decode(ahead)
+    first: list[Decoded] = []
+    while size > 0 and (decoded := next(stream, None)) is not None:
+        first.append(decoded)
+        size -= decoded[1].values.nbytes if isinstance(decoded[1], Frame) else 0
+        if isinstance(decoded[1], TooLarge):
+            break
+    return _resumed(chain(first, stream), partial(decode, reading))
+
+
+def _resumed(
+    stream: Iterator[Decoded], again: Callable[[], Iterator[Decoded]]
+) -> Iterator[Decoded]:
+    """Yield what was decoded ahead, then from the first frame that was too large on all of it."""
+    for number, decoded in enumerate(stream):
+        if isinstance(decoded[1], TooLarge):
+            yield from islice(again(), number, None)
+            return
+        yield decoded
+
+
+def _decode_some(files: Sequence[Path], reading: Reading) -> Iterator[Decoded]:
+    return ((path, _decode(path, reading)) for path in files)
 
 
 def _decode(path: Path, reading: Reading) -> Frame | BadInput:
@@ -63,17 +105,6 @@ def _decode(path: Path, reading: Reading) -> Frame | BadInput:
         count = "several frames" if found else "no frame"
         return BadInput(f"{path}: holds {count}, but other files of its folder one; move it")
     return found[0]
-
-
-def _begin(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
-    """Return the frames of one part of a file; the call decodes the first `BYTES_PER_TASK`."""
-    stream = _streamed(path, part, reading)
-    first: list[Decoded] = []
-    size = 0
-    while size < BYTES_PER_TASK and (decoded := next(stream, None)) is not None:
-        first.append(decoded)
-        size += decoded[1].values.nbytes if isinstance(decoded[1], Frame) else 0
-    return chain(first, stream)
 
 
 def _streamed(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:

@@ -6,6 +6,7 @@ links that lead out of it, for codecs that run what they read, and for chunks th
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -34,6 +35,8 @@ def nodes(path: Path) -> tuple[list[str], list[str]]:
     Raises:
         BadInput: a part of it is a link, or a codec of it runs what it reads.
     """
+    if (link := next(_links_in(path), None)) is not None:
+        raise BadInput(f"{path}: {link.relative_to(path)} is a link; copy the store without links")
     groups, unnamed, open_folders = [], [], [path]
     while open_folders:
         folder = open_folders.pop()
@@ -47,10 +50,18 @@ def nodes(path: Path) -> tuple[list[str], list[str]]:
         groups.append(name)
         for inner in sorted(folder.iterdir()):
             if inner.is_dir() and is_store(inner):
-                if inner.is_symlink():
-                    raise BadInput(f"{path}: {inner.name} is a link to another folder; copy it")
                 open_folders.append(inner)
     return groups, unnamed
+
+
+def _links_in(folder: Path) -> Iterator[Path]:
+    """Yield the symbolic links below a folder, also among its chunks; they may lead anywhere."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield Path(entry)
+            elif entry.is_dir():
+                yield from _links_in(Path(entry))
 
 
 def _check_array(about: Mapping[str, Any], name: str, path: Path) -> None:

@@ -112,7 +112,7 @@ def _unpacked(path: Path, reading: Reading) -> BytesIO:
     with gzip.open(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise BadInput(f"{path}: unpacks to more than max_pixels = {reading.max_pixels} pixels")
+        raise reading.too_large(path)
     return BytesIO(content)
 
 

@@ -26,6 +26,10 @@ def time_format_tells_a_time(time_format: str | None) -> str | None:
     return fault(time_format)
 
 
+class TooLarge(BadInput):
+    """A frame has more pixels than `max_pixels`; nothing of it has been decoded."""
+
+
 class Reading(Group):
     """How the names and the numbers of raw files are read."""
 
@@ -49,6 +53,10 @@ class Reading(Group):
             wanted = (wanted,) if wanted.strip("/") in names else tuple(wanted.split(","))
         return [name.strip().strip("/") for name in wanted]
 
+    def limited(self, pixels: int) -> "Reading":
+        """Return the same but for a `max_pixels` that is not more than this."""
+        return self.model_copy(update={"max_pixels": min(self.max_pixels, pixels)})
+
     def check_pixels(self, path: Path, count: int) -> None:
         """Check that a frame of the file has at most `max_pixels` pixels.
 
@@ -58,9 +66,9 @@ class Reading(Group):
         if count > self.max_pixels:
             raise self.too_large(path)
 
-    def too_large(self, path: Path) -> BadInput:
+    def too_large(self, path: Path) -> "TooLarge":
         """Return the error for a frame over `max_pixels`, whose size a decoder may not report."""
-        return BadInput(
+        return TooLarge(
             f"{path}: has more pixels than max_pixels = {self.max_pixels}; "
             f"raise it if the file is to be trusted"
         )

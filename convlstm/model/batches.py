@@ -49,16 +49,17 @@ class Batches:
         self.geometry = Geometry(**about["geometry"])
         self.scaling = Scaling(**about["scaling"])
         self.quantities = tuple(Quantity(*own) for own in about["quantities"])
-        self._conversions = _conversions(self.scaling, stored.sequences.values())
+        every = list(stored.sequences.values())
+        self._conversions = _conversions(self.scaling, every)
         self.reading: dict[str, Any] = about["reading"]
         self.params: dict[str, Any] = about["params"]
         self.context_frames: int = about["context_frames"]
         self.forecast_frames: int = about["forecast_frames"]
         self.index, self.sequences = stored.windows, list(stored.sequences)
-        self._frames = [sequence.frames for sequence in stored.sequences.values()]
+        self._frames: list[hdf5.Array | np.ndarray] = [own.frames for own in every]
         self._counts, self.spans = stored.counts, stored.spans
         self.sizes = [frames.shape[-2:] for frames in self._frames]
-        size = sum(dataset.nbytes for dataset in (*self._frames, *self._counts))
+        size = sum(array.nbytes for array in (*self._frames, *self._counts))
         if repeated and size <= KEPT_IN_MEMORY_BYTES:
             self._frames, self._counts = _read(self._frames), _read(self._counts)
         self._padding_mask = _channels_last(self.geometry.padding_mask())
@@ -104,7 +105,7 @@ class Batches:
         row, col = window.row // p, window.col // p
         times = slice(window.start, window.start + self.window_frames)
         picks = (times, slice(None), slice(row, row + rows), slice(col, col + cols))
-        area = hdf5.part(self._counts[window.sequence], picks)
+        area = self._counts[window.sequence][picks]
         return np.asarray(area.sum(axis=(2, 3), dtype=np.int64))
 
     def _folded(self, window: Window, turn: int) -> Num[np.ndarray, "time row col channel"]:
@@ -112,7 +113,7 @@ class Batches:
         times = slice(window.start, window.start + self.window_frames)
         rows = slice(window.row, window.row + self.geometry.rows)
         cols = slice(window.col, window.col + self.geometry.cols)
-        pixels = hdf5.part(self._frames[window.sequence], (times, slice(None), rows, cols))
+        pixels = self._frames[window.sequence][times, :, rows, cols]
         return np.ascontiguousarray(_channels_last(self.geometry.fold(turned(pixels, turn))))
 
     def _to_unit(
@@ -176,6 +177,6 @@ def _conversions(scaling: Scaling, sequences: Iterable[FrameSequence]) -> list[C
     return [found[key] for key in keys]
 
 
-def _read(datasets: Iterable[hdf5.Dataset]) -> list[np.ndarray]:
-    """Read datasets into memory, each of them at once."""
-    return [hdf5.part(dataset, slice(None)) for dataset in datasets]
+def _read(arrays: Iterable[hdf5.Array | np.ndarray]) -> list[hdf5.Array | np.ndarray]:
+    """Read arrays into memory, each of them at once."""
+    return [array[:] for array in arrays]

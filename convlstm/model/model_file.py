@@ -17,7 +17,7 @@ from convlstm.model.network import Architecture, Network
 from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import Geometry, fold
 from convlstm.patch.scaling import Scaling, Values
-from convlstm.runtime.errors import BadInput
+from convlstm.runtime.errors import BadInput, NonFinite
 from convlstm.runtime.files import from_text, replacing, to_text
 from convlstm.storage.meaning import Quantity
 from convlstm.version import VERSION
@@ -123,6 +123,9 @@ def save(path: Path, model: Model) -> None:
     """Write the weights, and all else with the version of this code as JSON in the metadata.
 
     It is one text, because safetensors writes several in an order that changes from run to run.
+
+    Raises:
+        NonFinite: a weight is infinite or not a number.
     """
     about = {
         "format": FORMAT,
@@ -140,6 +143,8 @@ def save(path: Path, model: Model) -> None:
         name: weight.detach().cpu().contiguous()
         for name, weight in model.network.state_dict().items()
     }
+    if (broken := _broken(weights)) is not None:
+        raise NonFinite(f"{path}: not written, because {broken}; lower lr or gradient_clip")
     about["sha256"] = _checksum(about, weights)
     content = to_bytes(weights, metadata={"description": to_text(about)})
     with replacing(path) as temporary:
@@ -150,7 +155,8 @@ def load(path: Path, device: torch.device) -> Model:
     """Read a model that `save` wrote; nothing in the file is executed.
 
     Raises:
-        BadInput: the file is missing, damaged or not a model of this project.
+        BadInput: the file is missing, damaged or not a model of this project, or a weight is
+            infinite or not a number.
     """
     if not path.is_file():
         raise BadInput(f"{path}: no such file; `dvc repro` trains a model")
@@ -164,6 +170,8 @@ def load(path: Path, device: torch.device) -> Model:
             network = _network(file, Architecture(**about["architecture"]))
         if about.pop("sha256") != _checksum(about, network.state_dict()):
             raise ValueError("damaged: its checksum is wrong")
+        if (broken := _broken(network.state_dict())) is not None:
+            raise ValueError(broken)
         return _model(network.to(device).eval(), about)
     except PermissionError:  # no reason to train another
         raise
@@ -215,6 +223,12 @@ def _quantities(content: object, channels: int) -> tuple[Quantity, ...]:
         if not (isinstance(own.name, str) and isinstance(own.unit, str)):
             raise ValueError(f"a quantity of the name {own.name!r} in {own.unit!r}")
     return found
+
+
+def _broken(weights: Mapping[str, Tensor]) -> str | None:
+    """Return a line that names a weight which is no number to calculate with, if there is one."""
+    names = (name for name, weight in weights.items() if not weight.isfinite().all())
+    return next((f"{name} is infinite or not a number" for name in names), None)
 
 
 def _checksum(about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:

@@ -158,7 +158,7 @@ def check(values: Mapping[Any, Any], group: type[GroupT], *, where: str) -> Grou
     # Rules are asked again, because pydantic leaves them out where a key is wrong by itself.
     rest = {key: values[key] for key in group.model_fields if key in values and key not in faults}
     lines = [*faults.values(), *group.broken_rules(rest)]
-    raise BadInput("\n".join(f"{where}: {line}" for line in lines))
+    raise BadInput(*(f"{where}: {line}" for line in lines))
 
 
 def _faults_by_key(

@@ -30,6 +30,7 @@ Range = Sequence[Number] | Sequence[Sequence[Number]] | None
 OutOfRange = Literal["error", "clip", "missing"]
 Frames = Float[np.ndarray, "*lead channel row col"]
 T = TypeVar("T")
+FEWEST_STEPS = 255  # that float32 must have in a range: no byte loses anything
 
 
 def _pairs(value_range: Range) -> tuple[Pair, ...]:
@@ -46,6 +47,19 @@ def ranges_have_two_ends(value_range: Range) -> str | None:
     for low, high in _pairs(value_range):
         if not low < high:
             return f"value_range = [{low:g}, {high:g}]: the first number must be the smaller one"
+    return None
+
+
+def ranges_fit_float32(value_range: Range) -> str | None:
+    """Ask for ends that float32 holds, and as many of its numbers between them as a byte has."""
+    for low, high in _pairs(value_range):
+        begin = f"value_range = [{low!r}, {high!r}]: float32, in which all is calculated,"
+        largest, end = max(abs(low), abs(high), high - low), float(np.finfo(np.float32).max)
+        if largest > end:
+            return f"{begin} ends at {end:.2g}; take another unit"
+        step = float(np.spacing(np.float32(largest)))
+        if 0 < high - low < FEWEST_STEPS * step:
+            return f"{begin} has steps of {step:.2g} there; subtract an offset or take another unit"
     return None
 
 
@@ -71,7 +85,11 @@ Ranges = Annotated[tuple[Pair, ...], Field(min_length=1)]
 class Values(Group):
     """Which physical values become 0 and 1, by which curve, and which mean nothing measured."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (ranges_have_two_ends, ranges_can_be_transformed)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        ranges_have_two_ends,
+        ranges_fit_float32,
+        ranges_can_be_transformed,
+    )
 
     value_range: (
         Annotated[
@@ -94,12 +112,13 @@ class Values(Group):
 
         Raises:
             BadInput: there are more or fewer ranges or transforms than channels, or a range cannot
-                be transformed.
+                be transformed or does not fit float32.
         """
         pairs = _pairs(self.value_range) or found
         check_count("value_range", pairs, channels)
         check_count("transform", self.transform, channels)
-        if fault := ranges_can_be_transformed(pairs, self.transform):
+        fault = ranges_fit_float32(pairs) or ranges_can_be_transformed(pairs, self.transform)
+        if fault is not None:
             raise BadInput(fault)
         return Scaling(
             _for_each(pairs, channels),

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from convlstm.runtime.console import visible
+
 FAULTS_SHOWN = 20
 
 
@@ -11,9 +13,16 @@ class UserError(Exception):
 
     The message has one line for each fault and names the file or key, its value and the remedy. A
     command prints it without a traceback and exits with `status`.
+
+    Args:
+        lines: of the message. A name in them may hold anything; what is not seen is spelt, and so
+            no name makes a line of its own.
     """
 
     status: int
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(visible, lines)))
 
 
 class BadInput(UserError):
@@ -68,4 +77,4 @@ class Faults:
         if self.count:
             more = self.count - len(self._lines)
             rest = [f"... and {more} more"] if more else []
-            raise BadInput("\n".join(self._lines + rest))
+            raise BadInput(*self._lines, *rest)

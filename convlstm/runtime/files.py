@@ -7,13 +7,14 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from convlstm.runtime import system
-from convlstm.runtime.errors import BadInput, NoRoom
+from convlstm.runtime.errors import BadInput, Faults, NoRoom
 
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
@@ -35,6 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _explained(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)  # what a killed run left, or a link to elsewhere
+            temporary.touch(exist_ok=False)
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -54,7 +57,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with _explained(path, temporary):
             for rest in (temporary, old):
-                shutil.rmtree(rest, ignore_errors=True)
+                _remove(rest)
             temporary.mkdir(parents=True)
             yield temporary
             for inner in (temporary, *temporary.rglob("*")):
@@ -71,6 +74,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         for rest in (temporary, old):
             shutil.rmtree(rest, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder, as far as we may; what stays is in the way of the next."""
+    with suppress(OSError):
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -95,6 +105,11 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
             raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
+        if number in system.IN_THE_WAY and isinstance(error, OSError):
+            other = error.filename2 or error.filename
+            raise BadInput(
+                f"{path}: cannot be written; remove {other}, which is not ours"
+            ) from None
         raise
 
 
@@ -148,6 +163,42 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     )
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
+
+
+def write_sums(path: Path, tables: Iterable[Path]) -> None:
+    """Write the SHA-256 of the files beside `path`, as `sha256sum --check` takes them."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(map(_sum_line, tables)), encoding="utf-8")
+
+
+def check_sums(tables: Iterable[Path], sums: Iterable[Path]) -> None:
+    """Check that files are as they were when `write_sums` wrote `sums` beside them.
+
+    Raises:
+        BadInput: some are not, or are missing; there is a line for each.
+    """
+    faults = Faults()
+    known: set[str] = set()
+    for path in sums:
+        with faults.collected():
+            known.update(_content(path).decode(errors="replace").splitlines(keepends=True))
+    faults.check()
+    for path in tables:
+        with faults.collected():
+            if _sum_line(path) not in known:
+                raise BadInput(f"{path}: not as its stage wrote it; `dvc repro` makes it again")
+    faults.check()
+
+
+def _sum_line(path: Path) -> str:
+    return f"{sha256(_content(path)).hexdigest()}  {path.name}\n"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); run `dvc repro`") from None
 
 
 def to_text(content: Mapping[str, Any]) -> str:

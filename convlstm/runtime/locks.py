@@ -1,8 +1,14 @@
-"""Lock files: one writer at a time; a lock names its holder and ends with the holder's process."""
+"""Lock files: one writer at a time; a lock names its holder and ends with the holder's process.
 
+They are of their owner alone, and nothing but a lock file is written to: a link that lies in its
+place may lead to any file.
+"""
+
+import errno
 import fcntl
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +22,8 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path` during the block; the file exists while somebody holds it.
 
     Raises:
-        BadInput: another process holds the lock, or its folder cannot be written to.
+        BadInput: another process holds the lock, its folder cannot be written to, or something else
+            lies in its place.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +45,11 @@ def locked(path: Path) -> Iterator[None]:
 def _acquire(path: Path) -> int:
     """Open and lock the file; returns its descriptor."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+            os.close(descriptor)
+            raise OSError(errno.EEXIST, "something else has its name; remove that")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -93,9 +93,10 @@ def _write_ensemble(file: hdf5.New, place: str, ensemble: Ensemble) -> None:
 
 
 def _read_ensemble(file: hdf5.File, place: str) -> Ensemble | None:
-    if f"{place}/members" not in file:
+    own = hdf5.arrays(file[place])
+    if "members" not in own:
         return None
-    members, probability = file[f"{place}/members"], file[f"{place}/probability"]
+    members, probability = own["members"], own["probability"]
     thresholds = tuple(probability.attrs["thresholds"].tolist())
     return Ensemble(members[:], probability[:], thresholds)
 
@@ -107,7 +108,7 @@ def read(file: hdf5.File) -> tuple[list[DrawnWindow], dict[str, Any]]:
     windows = [
         DrawnWindow(
             hdf5.text(window, "label"),
-            **{part: window[part][:] for part in PARTS},
+            **{part: hdf5.Array(window[part])[:] for part in PARTS},
             quantities=quantities,
             ensemble=_read_ensemble(file, window.name),
         )

@@ -46,8 +46,8 @@ class Frame(NamedTuple):
 class Sequence(NamedTuple):
     """One sequence of frames.h5; `labels` and `times` are None where they are not known."""
 
-    frames: hdf5.Dataset
-    labels: hdf5.Dataset | None
+    frames: hdf5.Array
+    labels: hdf5.Array | None
     times: Int[np.ndarray, " time"] | None
     meaning: Meaning
     digest: str
@@ -56,7 +56,8 @@ class Sequence(NamedTuple):
         """Name the origin of one frame, for messages."""
         if self.labels is None:
             return f"{hdf5.text(self.frames, 'name')}, frame {time + 1}"
-        return f"{hdf5.text(self.frames, 'name')}/{self.labels[time].decode()}"
+        (label,) = hdf5.texts(self.labels[time : time + 1])
+        return f"{hdf5.text(self.frames, 'name')}/{label}"
 
 
 def append_sequence(
@@ -105,13 +106,13 @@ def sequences(file: hdf5.File) -> dict[str, Sequence]:
     """Return the sequences by name, in the order in which they were stored."""
     grids = {key: _grid(group) for key, group in file.get("grids", {}).items()}
     found = {}
-    for key, frames in file["sequences"].items():
-        times = file[f"times/{key}"][:] if f"times/{key}" in file else None
+    for key, frames in hdf5.arrays(file["sequences"]).items():
+        times = hdf5.Array(file[f"times/{key}"])[:] if f"times/{key}" in file else None
         channels = channels_from_text(hdf5.text(frames, "channels"))
         meaning = Meaning(channels, grids.get(hdf5.text(frames, "grid")))
         name = hdf5.text(frames, "name")
-        labels, digest = file.get(f"labels/{key}"), hdf5.text(frames, "digest")
-        found[name] = Sequence(frames, labels, times, meaning, digest)
+        labels = hdf5.Array(file[f"labels/{key}"]) if f"labels/{key}" in file else None
+        found[name] = Sequence(frames, labels, times, meaning, hdf5.text(frames, "digest"))
     return found
 
 
@@ -176,6 +177,6 @@ def _grid(group: hdf5.Group) -> Grid:
             dataset[:],
             from_text(hdf5.text(dataset, "attributes")),
         )
-        for name, dataset in group.items()
+        for name, dataset in hdf5.arrays(group).items()
     }
     return Grid(coordinates, from_text(hdf5.text(group, "mapping")))

@@ -1,13 +1,18 @@
-"""Our HDF5 files: complete or absent, and a flipped bit anywhere in one raises when it is read.
+"""Our HDF5 files: complete or absent, and what is damaged in one raises when it is read.
 
-Frames are compressed chunk by chunk, and each chunk carries HDF5's own checksum, so that a terabyte
-need not be read to trust a window of it. The layout of HDF5 1.10 adds checksums to all metadata;
-texts have a fixed length, because the heap that holds texts of other lengths has none.
+Frames are compressed chunk by chunk, and a hash of each chunk as it lies on the disk is kept, so
+that a terabyte need not be read to trust a window of it. The hashes of all chunks are one dataset,
+`sums`; each other dataset says in `first_sum` where its own begin. The layout of HDF5 1.10 adds
+checksums to all metadata; texts have a fixed length, because the heap that holds texts of other
+lengths has none.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from hashlib import blake2b
 from io import FileIO
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -25,13 +30,17 @@ File = h5py.File
 Group = h5py.Group
 Dataset = h5py.Dataset
 """For signatures elsewhere, because few modules import h5py."""
+Picks = tuple[slice | int, ...] | slice | int
 
+SUMS, FIRST_SUM = "sums", "first_sum"
+SUM_BYTES = 8  # of 2^64 damages one is not seen
 CHECKED = {"fletcher32": True}
-COMPRESSED = {"shuffle": True, **hdf5plugin.Zstd(clevel=-1), **CHECKED}
+"""HDF5's own checksum, for programs that know nothing of our sums. It takes 0xFFFF for 0x0000, and
+a chunk for whole that is zero and its checksum, too."""
+COMPRESSED = {"shuffle": True, **hdf5plugin.Zstd(clevel=-1)}
 """Frames of radar become an eighth as large. Level 1 would make them a tenth, but slow the ingest
 of small images by a tenth, and the noise of a camera by a third. With the first bytes of all
-numbers before the second ones, smooth fields of floats become half as large. The checksum is of
-what lies on the disk."""
+numbers before the second ones, smooth fields of floats become half as large."""
 
 FRAMES_PER_CHUNK = 4
 """A window of 20 frames reads 5 or 6 chunks; chunks of 64 would read 3 times what it needs."""
@@ -106,13 +115,48 @@ class New(h5py.File):  # type: ignore[misc] # h5py ships no types
 
 @contextmanager
 def create(path: Path) -> Iterator[New]:
-    """Yield a new file, and mark it as complete at the end of the block.
+    """Yield a new file; at the end of the block sum up its chunks and mark it as complete.
 
     Signals are deferred, because HDF5 calls `_Target` and does not survive an exception from it.
     """
     with replacing(path) as temporary, signals.deferred() as stop, New(temporary, stop) as file:
         yield file
+        _sum_up(file)
         file.attrs["complete"] = True
+
+
+def _sum_up(file: New) -> None:
+    """Store the sum of each chunk, as it has been written."""
+    file.flush()
+    file.check()  # before anything is read back from a disk that was full
+    datasets: list[h5py.Dataset] = []
+    file.visititems(
+        lambda _, node: datasets.append(node) if isinstance(node, h5py.Dataset) else None
+    )
+    sums = [np.fromiter(_sums(file, dataset), f"u{SUM_BYTES}") for dataset in datasets]
+    firsts = np.cumsum([0, *map(len, sums)]).tolist()
+    for dataset, first in zip(datasets, firsts, strict=False):  # the last number is their count
+        dataset.attrs[FIRST_SUM] = first
+    file.create_dataset(SUMS, data=np.concatenate([np.empty(0, f"u{SUM_BYTES}"), *sums]))
+
+
+def _sums(file: New, dataset: h5py.Dataset) -> Iterator[int]:
+    for place in np.ndindex(_chunk_counts(dataset)):
+        yield _sum(dataset, place)
+        file.check()
+
+
+def _chunk_counts(dataset: h5py.Dataset) -> tuple[int, ...]:
+    """Return the numbers of chunks along each axis."""
+    pairs = zip(dataset.shape, dataset.chunks, strict=True)
+    return tuple(-(-size // chunk) for size, chunk in pairs)
+
+
+def _sum(dataset: h5py.Dataset, place: tuple[int, ...]) -> int:
+    """Return the hash of a chunk as it lies on the disk, which is mostly compressed."""
+    corner = tuple(number * size for number, size in zip(place, dataset.chunks, strict=True))
+    _, stored = dataset.id.read_direct_chunk(corner)
+    return int.from_bytes(blake2b(stored, digest_size=SUM_BYTES).digest(), "little")
 
 
 @contextmanager
@@ -143,17 +187,20 @@ def open_complete(path: Path) -> Iterator[h5py.File]:
 
 
 def _check_complete(file: h5py.File, path: Path) -> None:
-    """Check that all metadata is sound and that the writer has finished."""
+    """Check that all metadata is sound, that all datasets have sums and the writer has finished."""
+    summed: list[bool] = []
 
-    def read_attributes(_: str, node: h5py.Group | h5py.Dataset) -> None:
-        dict(node.attrs)
+    def read_attributes(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        attributes = dict(node.attrs)
+        if isinstance(node, h5py.Dataset) and name != SUMS:
+            summed.append(FIRST_SUM in attributes)
 
     try:
         file.visititems(read_attributes)
-        complete = bool(file.attrs.get("complete", False))
+        complete = SUMS in file and bool(file.attrs.get("complete", False))
     except Exception as error:  # h5py raises many kinds of errors on damaged files
         raise _refused(path, f"damaged: {error}") from None
-    if not complete:
+    if not (complete and all(summed)):
         raise _refused(path, "its writer did not finish")
 
 
@@ -176,7 +223,7 @@ def set_text(node: h5py.Group | h5py.Dataset, name: str, content: str) -> None:
     node.attrs[name] = np.bytes_(content.encode())
 
 
-def text(node: h5py.Group | h5py.Dataset, name: str) -> str:
+def text(node: "h5py.Group | h5py.Dataset | Array", name: str) -> str:
     """Return the text that `set_text` stored."""
     return bytes(node.attrs[name]).decode()
 
@@ -188,9 +235,9 @@ def write_texts(file: h5py.File, name: str, texts: Iterable[str]) -> None:
     write_array(file, name, np.array(encoded, kind))
 
 
-def texts(dataset: h5py.Dataset) -> list[str]:
-    """Return the texts that `write_texts` wrote."""
-    return [content.decode() for content in dataset[:].tolist()]
+def texts(values: np.ndarray) -> list[str]:
+    """Return the texts of a dataset that `write_texts` wrote, or of a part of it."""
+    return [content.decode() for content in values.tolist()]
 
 
 def write_array(
@@ -201,7 +248,7 @@ def write_array(
     *,
     compressed: bool = True,
 ) -> None:
-    """Write a dataset whose values are all at hand, with a checksum for each chunk.
+    """Write a dataset whose values are all at hand.
 
     Programs that know nothing of Zstandard read it only if it is not `compressed`.
     """
@@ -236,15 +283,60 @@ def append(dataset: h5py.Dataset, block: Shaped[np.ndarray, "time channel row co
     dataset[first:] = block
 
 
-def part(dataset: h5py.Dataset | np.ndarray, picks: tuple[slice, ...] | slice) -> np.ndarray:
-    """Return a part of a dataset that is in memory or in one of several open files.
+class Array:
+    """A dataset, of which no chunk is returned that is not as it was written.
 
-    Raises:
-        BadInput: it is damaged; the message names its file.
+    One of a file that is still being written has no sums yet.
+
+    Args:
+        dataset: of an open file.
     """
-    try:
-        return np.asarray(dataset[picks])
-    except OSError as error:
-        if error.errno is not None or isinstance(dataset, np.ndarray):
-            raise
-        raise _refused(Path(dataset.file.filename), f"damaged: {error}") from None
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self.shape: tuple[int, ...] = dataset.shape
+        self.chunks: tuple[int, ...] = dataset.chunks
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.size, self.nbytes, self.attrs = dataset.size, dataset.nbytes, dataset.attrs
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, picks: Picks) -> np.ndarray:
+        """Return a part.
+
+        Raises:
+            BadInput: a chunk of it is damaged; the message names the file.
+        """
+        try:
+            if FIRST_SUM in self.attrs:
+                self._check(picks)
+            return np.asarray(self._dataset[picks])
+        except (OSError, RuntimeError) as error:
+            raise _refused(Path(self._dataset.file.filename), f"damaged: {error}") from None
+
+    def _check(self, picks: Picks) -> None:
+        """Compare the chunks that a part touches with their sums."""
+        picks = picks if isinstance(picks, tuple) else (picks,)
+        picks = (*picks, *(slice(None) for _ in self.shape[len(picks) :]))
+        axes = zip(self.shape, self.chunks, picks, strict=True)
+        for place in product(*(_touched(*axis) for axis in axes)):
+            if _sum(self._dataset, place) != self._sums[place]:
+                raise OSError(f"a chunk of {self._dataset.name} is not as it was written")
+
+    @cached_property
+    def _sums(self) -> np.ndarray:
+        counts, first = _chunk_counts(self._dataset), int(self.attrs[FIRST_SUM])
+        return np.asarray(self._dataset.file[SUMS][first : first + prod(counts)]).reshape(counts)
+
+
+def _touched(size: int, chunk: int, pick: slice | int) -> range:
+    """Return the numbers of the chunks along one axis that hold a part of it."""
+    picked = range(size)[pick]
+    own = range(picked, picked + 1) if isinstance(picked, int) else picked
+    return range(own[0] // chunk, own[-1] // chunk + 1) if own else own
+
+
+def arrays(group: h5py.Group) -> dict[str, Array]:
+    """Return the datasets of a group by name."""
+    return {name: Array(node) for name, node in group.items() if isinstance(node, h5py.Dataset)}

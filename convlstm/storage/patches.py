@@ -60,7 +60,7 @@ class Patches(NamedTuple):
     """
 
     sequences: Mapping[str, Sequence]
-    counts: list[hdf5.Dataset]
+    counts: list[hdf5.Array | np.ndarray]
     windows: dict[str, Shaped[np.ndarray, " window"]]
     spans: list[Span]
     description: dict[str, Any]
@@ -81,9 +81,9 @@ def opened(path: Path, frames: Path) -> Iterator[Patches]:
                 raise BadInput(f"{path} was made of other frames than {frames}; run `dvc repro`")
             yield Patches(
                 sequences,
-                list(file["counts"].values()),
-                {split: rows[:] for split, rows in file["windows"].items()},
-                [Span(*row) for row in file["spans"][:].tolist()],
+                [*hdf5.arrays(file["counts"]).values()],
+                {split: rows[:] for split, rows in hdf5.arrays(file["windows"]).items()},
+                [Span(*row) for row in hdf5.Array(file["spans"])[:].tolist()],
                 description,
             )
 

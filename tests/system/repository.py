@@ -10,8 +10,11 @@ from pathlib import Path
 from tests.builders import ROOT, SMALL, write_params
 
 
-def clone(folder: Path, **changes: object) -> Path:
-    """Copy all that git tracks or would add here to a repository of its own, with small params."""
+def clone(folder: Path, *, private: bool = True, **changes: object) -> Path:
+    """Copy all that git tracks or would add here to a repository of its own, with small params.
+
+    DVC keeps its pickles in a folder of it, as README says, unless it shall not be `private`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -27,6 +30,9 @@ def clone(folder: Path, **changes: object) -> Path:
     write_params(folder, **SMALL | changes)
     call(folder, "git", "init", "--quiet", "--initial-branch=main")
     commit(folder)
+    if private:
+        (folder / ".dvc/site").mkdir(mode=0o700)
+        call(folder, "dvc", "config", "--local", "core.site_cache_dir", f"{folder}/.dvc/site")
     return folder
 
 

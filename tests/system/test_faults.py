@@ -16,11 +16,13 @@ OUTS = {
     "check": ["data/params.checked"],
     "demo": ["data/demo"],
     "ingest": ["data/frames.h5"],
-    "patch": ["data/patches.h5", "data/metrics/dataset.json"],
-    "train": ["data/model.safetensors", "data/metrics/training.csv"],
+    "patch": ["data/patches.h5", "data/metrics/dataset.json", "data/metrics/patch.sha256"],
+    "train": ["data/model.safetensors", "data/metrics/training.csv", "data/metrics/train.sha256"],
     "evaluate": [
         "data/forecasts.h5",
         "data/metrics/summary.json",
+        "data/metrics/scores.json",
+        "data/metrics/evaluate.sha256",
         *(
             f"data/metrics/{name}.csv"
             for name in (

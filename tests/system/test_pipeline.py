@@ -37,6 +37,7 @@ OUTPUTS = (
     "data/metrics/scores.json",
     "data/metrics/summary.json",
     "data/metrics/dataset.json",
+    *(f"data/metrics/{stage}.sha256" for stage in ("patch", "train", "evaluate")),
     "data/forecasts.h5",
     "data/plots/forecast.gif",
     "data/plots/lead_time.png",
@@ -236,7 +237,7 @@ def test_what_is_removed_before_a_stage_that_fails_can_be_had_back(repository: P
     output = call(repository, "dvc", "exp", "run", "-S", "value_range=[0,1]", status=255)
     assert "lies outside value_range [0, 1]" in output
     assert ran(output) == ["check", "patch"]
-    lost = {"data/patches.h5", "data/metrics/dataset.json"}
+    lost = {"data/patches.h5", "data/metrics/dataset.json", "data/metrics/patch.sha256"}
     assert set(before) - set(digests(repository)) == lost
     call(repository, "git", "checkout", "--", "params.yaml", "dvc.lock", "data/metrics")
     call(repository, "dvc", "checkout")

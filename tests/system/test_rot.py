@@ -1,9 +1,11 @@
-"""One flipped bit, or an end that is missing: a line that names the file, or no harm at all.
+"""What a disk does to a file: a line that names the file, or no harm at all.
 
 Every file that one stage leaves to another or to its own next run is damaged by 200 flipped bits
-and 100 truncations.
+and 100 truncations, and of radar that is mostly dry by lost sectors and words, too: a checksum that
+adds words up takes some of these for whole.
 """
 
+import io
 import random
 import re
 from collections import Counter
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -27,6 +30,7 @@ from convlstm.train.checkpoint import Checkpoints
 from tests.builders import frames_from, model_of, open_patches, reading_of
 
 FLIPS, TRUNCATIONS = 200, 100
+OVERWRITTEN = 400
 CHANCE = np.random.default_rng(0)
 
 
@@ -68,7 +72,7 @@ def write_patches(path: Path) -> None:
 def read_patches(path: Path) -> object:
     with open_patches(path) as found:
         windows = {split: rows.tolist() for split, rows in found.windows.items()}
-        counts = [hdf5.part(dataset, slice(None)).tolist() for dataset in found.counts]
+        counts = [counted[:].tolist() for counted in found.counts]
         return found.description, counts, windows, found.spans
 
 
@@ -144,6 +148,105 @@ def test_no_damage_is_silent(tmp_path: Path, name: str) -> None:
     assert set(outcomes) <= {"refused", "harmless"}
     # what is left over between the parts of an HDF5 file, and the spaces in a header, hold nothing
     assert outcomes["refused"] >= 0.8 * (FLIPS + TRUNCATIONS)
+
+
+def dry_radar(count: int) -> np.ndarray:
+    """Frames of which 5 % are wet, of the sides that a radar has."""
+    wet = CHANCE.random((count, 1, 256, 256)) < 0.05
+    return (wet * CHANCE.integers(1, 90, wet.shape)).astype(np.uint8)
+
+
+def write_radar(path: Path) -> None:
+    """Write the file of `path`, with radar in it; what has another name is written beside it."""
+    frames, patches = (path.with_name(name) for name in ("frames.h5", "patches.h5"))
+    if path.name == "forecasts.h5":
+        with hdf5.create(path) as file:
+            forecasts.describe(file, (RAIN,), {})
+            context, truth, forecast = (dry_radar(count).astype(np.float32) for count in (3, 2, 2))
+            window = forecasts.DrawnWindow("median", context, truth, forecast, (RAIN,))
+            forecasts.append(file, window)
+        return
+    with hdf5.create(frames) as file:
+        frames_h5.append_sequence(file, "radar", frames_from(dry_radar(9)))
+        hdf5.describe(file, reading=reading_of().model_dump())
+    if path == patches:
+        with hdf5.open_complete(frames) as source, hdf5.create(path) as file:
+            writer = patches_h5.Writer(file, frames_h5.sequences(source))
+            counts = dry_radar(18).reshape(9, 2, 256, 256)
+            writer.append(0, counts)
+            writer.finish({"train": [Window(0, 0, 0, 0)]}, [Span(0, 0, 3)], {})
+
+
+def read_radar(path: Path) -> object:
+    """Return the numbers as bytes, for texts of so many take long."""
+    if path.name == "patches.h5":
+        with open_patches(path) as stored:
+            windows = [rows.tobytes() for rows in stored.windows.values()]
+            return stored.description, windows, stored.spans, stored.counts[0][:].tobytes()
+    with hdf5.open_complete(path) as file:
+        if path.name == "frames.h5":
+            return frames_h5.sequences(file)["radar"].frames[:].tobytes()
+        (window,), _ = forecasts.read(file)
+        return [getattr(window, part).tobytes() for part in forecasts.PARTS]
+
+
+def stretch(byte: bytes, size: int) -> Callable[[bytearray, random.Random], None]:
+    """Overwrite an aligned stretch of the file with one byte."""
+
+    def overwrite(content: bytearray, chance: random.Random) -> None:
+        first = chance.randrange(len(content) // size) * size
+        content[first : first + size] = byte * size
+
+    return overwrite
+
+
+def exchanged_words(content: bytearray, chance: random.Random) -> None:
+    """Turn zeros of a sector into ones, or the other way about, word by word."""
+    first = chance.randrange(len(content) // 512) * 512
+    words = np.frombuffer(content, "<u2", 256, first)
+    low, high = words == 0, words == 0xFFFF
+    words[low], words[high] = 0xFFFF, 0
+
+
+def zeroed_chunk(content: bytearray, chance: random.Random) -> None:
+    """Zero a chunk of any dataset, with whatever checksum may be in it."""
+    chunks: list[Any] = []
+
+    def note(_: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset) and node.chunks:
+            chunks.extend(map(node.id.get_chunk_info, range(node.id.get_num_chunks())))
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        file.visititems(note)
+    chosen = chance.choice(chunks)
+    content[chosen.byte_offset : chosen.byte_offset + chosen.size] = bytes(chosen.size)
+
+
+OVERWRITES: dict[str, Callable[[bytearray, random.Random], None]] = {
+    "512 B of 0xFF": stretch(b"\xff", 512),
+    "4 kB of 0xFF": stretch(b"\xff", 4096),
+    "512 B of 0x00": stretch(b"\0", 512),
+    "4 kB of 0x00": stretch(b"\0", 4096),
+    "0x0000 for 0xFFFF": exchanged_words,
+    "a chunk of 0x00": zeroed_chunk,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", OVERWRITES)
+@pytest.mark.parametrize("name", ["frames.h5", "patches.h5", "forecasts.h5"])
+def test_no_lost_sector_of_dry_radar_is_silent(tmp_path: Path, name: str, damage: str) -> None:
+    path, chance = tmp_path / name, random.Random(0)
+    write_radar(path)
+    whole, content = repr(read_radar(path)), path.read_bytes()
+    outcomes: Counter[str] = Counter()
+    for _ in range(OVERWRITTEN):
+        changed = bytearray(content)
+        OVERWRITES[damage](changed, chance)
+        path.write_bytes(changed)
+        outcomes[outcome(path, read_radar, whole) if changed != content else "unchanged"] += 1
+    assert set(outcomes) <= {"refused", "harmless", "unchanged"}
+    assert outcomes["refused"] >= 0.8 * (OVERWRITTEN - outcomes["unchanged"])
 
 
 def test_no_damaged_checkpoint_is_continued_but_the_one_before_it(tmp_path: Path) -> None:

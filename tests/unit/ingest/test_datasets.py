@@ -1,5 +1,6 @@
 """Datasets of HDF5 are found by name, pattern or alone; none is read from another file."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +201,16 @@ def outside(file: h5py.File) -> None:
     file.create_dataset("group/x", (8, 9), "u1", external=[("/etc/hostname", 0, 72)])
 
 
+def of_scales(file: h5py.File) -> None:
+    """Write a NetCDF 4 of which only the values of an axis lie elsewhere."""
+    file["group/v"] = np.zeros((4, 8, 9))
+    axis = file.create_dataset("group/x", (4,), "u1", external=[("/etc/hostname", 0, 4)])
+    axis.make_scale("time")
+    file["group/v"].dims[0].attach_scale(axis)
+
+
 @pytest.mark.parametrize("raw_dataset", [None, "group/x"])
-@pytest.mark.parametrize("write", [linked, virtual, outside])
+@pytest.mark.parametrize("write", [linked, virtual, outside, of_scales])
 def test_what_leads_to_another_file_is_refused_by_name(
     tmp_path: Path, write: Any, raw_dataset: str | None
 ) -> None:
@@ -211,6 +220,31 @@ def test_what_leads_to_another_file_is_refused_by_name(
         write(file)
     with pytest.raises(BadInput, match=r"a.h5: group/x leads to another file, .*; copy it with"):
         frames(tmp_path / "a.h5", raw_dataset=raw_dataset)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f8"])
+def test_a_dataset_that_was_mostly_never_written_does_not_fill_the_disk(
+    tmp_path: Path, dtype: str
+) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (10**11, 100, 100), dtype, chunks=(1, 100, 100))
+    assert path.stat().st_size < 2000
+    size = 10**15 * np.dtype(dtype).itemsize
+    with pytest.raises(BadInput, match=rf"a\.h5: an array of {size:,} bytes, of which most were "):
+        frames(path)
+
+
+def test_a_dataset_that_was_written_may_be_larger_than_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed as here it needs less, and if not the disk says so when it is full."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        dry = np.zeros((4, 100, 1000), np.uint8)
+        file.create_dataset("x", data=dry, chunks=(1, 100, 1000), compression="gzip")
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    assert len(frames(tmp_path / "a.h5")) == 4
 
 
 def test_scales_of_some_axes_only_need_raw_axes(tmp_path: Path) -> None:

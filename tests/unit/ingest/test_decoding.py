@@ -5,6 +5,7 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +193,62 @@ def test_of_a_long_film_only_the_beginning_is_decoded_ahead(
     monkeypatch.setattr(readers, "frames", long)
     next(next(decoding.read(found, reading_of(), Faults()))[1])
     assert decoded <= 4 * (2 * 2 + 1)  # of the film at hand, and of two more for each core
+
+
+@pytest.mark.parametrize("pixels_ahead", [0, 71, 72, 89, 90, 10**6])
+def test_frames_are_the_same_however_few_are_decoded_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels_ahead: int
+) -> None:
+    """Of 72 and 90 pixels, in files of one frame and in films, and a bad one among them."""
+    drawn = np.random.default_rng(0).integers(0, 256, (2, 9, 10, 9), np.uint8)
+    for time, frame in enumerate(drawn[0]):
+        save(tmp_path / "files" / f"{time}.png", frame)
+    (tmp_path / "films").mkdir()
+    np.save(tmp_path / "films/a.npy", drawn[1])
+    np.save(tmp_path / "films/b.npy", drawn[1, :, :8])
+    monkeypatch.setattr(decoding, "_pixels_ahead", lambda _: pixels_ahead)
+    found = read(tmp_path)
+    np.testing.assert_array_equal(found["files"][:, 0], drawn[0])
+    np.testing.assert_array_equal(found["films/a"][:, 0], drawn[1])
+    np.testing.assert_array_equal(found["films/b"][:, 0], drawn[1, :, :8])
+    save(tmp_path / "files/3.png", drawn[0, 3, :8])
+    save(tmp_path / "files/5.png", np.zeros((100, 10), np.uint8))
+    smaller, larger = lines(tmp_path, max_pixels=100)
+    assert "3.png: 8 x 9 pixels of 1 uint8, but files begins with 10 x 9" in smaller
+    assert "5.png: has more pixels than max_pixels = 100; raise it" in larger
+
+
+@pytest.mark.parametrize(("pixels_ahead", "ahead"), [(89, False), (90, True)])
+def test_what_does_not_fit_into_memory_beside_the_others_waits_until_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels_ahead: int, ahead: bool
+) -> None:
+    for time in range(40):
+        save(tmp_path / "files" / f"{time}.png", np.zeros((10, 9), np.uint8))
+    (tmp_path / "films").mkdir()
+    for name in "abcd":
+        np.save(tmp_path / f"films/{name}.npy", np.zeros((2, 10, 9), np.uint8))
+    plain, by_others = readers.frames, []
+
+    def noted(*arguments: Any) -> Iterator[Frame]:
+        for frame in plain(*arguments):
+            by_others.append(threading.current_thread() is not threading.main_thread())
+            yield frame
+
+    monkeypatch.setattr(readers, "frames", noted)
+    monkeypatch.setattr(decoding, "_pixels_ahead", lambda _: pixels_ahead)
+    assert sum(map(len, read(tmp_path).values())) == 48
+    assert all(by_others) if ahead else not any(by_others)
+
+
+@pytest.mark.parametrize("tasks", [5, 17, 385])
+def test_all_that_is_decoded_ahead_takes_at_most_half_of_the_memory(tasks: int) -> None:
+    pages = next(
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemTotal")
+    )
+    largest_bytes = 8 * decoding._pixels_ahead(tasks)  # of channels of 8 bytes together
+    assert 0.49 <= tasks * decoding.FILES_PER_TASK * largest_bytes / (1024 * pages) <= 0.5
 
 
 def test_a_film_without_frames_is_named(tmp_path: Path) -> None:

@@ -330,6 +330,23 @@ def test_zarr_with_chunks_that_fill_the_memory_is_refused(tmp_path: Path) -> Non
         frames(tmp_path / "a")
 
 
+@pytest.mark.parametrize("linked", ["zarr.json", "t", "t/zarr.json", "t/c", "t/c/0/0/0"])
+def test_a_link_in_a_store_is_refused_by_name(tmp_path: Path, linked: str) -> None:
+    """Metadata, an array, its metadata, its chunks, a chunk: each may lead to any file."""
+    group = zarr.create_group(tmp_path / "a")
+    group.create_array("t", shape=(3, 8, 9), dtype="u1", compressors=None)[:] = 1
+    (tmp_path / "a" / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / "a" / linked).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match=rf"a: {linked} is a link; copy the store without links"):
+        frames(tmp_path / "a")
+
+
+def test_a_store_that_was_mostly_never_written_does_not_fill_the_disk(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a", shape=(10**9, 100, 1000), chunks=(1, 100, 1000), dtype="f8")
+    with pytest.raises(BadInput, match=r"a: an array of 800,000,000,000,000 bytes, of which most "):
+        frames(tmp_path / "a", raw_axes="THW")
+
+
 def test_without_zarr_the_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

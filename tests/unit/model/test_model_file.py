@@ -1,5 +1,6 @@
 """A model file describes itself, forecasts the same when loaded, and nothing else is loaded."""
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from convlstm.model import model_file
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import Geometry
-from convlstm.runtime.errors import BadInput, NoRoom
+from convlstm.runtime.errors import BadInput, NonFinite, NoRoom
 from convlstm.runtime.files import from_text, to_text
 from convlstm.train.params import Train
 from convlstm.version import VERSION
@@ -259,3 +260,21 @@ def test_a_full_memory_says_what_was_asked_of_it(monkeypatch: pytest.MonkeyPatch
     line = str(raised.value)
     assert line.startswith("2 windows of 12 x 10 pixels do not fit into the memory of the cpu")
     assert line.endswith("; lower tile_size or hidden_channels")  # no batch_size acts here
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_neither_written_nor_taken(
+    tmp_path: Path, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, model = tmp_path / "model.safetensors", peephole_model()
+    name, weight = list(model.network.named_parameters())[-1]
+    with torch.no_grad():
+        weight.view(-1)[0] = value
+    with pytest.raises(NonFinite, match=f"{re.escape(name)} is infinite or not a number"):
+        model_file.save(path, model)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(model_file, "_broken", lambda _: None)
+    model_file.save(path, model)
+    monkeypatch.undo()
+    with pytest.raises(BadInput, match=rf"\({re.escape(name)} is infinite or not a number\)"):
+        model_file.load(path, CPU)

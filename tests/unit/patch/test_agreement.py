@@ -19,13 +19,18 @@ RAIN = Channel("rain", "mm/h", 0.5)
 POLAR = {"grid_mapping_name": "polar_stereographic", "straight_vertical_longitude_from_pole": 0.0}
 
 
+def in_memory(frames: np.ndarray) -> Any:
+    """Stand in for a dataset, of which only shape and type are asked."""
+    return frames
+
+
 def sequence(
     *channels: Channel, grid: Grid | None = None, minutes: tuple[int, ...] | None = None
 ) -> Sequence:
     """Return a sequence of which this is said."""
     times = None if minutes is None else np.array(minutes, np.int64) * MINUTE
     frames = np.zeros((3, max(1, len(channels)), 8, 8), np.uint8)
-    return Sequence(frames, None, times, Meaning(channels, grid), "")
+    return Sequence(in_memory(frames), None, times, Meaning(channels, grid), "")
 
 
 def grid_of(step: float, **mapping: Any) -> Grid:
@@ -97,7 +102,7 @@ def pictures(path: Path, pixels: np.ndarray, dtype: str) -> Sequence:
     """Return what is read of a picture of these pixels."""
     Image.fromarray(pixels.astype(dtype)).save(path)
     (frame,) = readers.frames(path, reading_of())
-    return Sequence(frame.values[None], None, None, frame.meaning, "")
+    return Sequence(in_memory(frame.values[None]), None, None, frame.meaning, "")
 
 
 def test_pictures_of_two_depths_are_refused(tmp_path: Path) -> None:
@@ -109,13 +114,14 @@ def test_pictures_of_two_depths_are_refused(tmp_path: Path) -> None:
     clear.putpixel((0, 0), (0, 0))
     clear.save(tmp_path / "alpha.png")
     (frame,) = readers.frames(tmp_path / "alpha.png", reading_of())
-    alpha = Sequence(frame.values[None], None, None, frame.meaning, "")  # widened for its mark
+    widened = in_memory(frame.values[None])  # for its mark
+    alpha = Sequence(widened, None, None, frame.meaning, "")
     agreement.check({"a": bytes_, "b": alpha, "c": bytes_})
     agreement.check({"a": wide, "b": wide})
     for first, white in (({"a": bytes_}, 255), ({"a": alpha}, 255)):
         with pytest.raises(BadInput, match=f"b: its white is 65535, but that of a is {white}; "):
             agreement.check({**first, "b": wide})
-    numbers = sequence()._replace(frames=np.zeros((3, 1, 8, 8), np.uint16))
+    numbers = sequence()._replace(frames=in_memory(np.zeros((3, 1, 8, 8), np.uint16)))
     agreement.check({"a": wide, "b": numbers})  # of .npy, which says nothing
 
 
@@ -127,7 +133,7 @@ def test_pictures_of_an_odd_depth_are_refused_beside_others(
         f"P5 9 8 {white}\n".encode() + np.full((8, 9), 9, f">{dtype}").tobytes()
     )
     (frame,) = readers.frames(tmp_path / "odd.pgm", reading_of())
-    odd = Sequence(frame.values[None], None, None, frame.meaning, "")
+    odd = Sequence(in_memory(frame.values[None]), None, None, frame.meaning, "")
     plain = pictures(tmp_path / "a.png", np.zeros((8, 9)), dtype)
     with pytest.raises(BadInput, match=f"b: its white is {white}, but that of a is "):
         agreement.check({"a": plain, "b": odd})

@@ -109,7 +109,7 @@ def test_sequences_that_are_too_short_can_be_skipped(tmp_path: Path, split_by: s
 def test_a_patch_of_more_pixels_than_a_byte_counts_is_counted(tmp_path: Path) -> None:
     raw = {f"s{k}": np.full((3, 1, 17, 17), 1, np.uint8) for k in range(3)}
     built = build(tmp_path, raw, patch_size=17)
-    assert built.counts[0].tolist() == [[[[289]], [[289]]]] * 3
+    assert built.counts[0][:].tolist() == [[[[289]], [[289]]]] * 3
 
 
 def test_the_training_frames_without_a_gap_are_listed(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The value range is that of the files, else that of most measured values, rounded outwards."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,8 +19,8 @@ class Chunked(np.ndarray):
 
 
 def sequence(frames: np.ndarray, *channels: Channel) -> Sequence:
-    """Return a sequence of these frames."""
-    dataset = frames if isinstance(frames, Chunked) else frames.view(Chunked)
+    """Return a sequence of these frames, which are in memory."""
+    dataset: Any = frames if isinstance(frames, Chunked) else frames.view(Chunked)
     return Sequence(dataset, None, None, Meaning(channels), "")
 
 

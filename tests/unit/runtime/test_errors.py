@@ -21,7 +21,7 @@ def test_an_error_of_several_lines_is_several_faults() -> None:
     faults = Faults()
     faults.add("one")
     with faults.collected():
-        raise BadInput("two\nthree")
+        raise BadInput("two", "three")
     assert faults.count == 3
     with pytest.raises(BadInput, match=r"^one\ntwo\nthree$"):
         faults.check()

@@ -18,7 +18,7 @@ def test_an_error_of_the_user_is_printed_line_by_line_and_gives_its_status(
     error: type[UserError], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
-        raise error("lr = 0: too small\nepochs = 0: too few")
+        raise error("lr = 0: too small", "epochs = 0: too few")
 
     with pytest.raises(SystemExit) as ended:
         exits.run(fail)

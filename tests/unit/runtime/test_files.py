@@ -2,6 +2,10 @@
 
 import errno
 import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +15,14 @@ from hypothesis import strategies as st
 from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.runtime.files import (
     check_new_folder,
+    check_sums,
     from_text,
     replacing,
     replacing_folder,
     to_text,
     write_csv,
     write_json,
+    write_sums,
 )
 
 
@@ -144,3 +150,153 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
     with pytest.raises(OSError, match="stopped"), replacing_folder(tmp_path / "out") as folder:
         (folder / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def in_the_place(kind: str, place: Path, victim: Path) -> None:
+    """Put something where we are about to write, by which other files could be reached."""
+    match kind:
+        case "link":
+            place.symlink_to(victim)
+        case "broken link":
+            place.symlink_to(victim.with_name("made by us"))
+        case "link to a folder":
+            place.symlink_to(victim.parent, target_is_directory=True)
+        case "hard link":
+            place.hardlink_to(victim)
+        case "pipe":
+            os.mkfifo(place)
+        case "file":
+            place.write_text("half of a killed run")
+        case "folder":
+            place.mkdir()
+            (place / "in it").touch()
+
+
+KINDS = ["link", "broken link", "link to a folder", "hard link", "pipe", "file"]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file in a folder of its own, which nobody should write to."""
+    path = tmp_path / "elsewhere" / "victim"
+    path.parent.mkdir()
+    path.write_text("mine")
+    return path
+
+
+def untouched(victim: Path) -> bool:
+    return victim.read_text() == "mine" and list(victim.parent.iterdir()) == [victim]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_lies_in_the_place_of_a_new_file_is_not_written_through(
+    tmp_path: Path, victim: Path, kind: str
+) -> None:
+    in_the_place(kind, tmp_path / ".file.partial.txt", victim)
+    with replacing(tmp_path / "file.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "file.txt").read_text() == "new"
+    assert not (tmp_path / "file.txt").is_symlink()
+    assert untouched(victim)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "folder"])
+@pytest.mark.parametrize("name", [".out.partial", ".out.old"])
+def test_what_lies_in_the_place_of_a_new_folder_is_not_written_into(
+    tmp_path: Path, victim: Path, kind: str, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    in_the_place(kind, tmp_path / name, victim)
+    with replacing_folder(tmp_path / "out") as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
+    assert not (tmp_path / name).exists()
+    assert untouched(victim)
+
+
+def test_a_folder_in_the_place_of_a_new_file_is_named(tmp_path: Path, victim: Path) -> None:
+    in_the_place("folder", tmp_path / ".file.partial.txt", victim)
+    with (
+        pytest.raises(
+            BadInput, match=r"file\.txt: cannot be written; remove .*/\.file\.partial\.txt"
+        ),
+        replacing(tmp_path / "file.txt"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", [".out.partial", ".out.old"])
+def test_a_folder_of_another_that_cannot_be_removed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    in_the_place("folder", tmp_path / name, tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with (
+        pytest.raises(BadInput, match=rf"out: cannot be written; remove .*/\{name}, "),
+        replacing_folder(tmp_path / "out"),
+    ):
+        pass
+    assert (tmp_path / name / "in it").exists()
+
+
+def truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def edited(content: bytes) -> bytes:
+    return content.replace(b"0.5", b"0.4")
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]
+
+
+def sums_of_two_tables(folder: Path) -> tuple[list[Path], Path]:
+    """Write two tables with their sums; returns their paths."""
+    tables, sums = [folder / "by_lead.csv", folder / "summary.json"], folder / "evaluate.sha256"
+    write_csv(tables[0], [{"lead": 1, "mse": 0.5}, {"lead": 2, "mse": 0.25}])
+    write_json(tables[1], {"mse": 0.5})
+    write_sums(sums, tables)
+    return tables, sums
+
+
+def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
+    _, sums = sums_of_two_tables(tmp_path)
+    command = ["sha256sum", "--check", "--strict", sums.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "by_lead.csv: OK\nsummary.json: OK\n"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("change", [truncated, edited, flipped])
+def test_a_table_that_was_changed_is_named(
+    tmp_path: Path, number: int, change: Callable[[bytes], bytes]
+) -> None:
+    tables, sums = sums_of_two_tables(tmp_path)
+    check_sums(tables, [sums])
+    tables[number].write_bytes(change(tables[number].read_bytes()))
+    with pytest.raises(BadInput) as raised:
+        check_sums(tables, [sums])
+    assert str(raised.value) == (
+        f"{tables[number]}: not as its stage wrote it; `dvc repro` makes it again"
+    )
+
+
+def test_every_table_and_all_sums_must_be_there(tmp_path: Path) -> None:
+    tables, sums = sums_of_two_tables(tmp_path)
+    tables[0].unlink()
+    tables[1].unlink()
+    with pytest.raises(BadInput) as raised:
+        check_sums(tables, [sums])
+    assert str(raised.value).splitlines() == [
+        f"{path}: cannot be read (No such file or directory); run `dvc repro`" for path in tables
+    ]
+    sums.write_bytes(truncated(sums.read_bytes()))
+    write_csv(tables[0], [{"lead": 1, "mse": 0.5}, {"lead": 2, "mse": 0.25}])
+    write_json(tables[1], {"mse": 0.5})
+    with pytest.raises(BadInput, match=r"summary\.json: not as its stage wrote it"):
+        check_sums(tables, [sums])
+    sums.unlink()
+    with pytest.raises(BadInput, match=r"evaluate\.sha256: cannot be read"):
+        check_sums(tables, [sums])

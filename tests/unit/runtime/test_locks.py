@@ -69,3 +69,34 @@ def test_a_lock_holds_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.Mon
         locked(tmp_path / "lock"),
     ):
         pass
+
+
+@pytest.mark.parametrize("kind", ["link", "broken link", "hard link", "pipe"])
+def test_what_lies_in_the_place_of_a_lock_is_not_written_to(tmp_path: Path, kind: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    match kind:
+        case "link":
+            (tmp_path / "lock").symlink_to(victim)
+        case "broken link":
+            (tmp_path / "lock").symlink_to(tmp_path / "made by us")
+        case "hard link":
+            (tmp_path / "lock").hardlink_to(victim)
+        case "pipe":
+            os.mkfifo(tmp_path / "lock")
+    with (
+        pytest.raises(BadInput, match=r"lock: cannot be written \(.+\)"),
+        locked(tmp_path / "lock"),
+    ):
+        pass
+    assert victim.read_text() == "mine"
+    assert not (tmp_path / "made by us").exists()
+
+
+def test_a_lock_is_of_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with locked(tmp_path / "lock"):
+            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)

@@ -1,10 +1,14 @@
-"""A file is complete or refused, a flipped bit in it raises, and equal content is equal bytes."""
+"""A file is complete or refused, damage in it raises, and equal content is equal bytes."""
 
+from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import hdf5
@@ -44,7 +48,7 @@ def test_texts_come_back(tmp_path: Path, texts: list[str]) -> None:
         hdf5.write_texts(file, "texts", texts)
         hdf5.set_text(file, "last", texts[-1])
     with hdf5.open_complete(tmp_path / "file.h5") as file:
-        assert hdf5.texts(file["texts"]) == texts
+        assert hdf5.texts(hdf5.Array(file["texts"])[:]) == texts
         assert hdf5.text(file, "last") == texts[-1]
 
 
@@ -81,24 +85,99 @@ def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path, content: bytes | Non
         pass
 
 
-@pytest.mark.parametrize("place", range(0, 6, 2))
-def test_a_flipped_bit_raises_when_its_frame_is_read(tmp_path: Path, place: int) -> None:
+def change_chunk(path: Path, change: Callable[[np.ndarray], None]) -> None:
+    """Change the stored bytes of the chunk of `frames` that holds the frames 4 to 7."""
+    with h5py.File(path) as plain:
+        place = plain["frames"].id.get_chunk_info(1)
+    content = np.fromfile(path, np.uint8)
+    change(content[place.byte_offset : place.byte_offset + place.size])
+    content.tofile(path)
+
+
+def flip_a_bit(stored: np.ndarray) -> None:
+    stored[len(stored) // 2] ^= 1
+
+
+def zero(stored: np.ndarray) -> None:
+    """Leave a checksum that adds up nothing, and that is 0."""
+    stored[:] = 0
+
+
+def exchange_words(stored: np.ndarray) -> None:
+    """Change what a sum modulo 0xFFFF does not see."""
+    words = stored[: len(stored) // 2 * 2].view("<u2")
+    words[0] = 0xFFFF if words[0] == 0 else 0
+
+
+def swap(stored: np.ndarray) -> None:
+    stored[[0, -1]] = stored[[-1, 0]]
+
+
+@pytest.mark.parametrize("change", [flip_a_bit, zero, exchange_words, swap])
+def test_a_damaged_chunk_raises_when_its_frame_is_read(
+    tmp_path: Path, change: Callable[[np.ndarray], None]
+) -> None:
     path = tmp_path / "file.h5"
     write(path)
-    with h5py.File(path) as plain:
-        offset = plain["frames"].id.get_chunk_info(1).byte_offset  # of the frames 4 to 7
-    flip_bit(path, offset + place)
+    change_chunk(path, change)
 
     def read_the_frame_and_its_neighbours() -> None:
         with hdf5.open_complete(path) as file:
-            np.testing.assert_array_equal(file["frames"][3], NUMBERS[3])
-            np.testing.assert_array_equal(file["frames"][8], NUMBERS[8])
-            with pytest.raises(OSError, match="filter returned failure"):
-                file["frames"][5]
-            file["frames"][5]
+            frames = hdf5.Array(file["frames"])
+            np.testing.assert_array_equal(frames[3], NUMBERS[3])
+            np.testing.assert_array_equal(frames[8:], NUMBERS[8:])
+            frames[5]
 
     with pytest.raises(BadInput, match=r"file\.h5: damaged: .*; delete it and run `dvc repro`"):
         read_the_frame_and_its_neighbours()
+
+
+picks = st.one_of(
+    st.integers(-9, 8),
+    st.builds(slice, *(st.none() | st.integers(-12, 12) for _ in range(2))),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(picks, picks)
+def test_a_part_is_checked_in_the_chunks_that_it_touches_and_in_no_others(
+    tmp_path_factory: pytest.TempPathFactory, row: int | slice, col: int | slice
+) -> None:
+    """Of 3 x 3 chunks of 3 x 3 numbers one at a time is damaged."""
+    path, numbers = tmp_path_factory.mktemp("part") / "file.h5", np.arange(81).reshape(9, 9)
+    with hdf5.create(path) as file:
+        hdf5.write_array(file, "numbers", numbers, chunks=(3, 3))
+    with hdf5.open_complete(path) as file:
+        np.testing.assert_array_equal(hdf5.Array(file["numbers"])[row, col], numbers[row, col])
+    with h5py.File(path, "r+") as file:  # a sum that is none of the chunk at the same place
+        file["sums"][4] += np.uint64(1)
+    touches_the_middle = np.isin(numbers[3:6, 3:6], numbers[row, col]).any()
+    with hdf5.open_complete(path) as file:
+        if touches_the_middle:
+            with pytest.raises(BadInput, match="not as it was written"):
+                hdf5.Array(file["numbers"])[row, col]
+        else:
+            hdf5.Array(file["numbers"])[row, col]
+
+
+def test_a_sum_is_blake2b_of_what_lies_on_the_disk(tmp_path: Path) -> None:
+    """And `b2sum --length=64` says the same."""
+    write(tmp_path / "file.h5")
+    content = (tmp_path / "file.h5").read_bytes()
+    with h5py.File(tmp_path / "file.h5") as plain:
+        first = plain["times"].attrs["first_sum"]
+        place = plain["times"].id.get_chunk_info(0)
+        stored = content[place.byte_offset : place.byte_offset + place.size]
+        assert plain["sums"][first].tobytes() == blake2b(stored, digest_size=8).digest()
+        assert len(plain["sums"]) == 3 + 1 + 1  # chunks of frames, labels and times
+
+
+def test_a_dataset_without_sums_is_not_taken_for_checked(tmp_path: Path) -> None:
+    write(tmp_path / "file.h5")
+    with h5py.File(tmp_path / "file.h5", "r+") as file:
+        del file["times"].attrs["first_sum"]
+    with pytest.raises(BadInput, match="did not finish"), hdf5.open_complete(tmp_path / "file.h5"):
+        pass
 
 
 def test_of_two_open_files_the_damaged_one_is_named(tmp_path: Path) -> None:
@@ -113,8 +192,8 @@ def test_of_two_open_files_the_damaged_one_is_named(tmp_path: Path) -> None:
             hdf5.open_complete(tmp_path / "first.h5") as first,
             hdf5.open_complete(tmp_path / "second.h5") as second,
         ):
-            np.testing.assert_array_equal(hdf5.part(second["frames"], slice(2)), NUMBERS[:2])
-            hdf5.part(first["frames"], slice(2))
+            np.testing.assert_array_equal(hdf5.Array(second["frames"])[:2], NUMBERS[:2])
+            hdf5.Array(first["frames"])[:2]
 
     with pytest.raises(BadInput, match=r"first\.h5: damaged: .*; delete it and run `dvc repro`"):
         read_the_first()
@@ -171,7 +250,7 @@ def test_a_flipped_bit_of_an_array_raises_too(tmp_path: Path, name: str) -> None
         pytest.raises(BadInput, match=r"file\.h5: damaged: "),
         hdf5.open_complete(path) as file,
     ):
-        file[name][:]
+        hdf5.Array(file[name])[:]
 
 
 def flip_bit(path: Path, place: int) -> None:
