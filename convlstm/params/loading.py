@@ -21,6 +21,13 @@ from convlstm.runtime.errors import BadInput
 
 MOST_BYTES = 2**20
 """A hundred times the shipped file."""
+WORDS = {
+    "tuple_type": "should be a list, such as [1, 2]",
+    "too_short": "should hold at least {min_length} value(s)",
+    "too_long": "should hold at most {max_length} values",
+    "string_too_short": "should not be empty",
+}
+"""Words for what pydantic says of Python's types, by its names of the faults."""
 DEEPEST = 10
 """Values inside each other; the shipped keys take four: a list of lists in the file's mapping."""
 
@@ -185,7 +192,10 @@ def _fault(finding: ErrorDetails, values: Mapping[Any, Any], group: type[Group])
         return f"{shown}: unknown key" + (f"; the nearest is {near[0]}" if near else "")
     if finding["type"] == "string_type":
         finding["msg"] += ", in quotes if it looks like a number"
-    what = finding["msg"].replace("Input should", "should").replace("Field required", "is missing")
+    what = finding["msg"].removeprefix("Value error, ")
+    what = what.replace("Input should", "should").replace("Field required", "is missing")
+    if finding["type"] in WORDS:
+        what = WORDS[finding["type"]].format(**finding.get("ctx", {}))
     number = next((f"number {int(place) + 1} " for place in places if place.isdecimal()), "")
     return f"{shown}: {number}{what}"
 

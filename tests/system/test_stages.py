@@ -116,7 +116,7 @@ COMPLAINTS = {
         "kernel_size = 4: must be odd, so that a frame keeps its size",
         "lr = 'abc': should be a valid number",
     ],
-    "evaluate": ["thresholds = []: Tuple should have at least 1 item after validation, not 0"],
+    "evaluate": ["thresholds = []: should hold at least 1 value(s)"],
     "plot": ["gif_frames_per_second = 51: should be less than or equal to 50"],
 }
 """The lines of each stage on its own keys, sorted."""
