@@ -264,7 +264,7 @@ def _short(sequences: Mapping[str, Sequence], params: Patch) -> list[str]:
         lines = {name: f"{name}: fewer than {least} frames, three windows" for name in sequences}
         short |= {name: lines[name] for name in lines if len(sequences[name].frames) < least}
     if short and (params.short_sequences == "error" or len(short) == len(sequences)):
-        raise BadInput("\n".join(short.values()))
+        raise BadInput(*short.values())
     return list(short)
 
 

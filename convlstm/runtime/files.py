@@ -105,11 +105,6 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
             raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
-        if number in system.IN_THE_WAY and isinstance(error, OSError):
-            other = error.filename2 or error.filename
-            raise BadInput(
-                f"{path}: cannot be written; remove {other}, which is not ours"
-            ) from None
         raise
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.runtime.files import (
     check_new_folder,
@@ -214,15 +215,17 @@ def test_what_lies_in_the_place_of_a_new_folder_is_not_written_into(
     assert untouched(victim)
 
 
+def last_line(error: BaseException) -> str:
+    """Return the line with which a command ends."""
+    assert isinstance(error, Exception)
+    return str(system.told(error))
+
+
 def test_a_folder_in_the_place_of_a_new_file_is_named(tmp_path: Path, victim: Path) -> None:
     in_the_place("folder", tmp_path / ".file.partial.txt", victim)
-    with (
-        pytest.raises(
-            BadInput, match=r"file\.txt: cannot be written; remove .*/\.file\.partial\.txt"
-        ),
-        replacing(tmp_path / "file.txt"),
-    ):
+    with pytest.raises(OSError, match="directory") as raised, replacing(tmp_path / "file.txt"):
         pass
+    assert last_line(raised.value).startswith(f"{tmp_path}/.file.partial.txt: is in the way (")
 
 
 @pytest.mark.parametrize("name", [".out.partial", ".out.old"])
@@ -232,11 +235,9 @@ def test_a_folder_of_another_that_cannot_be_removed_is_named(
     (tmp_path / "out").mkdir()
     in_the_place("folder", tmp_path / name, tmp_path)
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
-    with (
-        pytest.raises(BadInput, match=rf"out: cannot be written; remove .*/\{name}, "),
-        replacing_folder(tmp_path / "out"),
-    ):
+    with pytest.raises(OSError, match=r"xists|empty") as raised, replacing_folder(tmp_path / "out"):
         pass
+    assert last_line(raised.value).startswith(f"{tmp_path / name}: is in the way (")
     assert (tmp_path / name / "in it").exists()
 
 
