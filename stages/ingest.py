@@ -4,7 +4,6 @@ It decodes on all cores and writes about as many bytes as the raw files of a rad
 few frames per core in memory, and runs as `python -m stages.ingest`.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from convlstm.ingest.params import Ingest, Reading
 from convlstm.runtime import console
 from convlstm.runtime.errors import Faults
 from convlstm.storage import frames, hdf5
-from convlstm.storage.frames import Frame
 from stages.launch import start
 from stages.progress import bar
 
@@ -30,7 +28,7 @@ def main(params: Ingest) -> None:
     with hdf5.create(FRAMES) as file, bar("ingest", total, "frames") as progress:
         for source, sequence in decoding.read(found, params, faults):
             if source.faulty:  # its names may be no text, but its files are looked at, too
-                deque(sequence, maxlen=0)
+                sum(1 for _ in sequence)
                 continue
             tallied[source.name] = summary.Tallied(sequence)
             frames.append_sequence(
@@ -47,13 +45,12 @@ def main(params: Ingest) -> None:
         ]
         hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
     console.say(*summary.table(seen))
-    others = sources.left_out(raw)
-    if others:
+    if others := sources.left_out(raw):
         names = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
         console.say(f"ingest: {len(others)} files or folders were left out: {names}", error=True)
 
 
-def _counted(items: Iterable[Frame], count: Callable[[], object]) -> Iterator[Frame]:
+def _counted(items: Iterable[frames.Frame], count: Callable[[], object]) -> Iterator[frames.Frame]:
     for item in items:
         yield item
         count()
