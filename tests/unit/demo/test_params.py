@@ -13,7 +13,7 @@ from tests.builders import faults_of, params_of
         ({"demo_size": 6}, "here: demo_size = 6: should be greater than or equal to 7"),
         ({"demo_seed": -1}, "here: demo_seed = -1: should be greater than or equal to 0"),
         ({"demo_sequences": 0}, "here: demo_sequences = 0: should be greater than or equal to 1"),
-        ({"demo_digits": ""}, "here: demo_digits = '': String should have at least 1 character"),
+        ({"demo_digits": ""}, "here: demo_digits = '': should not be empty"),
     ],
 )
 def test_a_demo_that_cannot_be_drawn_is_refused(changes: dict[str, object], line: str) -> None:

@@ -120,7 +120,7 @@ def test_a_file_that_may_not_be_read_is_named_even_for_root(
 
     monkeypatch.setattr(Image, "open", refusing)
     (line,) = lines(tmp_path)
-    assert line.endswith("2.png: cannot be read (Permission denied)")
+    assert line == f"{tmp_path / '2.png'}: cannot be read (Permission denied)"
 
 
 def test_only_the_first_20_bad_files_are_listed(tmp_path: Path) -> None:
