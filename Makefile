@@ -48,7 +48,8 @@ $(BIN)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "error: Python 3.11 or newer is needed, and $(PYTHON) is older; name another one by" \
 	"'make PYTHON=python3.12'" >&2; exit 2; }
-	$(PYTHON) -m venv --clear .venv
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
 	@echo "installing the pinned packages into .venv (one or two minutes)"
 	python -m pip install --quiet --requirement requirements.lock
 	touch $@

@@ -38,7 +38,7 @@ MEMORY_BYTES = 6 * 2**30
 ENDS = (signal.SIGXCPU, signal.SIGKILL)
 """The signals of a long run and of a full memory. SIGALRM would say that it hangs."""
 DRAWS = settings(
-    max_examples=int(os.environ.get("CONVLSTM_FUZZ_ROUNDS", "60")),
+    max_examples=int(os.environ.get("CONVLSTM_FUZZ_ROUNDS", "25")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
