@@ -258,10 +258,10 @@ def test_adding_a_key_to_train_leaves_the_stages_before_it_up_to_date(
         ("params.yaml", "\nlr: ", "\nmomentum: 0.5\nlr: "),
         (
             "convlstm/train/params.py",
-            "    lr: Positive\n",
-            "    lr: Positive\n    momentum: Factor\n",
+            "\n    lr: Annotated",
+            "\n    momentum: Factor\n    lr: Annotated",
         ),
-        ("dvc.yaml", "      - lr\n", "      - lr\n      - momentum\n"),
+        ("dvc.yaml", "    - lr\n", "    - lr\n    - momentum\n"),
     ):
         path = other_repository / name
         text = path.read_text(encoding="utf-8")
