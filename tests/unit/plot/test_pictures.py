@@ -159,7 +159,7 @@ def test_a_figure_is_a_png_of_few_colours_that_nobody_tells_from_the_drawn_one(
     with Image.open(tmp_path / "drawn.png") as drawn, Image.open(tmp_path / "kept.png") as kept:
         assert (kept.mode, kept.size) == ("P", drawn.size)
         many, few = (np.asarray(image.convert("RGB"), np.int16) for image in (drawn, kept))
-    assert np.abs(many - few).mean() < 2  # of 255
+    assert np.abs(many - few).max() < 25  # of 255, also where a colour is rare
     assert (tmp_path / "kept.png").stat().st_size < 0.6 * (tmp_path / "drawn.png").stat().st_size
 
 
