@@ -6,6 +6,8 @@ whose own keys or code have changed. A wrong value of any stage ends the run her
 removed an output that would have to be computed again.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from convlstm.demo.params import Demo
@@ -27,6 +29,9 @@ class Params(Demo, Ingest, Patch, Train, Evaluate, Plot):
 
 def main() -> None:
     """Check all keys, and say so in a file."""
+    # Git tells a change by size and second, and DVC writes the old and the new file in one second.
+    with suppress(OSError):
+        os.utime(PARAMS)
     loading.check(loading.read(PARAMS), Params, where=str(PARAMS))
     with files.replacing(CHECKED) as temporary:
         temporary.write_text("Every value of params.yaml was checked.\n", encoding="utf-8")
