@@ -14,7 +14,7 @@ from convlstm.plot.comparison import Experiment
 from convlstm.plot.curves import NAMES
 from convlstm.runtime.errors import BadInput
 
-MODEL, PLOTS = "data/model.safetensors", "data/plots"
+MODEL, CURVES = "data/model.safetensors", "data/curves"
 
 
 def named(revisions: list[str]) -> dict[str, str]:
@@ -50,7 +50,7 @@ def read(
     files = DVCFileSystem(rev=rev)
     try:
         scores, params = metrics_show(rev=rev), params_show(rev=rev)
-        curves = {key: pd.read_csv(files.open(f"{PLOTS}/{key}.csv")) for key in NAMES}
+        curves = {key: pd.read_csv(files.open(f"{CURVES}/{key}.csv")) for key in NAMES}
         with TemporaryDirectory() as folder:
             files.get_file(MODEL, str(Path(folder, "model.safetensors")))
             model = convlstm.load(Path(folder, "model.safetensors"))

@@ -34,9 +34,9 @@ def main(params: Plot) -> None:
     charts = strips | figures.all_of(tables, run["params"], units)
     leads = dict(pictures.lead_pictures(windows[0]))
     drawn = leads | {name: pictures.png(chart) for name, (_, chart) in charts.items()}
+    for name, curve in curves.all_of(tables).items():
+        files.write_csv(Path("data/curves", f"{name}.csv"), curve.to_dict("records"))
     with files.replacing_folder(PLOTS) as plots:
-        for name, curve in curves.all_of(tables).items():
-            curve.to_csv(plots / f"{name}.csv", index=False)
         for name, content in drawn.items():
             (plots / f"{name}.png").write_bytes(content)
         for name, (frame, quantity) in pictures.numbered(windows[0]).items():

@@ -142,12 +142,10 @@ def test_plots_lay_the_curves_of_two_runs_over_each_other(repository: Path) -> N
     output = call(repository, "dvc", "plots", "diff", "--out", "compared")
     assert "failed" not in output.lower()
     page = (repository / "compared/index.html").read_text(encoding="utf-8")
-    for picture in ("strip1.png", "lead_time.png", "forecast.gif"):
-        assert page.count(f"{picture}<") + page.count(picture) > 0
+    assert "Test MSE by lead time" in page
     drawn = json.loads(call(repository, "dvc", "plots", "diff", "--json"))["data"]
-    curves = {name: own for name, own in drawn.items() if not name.startswith("data/plots/")}
-    assert len(curves) == 8
-    for name, own in curves.items():
+    assert len(drawn) == 8
+    for name, own in drawn.items():
         assert own, name
     shutil.rmtree(repository / "compared")
 
