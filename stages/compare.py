@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from convlstm.runtime import console, exits, files
+from convlstm.scores.families import HEADLINE
 from convlstm.storage import forecasts, hdf5
 
 FORECASTS, PAGE = Path("data/forecasts.h5"), Path("compare.html")
@@ -40,5 +41,5 @@ if __name__ == "__main__":
     about, *more = (__doc__ or "").split("\n\n")
     parser = argparse.ArgumentParser("python -m stages.compare", description=about)
     parser.add_argument("revisions", nargs="*", metavar="REVISION")
-    parser.add_argument("--sort", default="crps", choices=("crps", "mse", "csi", "spread"))
+    parser.add_argument("--sort", default="crps", choices=tuple(HEADLINE))
     exits.run(partial(main, parser.parse_args()))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,15 @@ def named(revisions: list[str]) -> dict[str, str]:
     return {name: rev for name, rev in found.items() if rev != "workspace"}
 
 
+def flat(scores: dict[str, Any]) -> dict[str, float]:
+    """Return scores by key; those of several channels have keys as "rain.mse"."""
+    found: dict[str, float] = {}
+    for key, own in scores.items():
+        inner = flat(own) if isinstance(own, dict) else None
+        found |= {key: own} if inner is None else {f"{key}.{name}": inner[name] for name in inner}
+    return found
+
+
 def read(
     name: str, rev: str, context: Float[np.ndarray, "known channel row col"]
 ) -> tuple[Experiment, str]:
@@ -49,7 +59,7 @@ def read(
     """
     files = DVCFileSystem(rev=rev)
     try:
-        scores, params = metrics_show(rev=rev), params_show(rev=rev)
+        scores, params = flat(metrics_show(rev=rev)), params_show(rev=rev)
         curves = {key: pd.read_csv(files.open(f"{CURVES}/{key}.csv")) for key in NAMES}
         with TemporaryDirectory() as folder:
             files.get_file(MODEL, str(Path(folder, "model.safetensors")))

@@ -1,6 +1,6 @@
-"""data/metrics/, data/forecasts.h5 -> data/plots/: charts, pictures, a film and the page.
+"""data/metrics/, data/forecasts.h5 -> data/plots/, data/curves/: all that is drawn, and the page.
 
-It takes ten seconds and 10 MB for three windows; it runs as `python -m stages.plot`.
+It takes ten seconds and 4 MB for three windows; it runs as `python -m stages.plot`.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from convlstm.runtime import console, files
 from convlstm.storage import forecasts, hdf5
 from stages.launch import start
 
-METRICS, PLOTS = Path("data/metrics"), Path("data/plots")
+METRICS, PLOTS, CURVES = Path("data/metrics"), Path("data/plots"), Path("data/curves")
 DATASET, FORECASTS = METRICS / "dataset.json", Path("data/forecasts.h5")
 SUMS = tuple(METRICS / f"{stage}.sha256" for stage in ("patch", "train", "evaluate"))
 
@@ -18,11 +18,11 @@ SUMS = tuple(METRICS / f"{stage}.sha256" for stage in ("patch", "train", "evalua
 def main(params: Plot) -> None:
     """Draw everything, then put it on one page."""
     # Imported here, because they take a second and a typo in params.yaml should not wait for them.
-    from convlstm.plot import curves, figures, pictures
+    from convlstm.plot import curves, figures, pictures, tables
     from convlstm.plot.page import page, read_dataset
 
-    tables = figures.read_tables(METRICS)
-    files.check_sums([DATASET, *(METRICS / f"{name}.csv" for name in tables)], SUMS)
+    found = tables.read(METRICS)
+    files.check_sums([DATASET, *(METRICS / f"{name}.csv" for name in found)], SUMS)
     with hdf5.open_complete(FORECASTS) as file:
         windows, run = forecasts.read(file)
     run["dataset"] = read_dataset(DATASET)
@@ -31,11 +31,11 @@ def main(params: Plot) -> None:
         f"strip{number}": (window.label, pictures.strip(window))
         for number, window in enumerate(windows, start=1)
     }
-    charts = strips | figures.all_of(tables, run["params"], units)
+    charts = strips | figures.all_of(found, run["params"], units)
     leads = dict(pictures.lead_pictures(windows[0]))
     drawn = leads | {name: pictures.png(chart) for name, (_, chart) in charts.items()}
-    for name, curve in curves.all_of(tables).items():
-        files.write_csv(Path("data/curves", f"{name}.csv"), curve.to_dict("records"))
+    for name, curve in curves.all_of(found).items():
+        files.write_csv(CURVES / f"{name}.csv", curve.to_dict("records"))
     with files.replacing_folder(PLOTS) as plots:
         for name, content in drawn.items():
             (plots / f"{name}.png").write_bytes(content)
@@ -46,7 +46,7 @@ def main(params: Plot) -> None:
         )
         shown = [("forecast.gif", f"Film of {windows[0].label}")]
         shown += [(f"{name}.png", caption) for name, (caption, _) in charts.items()]
-        text = page(run, figures.scored(tables, units), shown, [f"{name}.png" for name in leads])
+        text = page(run, figures.scored(found, units), shown, [f"{name}.png" for name in leads])
         (plots / "report.html").write_text(text, encoding="utf-8")
     console.say(f"plot: the page is {PLOTS / 'report.html'}")
 

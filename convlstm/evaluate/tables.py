@@ -239,15 +239,13 @@ def headline(content: Mapping[str, Any]) -> dict[str, Any]:
     if "model" not in content:  # a summary for each of several channels
         return {channel: headline(own) for channel, own in content.items()}
     model = content["model"]
-    numbers = {
-        "mse": model["mse"],
-        "crps": model["crps"],
-        "csi": model["csi"],
-        "spread": model["spread_skill"],
-        "vs_pers": content["skill_against_persistence"].get("mse", float("nan")),
-        "vs_adv": content["skill_against_advection"].get("mse", float("nan")),
-    }
-    return {key: float(f"{value:.{DIGITS}g}") for key, value in numbers.items() if isfinite(value)}
+    skills = (content[f"skill_against_{name}"] for name in ("advection", "persistence"))
+    values = (
+        *(model[key] for key in ("mse", "crps", "csi", "spread_skill")),
+        *(skill.get("mse", float("nan")) for skill in skills),
+    )
+    numbers = zip(families.HEADLINE, values, strict=True)
+    return {key: float(f"{value:.{DIGITS}g}") for key, value in numbers if isfinite(value)}
 
 
 def in_words(content: Mapping[str, Any]) -> Iterator[str]:

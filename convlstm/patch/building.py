@@ -19,6 +19,7 @@ from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling, check_count
 from convlstm.patch.windows import (
     SPLITS,
+    Runs,
     Span,
     split_by_name,
     split_by_sequence,
@@ -126,9 +127,10 @@ def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Datase
     geometry = _geometry(sequences, params)
     agreement.check(sequences)
     reading = hdf5.description(source)["reading"]
-    short = _short(sequences, params)
+    runs = {name: times.runs(own.times, len(own.frames)) for name, own in sequences.items()}
+    short = _short(runs, params)
     whole = {name: own for name, own in sequences.items() if name not in short}
-    spans, lost = _spans(whole, params, dated=_is_dated(reading["time_format"]))
+    spans, lost = _spans(whole, runs, params, dated=_is_dated(reading["time_format"]))
     dataset = _dataset(whole, spans, params)
     dataset.lost, dataset.short = lost, short
     writer = patches_h5.Writer(target, sequences)
@@ -246,30 +248,25 @@ def _geometry(sequences: Mapping[str, Sequence], params: Patch) -> Geometry:
     return Geometry(channels, rows, cols, params.patch_size)
 
 
-def _runs(sequences: Mapping[str, Sequence]) -> dict[str, list[tuple[int, int]]]:
-    """Return the parts of each sequence between gaps."""
-    return {name: times.runs(own.times, len(own.frames)) for name, own in sequences.items()}
-
-
-def _short(sequences: Mapping[str, Sequence], params: Patch) -> list[str]:
+def _short(runs: Runs, params: Patch) -> list[str]:
     """Return the names of sequences without one whole window, or that `time` cannot split.
 
     Raises:
         BadInput: there are some and params call that an error, or there are no others.
     """
     length = params.context_frames + params.forecast_frames
-    short = too_short(_runs(sequences), length=length)
+    short = too_short(runs, length=length)
     if params.short_sequences == "skip" and params.split_by == "time":
         least = len(SPLITS) * length
-        lines = {name: f"{name}: fewer than {least} frames, three windows" for name in sequences}
-        short |= {name: lines[name] for name in lines if len(sequences[name].frames) < least}
-    if short and (params.short_sequences == "error" or len(short) == len(sequences)):
+        few = (name for name, parts in runs.items() if parts[-1][1] < least)
+        short |= {name: f"{name}: fewer than {least} frames, three windows" for name in few}
+    if short and (params.short_sequences == "error" or len(short) == len(runs)):
         raise BadInput(*short.values())
     return list(short)
 
 
 def _spans(
-    sequences: Mapping[str, Sequence], params: Patch, *, dated: bool
+    sequences: Mapping[str, Sequence], runs: Runs, params: Patch, *, dated: bool
 ) -> tuple[dict[str, list[Span]], dict[str, int]]:
     """Return the spans of each sequence by the rule that params name, evenly spaced in time.
 
@@ -277,7 +274,6 @@ def _spans(
     """
     length = params.context_frames + params.forecast_frames
     lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
-    runs = _runs(sequences)
     moments = {
         name: own.times if dated and overlaps.is_dated(own.times) else None
         for name, own in sequences.items()

@@ -14,21 +14,19 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from convlstm.plot import figures, page, pictures
+from convlstm.scores import families
 from convlstm.storage.meaning import Quantity
 
-ORDER: Mapping[str, str] = {
-    **dict.fromkeys(("mse", "crps"), "low"),
-    **dict.fromkeys(("csi", "vs_pers", "vs_adv"), "high"),
-    "spread": "near 1",
-}
-"""The scores by which experiments are sorted, and what is better."""
 REFERENCES = ("truth", "advection", "persistence", "perfect", "flat")
 """Columns of the curves that no experiment changes, which are drawn once."""
 COLUMNS = 2
 
 
 class Experiment(NamedTuple):
-    """An experiment: its scores, params, curves (see `plot.curves`) and forecast of one window."""
+    """An experiment: its scores, params, curves (see `plot.curves`) and forecast of one window.
+
+    Scores are those of the headline; of several channels their keys are as "rain.mse".
+    """
 
     name: str
     scores: Mapping[str, float]
@@ -38,11 +36,15 @@ class Experiment(NamedTuple):
 
 
 def by_score(experiments: Sequence[Experiment], score: str) -> list[Experiment]:
-    """Return the experiments, the best one first; those without the score come last."""
+    """Return the experiments, the best one first; those without the score come last.
+
+    Of several channels the first one counts.
+    """
 
     def badness(own: Experiment) -> float:
-        value = own.scores.get(score, np.nan)
-        bad = {"low": value, "high": -value, "near 1": abs(value - 1)}[ORDER[score]]
+        of_channels = (value for key, value in own.scores.items() if _score(key) == score)
+        value = next(of_channels, np.nan)
+        bad = {"low": value, "high": -value, "near 1": abs(value - 1)}[families.HEADLINE[score]]
         return float(np.nan_to_num(bad, nan=np.inf))
 
     return sorted(experiments, key=badness)
@@ -68,7 +70,8 @@ def text(
         quantity: of the window that is drawn.
         label: of the window.
     """
-    keys, names = changed(experiments), list(ORDER)
+    keys = changed(experiments)
+    names = list(dict.fromkeys(name for own in experiments for name in own.scores))
     heads = ["experiment", *names, *keys]
     rows = [
         [
@@ -79,7 +82,7 @@ def text(
     ]
     drawn = {own.name: own.forecast for own in experiments if own.forecast is not None}
     strip = pictures.side_by_side({"truth": truth, **drawn}, quantity)
-    better = ", ".join(f"{name} {which}" for name, which in ORDER.items())
+    better = ", ".join(f"{name} {which}" for name, which in families.HEADLINE.items())
     parts = [
         f"<h1>{len(experiments)} experiments side by side</h1>",
         page.plain_table("experiments", heads, rows),
@@ -115,6 +118,11 @@ def curves(experiments: Sequence[Experiment]) -> Figure:
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     return figure
+
+
+def _score(key: str) -> str:
+    """Return the score of a key, which may begin with a channel."""
+    return key.rpartition(".")[2]
 
 
 def _picture(alt: str, figure: Figure) -> str:

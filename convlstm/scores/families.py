@@ -1,5 +1,7 @@
 """The families of scores together, in the order of the tables' columns."""
 
+from collections.abc import Mapping
+
 from convlstm.scores import (
     categorical,
     continuous,
@@ -12,7 +14,7 @@ from convlstm.scores import (
     temporal,
     variogram,
 )
-from convlstm.scores.score import Score
+from convlstm.scores.score import Better, Score
 
 BY_LEAD: tuple[Score, ...] = (
     *frame.SCORES,
@@ -26,3 +28,15 @@ BY_LEAD: tuple[Score, ...] = (
 BY_THRESHOLD: tuple[Score, ...] = (*categorical.SCORES, *probability.SCORES)
 BY_SCALE: tuple[Score, ...] = spatial.SCORES
 ALL: tuple[Score, ...] = (*BY_LEAD, *BY_THRESHOLD, *BY_SCALE)
+HEADLINE: Mapping[str, Better] = {
+    "mse": "low",
+    "crps": "low",
+    "csi": "high",
+    "spread": "near 1",
+    "vs_adv": "high",
+    "vs_pers": "high",
+}
+"""The numbers by which experiments are compared, DVC's metrics, and what is better of each.
+
+`spread` is the spread over the skill; the last two are the skill of the MSE against baselines.
+"""

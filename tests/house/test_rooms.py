@@ -34,7 +34,7 @@ DOORS = {
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.comparison", "plot.figures", "plot.pictures"},
     "pandas": {
-        *("plot.comparison", "plot.curves", "plot.figures"),
+        *("plot.comparison", "plot.curves", "plot.figures", "plot.tables"),
         *("stages.experiments", "stages.search"),
     },
     "pydantic": {

@@ -44,7 +44,7 @@ OUTPUTS = (
     "data/plots/report.html",
     "data/plots/strip1.png",
 )
-HEADLINE = ("mse", "crps", "csi", "vs_pers", "vs_adv", "spread")
+HEADLINE = ("mse", "crps", "csi", "spread", "vs_adv", "vs_pers")
 README_COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)

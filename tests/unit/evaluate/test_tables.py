@@ -257,8 +257,8 @@ def test_the_headline_has_the_rounded_scores_of_the_model() -> None:
         "mse": 2.56,  # 256 pixels
         "crps": 5.0,  # 0.1 of a range of 50
         "csi": pytest.approx(content["model"]["csi"], rel=1e-3),
-        "vs_pers": 0.75,
         "vs_adv": -3.0,
+        "vs_pers": 0.75,
     }
     both = {"rain": content, "t": content}
     assert tables.headline(both) == {"rain": found, "t": found}

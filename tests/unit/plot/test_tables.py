@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convlstm.plot import figures, pictures
+from convlstm.plot import pictures, tables
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.forecasts import DrawnWindow
 from tests.builders import quantities_of
@@ -27,26 +27,26 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 
 def write_tables(folder: Path) -> None:
-    for name, columns in figures.TABLES.items():
+    for name, columns in tables.TABLES.items():
         row = {column: "model" if column == "forecaster" else 1.0 for column in sorted(columns)}
         pd.DataFrame([row]).to_csv(folder / f"{name}.csv", index=False)
 
 
 def test_all_tables_are_read(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    tables = figures.read_tables(tmp_path)
-    assert {name: set(table.columns) for name, table in tables.items()} == figures.TABLES
+    found = tables.read(tmp_path)
+    assert {name: set(table.columns) for name, table in found.items()} == tables.TABLES
 
 
 @pytest.mark.parametrize("words", HARMS)
-@pytest.mark.parametrize("name", figures.TABLES)
+@pytest.mark.parametrize("name", tables.TABLES)
 def test_a_table_that_is_not_as_it_was_written_is_named(
     tmp_path: Path, name: str, words: str
 ) -> None:
     write_tables(tmp_path)
     HARMS[words](tmp_path / f"{name}.csv")
     with pytest.raises(BadInput, match=words) as raised:
-        figures.read_tables(tmp_path)
+        tables.read(tmp_path)
     stage = "train" if name == "training" else "evaluate"
     assert str(raised.value).startswith(f"{tmp_path / name}.csv: ")
     assert f"`dvc repro {stage}`" in str(raised.value)
