@@ -153,6 +153,34 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
 
 
+def test_a_new_folder_of_which_a_file_does_not_reach_the_disk_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/old").touch()
+    plain, synced = os.fsync, set[str]()
+
+    def fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.add(name)
+        if name == "lost":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain(descriptor)
+
+    def write(*names: str) -> None:
+        with replacing_folder(tmp_path / "out") as folder:
+            (folder / "inner").mkdir()
+            for name in names:
+                (folder / "inner" / name).touch()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(NoRoom):
+        write("kept", "lost")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    write("kept", "too")
+    assert synced >= {".out.partial", "inner", "kept", "too", tmp_path.name}
+
+
 def in_the_place(kind: str, place: Path, victim: Path) -> None:
     """Put something where we are about to write, by which other files could be reached."""
     match kind:
