@@ -164,6 +164,7 @@ def model_of(cell: Literal["convlstm", "peephole", "lstm"], geometry: Geometry) 
         context_frames=3,
         forecast_frames=2,
         params=params_of(Train).model_dump(),
+        training_precision="float32",
     )
 
 

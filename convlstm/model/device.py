@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -16,6 +17,8 @@ OUT_OF_MEMORY = re.compile(
     "|[Ss]torage size calculation overflowed|integer multiplication overflow"
 )
 """Of the last two, the size itself is a number that is too large."""
+LEAST_GAIN = 1.3  # of bfloat16 on a CPU, far from 1, so that two runs on one machine decide alike
+TRIAL_SECONDS = 0.1
 
 
 def default_device() -> torch.device:
@@ -24,29 +27,53 @@ def default_device() -> torch.device:
 
 
 def training_dtype(
-    precision: Literal["auto", "float32", "bfloat16"], device: torch.device
+    precision: Literal["auto", "float32", "bfloat16"],
+    device: torch.device,
+    work: Callable[[torch.dtype], object],
 ) -> torch.dtype:
     """Return the dtype of the convolutions in training on this device.
 
-    auto leaves a CPU at float32: that a CPU has units for bfloat16 does not say how fast they are
-    (AVX512-BF16 has been measured at twice the rate of float32, and at half of it). So a CPU's
-    results do not depend on its make.
+    auto takes bfloat16 on a GPU that has it and on a CPU with AMX tiles, which do it several times
+    as fast as float32. The units of other CPUs have been measured at twice the rate of float32, and
+    at half of it, so there the work decides.
+
+    Args:
+        precision: as params ask for it.
+        device: of the training.
+        work: a part of a step in a precision, which takes milliseconds.
     """
-    if device.type == "cuda":
-        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
-        takes = precision != "float32" and has_units
-    else:
-        has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        takes = precision == "bfloat16" and has_units
-    return torch.bfloat16 if takes else torch.float32
+    if precision == "float32" or not _has_bfloat16(device):
+        return torch.float32
+    tried = precision == "auto" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
+    if tried and _seconds(work, torch.float32) < LEAST_GAIN * _seconds(work, torch.bfloat16):
+        return torch.float32
+    return torch.bfloat16
 
 
 def forecast_dtype(precision: str | None, device: torch.device) -> torch.dtype:
     """Return the dtype of the convolutions in a forecast on this device.
 
-    It is float32 under auto, so that scores do not depend on the hardware.
+    It is float32 under auto, so that scores depend on the weights alone.
     """
-    return training_dtype("bfloat16" if precision == "bfloat16" else "float32", device)
+    takes = precision == "bfloat16" and _has_bfloat16(device)
+    return torch.bfloat16 if takes else torch.float32
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has units for bfloat16, of whatever speed."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _seconds(work: Callable[[torch.dtype], object], dtype: torch.dtype) -> float:
+    """Return the shortest time of the work, of as many tries as fit into a tenth of a second."""
+    work(dtype)  # the first call chooses a kernel
+    end, best = time.perf_counter() + TRIAL_SECONDS, float("inf")
+    while (start := time.perf_counter()) < end:
+        work(dtype)
+        best = min(best, time.perf_counter() - start)
+    return best
 
 
 def use_deterministic_algorithms(wanted: bool) -> None:

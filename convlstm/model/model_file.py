@@ -22,7 +22,7 @@ from convlstm.runtime.files import from_text, replacing, to_text
 from convlstm.storage.meaning import Quantity
 from convlstm.version import VERSION
 
-FORMAT = "convlstm-6"  # of the metadata; CHANGELOG.md says which version wrote which
+FORMAT = "convlstm-7"  # of the metadata; CHANGELOG.md says which version wrote which
 PIXELS_TOGETHER = 2**22  # of members that are forecast at a time, in 1 GB of memory
 LARGEST_HEADER_BYTES = 2**20  # a hundred times that of a network with a hundred layers
 
@@ -32,8 +32,8 @@ class Model:
     """A network with the geometry and scaling of the frames that it was trained on.
 
     `quantities` name the channels, with their units; `reading` are the params by which the raw
-    frames were read; `context_frames` and `forecast_frames` are those of training; `params` are all
-    params of training, for the record.
+    frames were read; `context_frames` and `forecast_frames` are those of training. For the record,
+    `params` are all params of training, and `training_precision` is that of its convolutions.
     """
 
     network: Network
@@ -44,6 +44,7 @@ class Model:
     context_frames: int
     forecast_frames: int
     params: dict[str, Any]
+    training_precision: str
 
     def rollout(
         self,
@@ -138,6 +139,7 @@ def save(path: Path, model: Model) -> None:
         "context_frames": model.context_frames,
         "forecast_frames": model.forecast_frames,
         "params": model.params,
+        "training_precision": model.training_precision,
     }
     weights = {
         name: weight.detach().cpu().contiguous()
@@ -199,6 +201,7 @@ def _model(network: Network, about: Mapping[str, Any]) -> Model:
         context_frames=_count(about["context_frames"]),
         forecast_frames=_count(about["forecast_frames"]),
         params=about["params"],
+        training_precision=str(about["training_precision"]),
     )
 
 

@@ -71,6 +71,7 @@ class Network(nn.Module):
         if self.cascade is not None:
             entering = inputs_of(a.channels)
             leaving = self.cascade.maps_per_channel * a.channels // a.patch_size**2
+        self.entering = entering
         pixels = a.rows * a.cols
         inputs = (entering * pixels if flat else entering, *a.hidden_channels)
         self.grid = () if flat else (a.rows, a.cols)

@@ -6,7 +6,7 @@ A forecast is free if no true frame is fed after the context.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from typing import Any, cast
 
@@ -122,10 +122,10 @@ class Training:
         use_deterministic_algorithms(params.deterministic)
         torch.manual_seed(params.seed)
         self.batches, self.params, self.device = batches, params, device
-        self.dtype = training_dtype(params.precision, device)
         with explain_out_of_memory(device, "the weights", lower="hidden_channels or kernel_size"):
             self.network = Network(_architecture(batches, params)).to(device)
             self.averaged = AveragedModel(self.network, avg_fn=self._average)
+        self.dtype = training_dtype(params.precision, device, self._first_steps)
         self.model = Model(
             cast(Network, self.averaged.module),
             batches.geometry,
@@ -135,6 +135,7 @@ class Training:
             batches.context_frames,
             batches.forecast_frames,
             params=params.model_dump(),
+            training_precision=self.precision,
         )
         self.drawing = Drawing(batches, params)
         self.steps_per_epoch = self.drawing.steps
@@ -195,10 +196,13 @@ class Training:
         return f"epoch {number}{of_all}, {name} {scores[-1]:.4g}, best {min(scores):.4g}"
 
     def identity(self) -> dict[str, Any]:
-        """Return everything that decides the weights, except the code."""
+        """Return everything that decides the weights, except the code.
+
+        What auto has measured is left out, because a run that goes on must not decide anew.
+        """
         return {
             "params": self.params.model_dump(),
-            "precision": self.precision,
+            "device": self.device.type,
             "data": self.batches.fingerprint,
         }
 
@@ -218,6 +222,7 @@ class Training:
             "finished": [asdict(epoch) for epoch in self.finished],
             "best": self._best,
             "seconds": self.budget.seconds,
+            "precision": self.precision,
             **{name: getattr(self, name) for name in PLAIN_STATE},
         }
 
@@ -237,6 +242,10 @@ class Training:
             raise
 
     def _take(self, state: Mapping[str, Any]) -> None:
+        self.dtype = training_dtype(state["precision"], self.device, self._first_steps)
+        if self.precision != state["precision"]:
+            raise ValueError(f"in {state['precision']}, which this machine has not")
+        self.model = replace(self.model, training_precision=self.precision)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -246,6 +255,15 @@ class Training:
         self._best, self.budget.seconds = state["best"], state["seconds"]
         for name in PLAIN_STATE:
             setattr(self, name, state[name])
+
+    @torch.no_grad()
+    def _first_steps(self, dtype: torch.dtype) -> None:
+        """Run the network for two steps, by which auto may tell which precision is faster."""
+        a, batch = self.network.architecture, self.params.batch_size
+        frames = torch.zeros(batch, 2, self.network.entering, a.rows, a.cols, device=self.device)
+        fed = torch.ones(batch, 2, dtype=torch.bool, device=self.device)
+        with explain_out_of_memory(self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY):
+            self.network(frames, fed, dtype)
 
     def _iterate(self, batch: Batch) -> float:
         """Take one step of the optimizer; returns the loss times the pixels of a frame.

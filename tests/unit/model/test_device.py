@@ -33,24 +33,54 @@ def test_the_gpu_is_taken_where_there_is_one(
     assert default_device() == (GPU if has_gpu else CPU)
 
 
+def never(_: torch.dtype) -> None:
+    raise AssertionError("tried where nothing is to be found out")
+
+
+class Work:
+    """Work whose time on the clock of the tests is what is said."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[torch.dtype, float]) -> None:
+        self.now, self.seconds = 0.0, seconds
+        monkeypatch.setattr("convlstm.model.device.time.perf_counter", lambda: self.now)
+
+    def __call__(self, dtype: torch.dtype) -> None:
+        """Let the time of the work pass."""
+        self.now += self.seconds[dtype]
+
+
 @pytest.mark.parametrize(
-    ("asked", "has_units", "taken"),
+    ("asked", "units", "taken"),
     [
-        ("auto", True, torch.float32),
-        ("float32", True, torch.float32),
-        ("bfloat16", True, torch.bfloat16),
-        ("bfloat16", False, torch.float32),
+        ("auto", "amx", torch.bfloat16),
+        ("auto", "none", torch.float32),
+        ("float32", "amx", torch.float32),
+        ("bfloat16", "avx512", torch.bfloat16),
+        ("bfloat16", "none", torch.float32),
     ],
 )
-def test_a_cpu_takes_bfloat16_where_it_is_asked_for_and_has_the_units(
+def test_a_cpu_takes_bfloat16_if_asked_or_fast_and_if_it_has_the_units(
     monkeypatch: pytest.MonkeyPatch,
     asked: Literal["auto", "float32", "bfloat16"],
-    has_units: bool,
+    units: Literal["amx", "avx512", "none"],
     taken: torch.dtype,
 ) -> None:
-    for units in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, units, lambda: has_units)
-    assert training_dtype(asked, CPU) == taken
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units != "none")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units == "amx")
+    assert training_dtype(asked, CPU, never) == taken
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken"), [(0.02, torch.float32), (0.008, torch.float32), (0.007, torch.bfloat16)]
+)
+def test_without_tiles_a_trial_decides(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, taken: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    work = Work(monkeypatch, {torch.float32: 0.01, torch.bfloat16: seconds})
+    assert training_dtype("auto", CPU, work) == taken
+    assert work.now < 0.5
 
 
 @pytest.mark.parametrize(
@@ -73,7 +103,7 @@ def test_a_gpu_takes_bfloat16_unless_float32_is_asked_for_or_it_has_no_units(
         return has_units or including_emulation  # emulated, it would be slower than float32
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert training_dtype(asked, GPU) == taken
+    assert training_dtype(asked, GPU, never) == taken
 
 
 @pytest.mark.parametrize("device", [CPU, GPU], ids=str)

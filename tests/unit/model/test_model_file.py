@@ -229,7 +229,7 @@ def test_the_checksum_is_the_sha256_of_the_metadata_and_the_weights(tmp_path: Pa
         (
             "format",
             "convlstm-1",
-            f"format convlstm-1, written by version {VERSION}, not convlstm-6",
+            f"format convlstm-1, written by version {VERSION}, not convlstm-7",
         ),
     ],
 )

@@ -118,7 +118,7 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "sampling_reverse_start_percent": (REVERSE, 60.0),
     "sampling_reverse_end_percent": (REVERSE, 100.0),
     "sampling_reverse_alpha_percent": (REVERSE, 100.0),
-    "precision": ({}, "bfloat16"),
+    "precision": ({"precision": "float32"}, "bfloat16"),
     "seed": ({}, 1),
     "deterministic": ({}, False),
 }
@@ -149,6 +149,29 @@ def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key:
         return seen, torch.are_deterministic_algorithms_enabled()
 
     assert outcome(**choices | {key: value}) != outcome(**choices)
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learner(*, has_units: bool, seconds: dict[torch.dtype, float]) -> Training:
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_units)
+        monkeypatch.setattr("convlstm.model.device._seconds", lambda _, dtype: seconds[dtype])
+        return Training(batches, params_of(Train, **SMALL | {"precision": "auto"}), CPU)
+
+    fast, slow = ({torch.float32: 1.0, torch.bfloat16: own} for own in (0.5, 2.0))
+    begun = learner(has_units=True, seconds=fast)
+    assert (begun.precision, begun.model.training_precision) == ("bfloat16", "bfloat16")
+    goes_on = learner(has_units=True, seconds=slow)
+    assert goes_on.identity() == begun.identity()
+    assert goes_on.precision == "float32"
+    goes_on.restore(begun.state())
+    assert (goes_on.precision, goes_on.model.training_precision) == ("bfloat16", "bfloat16")
+    elsewhere = learner(has_units=False, seconds=slow)
+    with pytest.raises(ValueError, match="in bfloat16, which this machine has not"):
+        elsewhere.restore(begun.state())
+    assert elsewhere.precision == "float32"
 
 
 def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
