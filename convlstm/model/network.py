@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from convlstm.model.basis import basis_of, inputs_of
-from convlstm.model.bptt import unroll
+from convlstm.model.bptt import Memory, unroll
 from convlstm.model.cascade import Cascade
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
 from convlstm.patch.folding import unfold
@@ -88,7 +88,7 @@ class Network(nn.Module):
         if self.cascade is not None:  # untrained, it is an extrapolation, or STEPS
             for weight in self.readout.parameters():
                 nn.init.zeros_(weight)
-        self.buffers_of_bptt: list[Tensor] = []
+        self.memory = Memory()
 
     def plain(
         self, frames: Float[Tensor, "batch known channel row col"], fed: Bool[Tensor, "batch steps"]
@@ -140,7 +140,7 @@ class Network(nn.Module):
             [list(cell.parameters()) for cell in self.cells],
             list(self.readout.parameters()),
             dtype or frames.dtype,
-            self.buffers_of_bptt,
+            self.memory,
         )
 
     def rollout(

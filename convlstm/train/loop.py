@@ -39,7 +39,7 @@ from convlstm.train.schedules import (
     sampling_probability,
 )
 
-PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels"
+PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels, or set recompute_gates"
 PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_score")
 """The attributes of a `Training` that its state holds as plain values."""
 BETAS = (0.9, 0.99)
@@ -124,6 +124,7 @@ class Training:
         self.batches, self.params, self.device = batches, params, device
         with explain_out_of_memory(device, "the weights", lower="hidden_channels or kernel_size"):
             self.network = Network(_architecture(batches, params)).to(device)
+            self.network.memory.recompute = params.recompute_gates
             self.averaged = AveragedModel(self.network, avg_fn=self._average)
         self.dtype = training_dtype(params.precision, device, self._first_steps)
         self.model = Model(

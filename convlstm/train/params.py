@@ -164,5 +164,6 @@ class Train(LearningRate, Sampling, Limits, Weighting):
     wet_preference: Annotated[float, Field(ge=0)]
     augment: Literal["none", "flips", "turns"]
     precision: Literal["auto", "float32", "bfloat16"]
+    recompute_gates: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     deterministic: bool

@@ -39,6 +39,7 @@ def distance(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize("kind", ["all", "context", "random"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("cell", CONVOLUTIONAL)
+@pytest.mark.parametrize("recompute", [False, True])
 def test_output_and_gradients_equal_those_of_the_cells(
     network: Network,
     frames: Tensor,
@@ -47,7 +48,9 @@ def test_output_and_gradients_equal_those_of_the_cells(
     known: int,
     forward: float,
     backward: float,
+    recompute: bool,
 ) -> None:
+    network.memory.recompute = recompute
     seen = frames[:, :known].clone().requires_grad_()
     fast = results(network, network(seen, fed[kind]), seen)
     plain = results(network, network.plain(seen, fed[kind]), seen)
@@ -94,10 +97,12 @@ def test_gradients_are_those_of_finite_differences_in_float64(
     )
 
 
+@pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_bfloat16_stays_within_a_few_of_its_roundings(
-    network: Network, frames: Tensor, fed: Fed
+    network: Network, frames: Tensor, fed: Fed, recompute: bool
 ) -> None:
+    network.memory.recompute = recompute
     list(network.readout.parameters())[-1].data.zero_()  # a bias would hide what becomes of H
     half = results(network, network(frames, fed["context"], torch.bfloat16))
     full = results(network, network(frames, fed["context"]))
@@ -114,18 +119,39 @@ def test_without_gradients_the_output_is_the_same_and_nothing_is_kept(
     expected = network(frames, fed["random"])
     with torch.no_grad():
         assert torch.equal(network(frames, fed["random"]), expected)
-    assert network.buffers_of_bptt == []
+    assert network.memory.buffers == []
 
 
+@pytest.mark.parametrize("recompute", [False, True])
 def test_two_runs_give_the_same_bits_and_use_the_same_memory(
-    network: Network, frames: Tensor, fed: Fed
+    network: Network, frames: Tensor, fed: Fed, recompute: bool
 ) -> None:
+    network.memory.recompute = recompute
     first = results(network, network(frames, fed["context"]))
-    places = [buffer.data_ptr() for buffer in network.buffers_of_bptt]
+    places = [buffer.data_ptr() for buffer in network.memory.buffers]
     second = results(network, network(frames, fed["context"]))
     assert places
     assert all(map(torch.equal, first, second))
-    assert sorted(buffer.data_ptr() for buffer in network.buffers_of_bptt) == sorted(places)
+    assert sorted(buffer.data_ptr() for buffer in network.memory.buffers) == sorted(places)
+
+
+def test_gates_that_are_computed_again_are_not_kept(
+    network: Network, frames: Tensor, fed: Fed
+) -> None:
+    def kept() -> dict[str, int]:
+        """The numbers that are kept of each step, in the middle between forward and backward."""
+        output = network(frames, fed["all"])
+        node = output.grad_fn.next_functions[0][0]
+        entered, *parts = node.saved_tensors
+        names = ("gates", "cell", "hidden") * (len(parts) // 3)
+        totals = dict.fromkeys(names, 0)
+        for name, part in zip(names, parts, strict=True):
+            totals[name] += part.numel() // len(entered)
+        return totals
+
+    everything = kept()
+    network.memory.recompute = True
+    assert kept() == everything | {"gates": everything["gates"] // STEPS}
 
 
 def test_two_outputs_before_their_gradients_do_not_share_memory(

@@ -118,6 +118,7 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "sampling_reverse_start_percent": (REVERSE, 60.0),
     "sampling_reverse_end_percent": (REVERSE, 100.0),
     "sampling_reverse_alpha_percent": (REVERSE, 100.0),
+    "recompute_gates": ({}, True),
     "precision": ({"precision": "float32"}, "bfloat16"),
     "seed": ({}, 1),
     "deterministic": ({}, False),
@@ -380,7 +381,7 @@ def test_a_full_memory_names_what_to_lower(
     line = str(raised.value)
     assert line.startswith("batch_size = 4 windows of 5 frames of 18 x 18 pixels do not fit into")
     assert re.search(r"\([\d,]{6,} bytes were in use at most\)", line)
-    assert line.endswith("lower batch_size, tile_size or hidden_channels")
+    assert line.endswith("lower batch_size, tile_size or hidden_channels, or set recompute_gates")
     assert raised.value.status == 4
 
 

@@ -1,0 +1,259 @@
+"""The gates of one layer at one step, forward and backward, with little work around them.
+
+The equations are those of `cells`, with G = tanh(..) for the candidate. A tanh is computed as
+1 - 2 sigmoid(-2 x), for G everywhere and for tanh(C) on a CPU, where torch's tanh takes six times
+as long as its sigmoid. Tensors are (time, batch, row, col, channel) here: convolutions of this
+layout, torch's channels-last, are the fastest. With bfloat16, the inputs and results of the
+convolutions and all that is kept but C are rounded; C, the peepholes, the arithmetic of the gates
+and the sums of gradients stay in the precision of the weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+aten = torch.ops.aten
+ONE = torch.ones(())  # made once, not at every call
+
+Maps = Float[Tensor, "batch row col _"]
+"""Any number of channels at one step."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The weights of a cell as the convolutions take them, in the precision of the convolutions.
+
+    In `weight` and `bias` the candidate's part is multiplied by -2, so that one sigmoid serves all
+    of I, F, O and G. `rotated` holds the original kernels rotated by 180 degrees: with them the
+    gradient of the input is an ordinary convolution, which is faster. `peepholes` are those of I, F
+    and O, or there are none.
+    """
+
+    weight: Float[Tensor, "gates both kernel kernel"]
+    rotated: Float[Tensor, "both gates kernel kernel"]
+    bias: Float[Tensor, " gates"]
+    peepholes: tuple[Float[Tensor, "row col hidden"], ...]
+
+    @classmethod
+    def of(cls, weights: Sequence[Tensor], dtype: torch.dtype) -> "Layer":
+        """Make a layer from the parameters of a cell: peepholes if any, then weight and bias."""
+        *peepholes, weight, bias = weights
+        rotated = weight.to(dtype).flip(2, 3).transpose(0, 1)
+        factor = weight.new_ones(len(bias))
+        factor[-(len(bias) // 4) :] = -2
+        weight = (weight * factor[:, None, None, None]).to(dtype)
+        return cls(
+            weight.contiguous(memory_format=torch.channels_last),
+            rotated.contiguous(memory_format=torch.channels_last),
+            (bias * factor).to(dtype),
+            tuple(peephole.permute(1, 2, 0).contiguous() for peephole in peepholes),
+        )
+
+    @property
+    def hidden(self) -> int:
+        """The number of channels of H."""
+        return len(self.bias) // 4
+
+    @property
+    def inputs(self) -> int:
+        """The number of channels of X."""
+        return self.weight.shape[1] - self.hidden
+
+    def convolve(
+        self,
+        x: Float[Tensor, "batch row col inputs"],
+        hidden: Float[Tensor, "batch row col hidden"] | None,
+    ) -> Float[Tensor, "batch row col gates"]:
+        """Return the pre-activations of I, F and O, and -2 times that of G; None is a zero H."""
+        joined = x if hidden is None else torch.cat((x, hidden), dim=-1)
+        weight = self.weight[:, : joined.shape[-1]]
+        maps = torch.conv2d(_nchw(joined), weight, self.bias, padding=weight.shape[-1] // 2)
+        return _nhwc(maps)
+
+    def input_gradient(
+        self, grad: Float[Tensor, "batch row col gates"], start: int, stop: int
+    ) -> Maps:
+        """Return the gradient of channels [start, stop) of (X, H).
+
+        Args:
+            grad: gradient of the pre-activations.
+            start: first channel.
+            stop: channel after the last one.
+        """
+        weight = self.rotated[start:stop]
+        return _nhwc(torch.conv2d(_nchw(grad), weight, padding=weight.shape[-1] // 2))
+
+
+def _nchw(x: Float[Tensor, "batch row col channel"]) -> Float[Tensor, "batch channel row col"]:
+    return x.permute(0, 3, 1, 2)
+
+
+def _nhwc(x: Float[Tensor, "batch channel row col"]) -> Float[Tensor, "batch row col channel"]:
+    return x.permute(0, 2, 3, 1)
+
+
+def tanh(x: Float[Tensor, "*shape"], out: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Write the tanh of x into `out`: as 1 - 2 sigmoid(-2 x), but on a GPU by its own kernel."""
+    if x.is_cuda:
+        return torch.tanh(x, out=out)
+    return torch.sub(ONE, torch.mul(x, -2, out=out).sigmoid_(), alpha=2, out=out)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """A layer and what its backward pass needs of each step; without gradients, of one step only.
+
+    The gates may be of one step only beside X, C and H of all: then the backward pass computes them
+    again, and `sums` are the gradients of the weights so far. `scratch` holds three buffers that
+    every step uses again, because allocating memory costs more than the arithmetic.
+    """
+
+    layer: Layer
+    x: Float[Tensor, "time batch row col inputs"]
+    gates: Float[Tensor, "kept batch row col gates"]
+    cell: Float[Tensor, "time batch row col hidden"]
+    hidden: Float[Tensor, "time batch row col hidden"]
+    scratch: Float[Tensor, "3 batch row col hidden"]
+    sums: list[Tensor] = field(default_factory=list)
+
+    def forward(self, step: int, before: int | None) -> Float[Tensor, "batch row col hidden"]:
+        """Write I, F, O, G, C and H of `step` and return H.
+
+        Args:
+            step: index of X, at which to write.
+            before: index of C and H of the step before, the same as `step` if only one step is
+                kept; None at the first step, where they are zero.
+        """
+        layer, hidden = self.layer, None if before is None else self.hidden[before]
+        z = layer.convolve(self.x[step], hidden).to(self.cell.dtype)
+        # In one precision the gates are computed where they are kept; else in `z`, then copied.
+        kept = self._gates(step)
+        a = kept if kept.dtype == z.dtype else z
+        own = layer.hidden
+        if layer.peepholes:
+            late = z[..., 2 * own : 3 * own].clone()  # O sees C(t), which is not there yet
+            if before is not None:
+                # overwrites the pre-activations of I and F in z
+                z[..., :own].addcmul_(self.cell[before], layer.peepholes[0])
+                z[..., own : 2 * own].addcmul_(self.cell[before], layer.peepholes[1])
+        torch.sigmoid(z, out=a)
+        i, f, o, g = a.chunk(4, dim=-1)
+        torch.sub(ONE, g, alpha=2, out=g)  # overwrites sigmoid(-2 x) with tanh(x)
+        cell = self.cell[step]
+        if before is None:
+            torch.mul(i, g, out=cell)
+        else:
+            torch.mul(f, self.cell[before], out=cell).addcmul_(i, g)
+        if layer.peepholes:
+            torch.sigmoid(late.addcmul_(cell, layer.peepholes[2]), out=o)
+        if a is z:
+            kept.copy_(a)
+        return torch.mul(o, tanh(cell, self.scratch[0]), out=self.hidden[step])
+
+    def backward(
+        self,
+        step: int,
+        dh: Float[Tensor, "batch row col hidden"],
+        dc: Float[Tensor, "batch row col hidden"],
+    ) -> Float[Tensor, "batch row col gates"]:
+        """Overwrite the gates of `step` with the gradients of their pre-activations; return them.
+
+        Args:
+            step: counted down from the last to the first.
+            dh: gradient of H.
+            dc: gradient of C that comes from the next step; overwritten with the gradient of the C
+                before this step.
+        """
+        if self.recomputes:
+            self.forward(step, step - 1 if step else None)
+        grad = self._overwritten(step, dh, dc)
+        if self.recomputes:
+            new = self._gradients(grad[None], step, step + 1)
+            self.sums[:] = map(torch.add, self.sums, new) if self.sums else new
+        return grad
+
+    def _overwritten(
+        self,
+        step: int,
+        dh: Float[Tensor, "batch row col hidden"],
+        dc: Float[Tensor, "batch row col hidden"],
+    ) -> Float[Tensor, "batch row col gates"]:
+        layer, kept = self.layer, self._gates(step)
+        a = kept.to(dc.dtype)
+        i, f, o, g = a.chunk(4, dim=-1)
+        do, di, dg = self.scratch
+        tanh(self.cell[step], do).mul_(dh)  # do = dL/dO = tanh(C) dh
+        # dc += dh O (1 - tanh^2 C), where O tanh^2 C = tanh(C) H, since H = O tanh(C)
+        dc.addcmul_(dh, o).addcmul_(do, self.hidden[step], value=-1)
+        aten.sigmoid_backward.grad_input(do, o, grad_input=o)  # overwrites O; do is free again
+        if layer.peepholes:
+            dc.addcmul_(o, layer.peepholes[2])  # O saw C(t)
+        torch.mul(dc, g, out=di)
+        torch.mul(dc, i, out=dg)
+        if step == 0:
+            f.zero_()  # C before step 0 is zero, so F had no effect
+        else:
+            df = torch.mul(dc, self.cell[step - 1], out=do)
+            dc *= f  # from here on the gradient of C before this step; needs F, so before the next
+            aten.sigmoid_backward.grad_input(df, f, grad_input=f)  # overwrites F
+        aten.sigmoid_backward.grad_input(di, i, grad_input=i)  # overwrites I; dg has used it
+        aten.tanh_backward.grad_input(dg, g, grad_input=g)  # overwrites G; di has used it
+        if layer.peepholes:
+            dc.addcmul_(i, layer.peepholes[0]).addcmul_(f, layer.peepholes[1])
+        return kept if a is kept else kept.copy_(a)
+
+    def weight_gradients(self) -> list[Tensor]:
+        """Return the gradients of all weights, after `backward` has gone through all steps.
+
+        They are those of the peepholes, if there are any, then of weight and bias.
+        """
+        return self.sums or self._gradients(self.gates, 0, len(self.gates))
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether the gates of a step are computed again for its backward pass."""
+        return len(self.gates) < len(self.cell)
+
+    def _gates(self, step: int) -> Float[Tensor, "batch row col gates"]:
+        return self.gates[step % len(self.gates)]
+
+    def _gradients(
+        self, grad: Float[Tensor, "some batch row col gates"], start: int, stop: int
+    ) -> list[Tensor]:
+        """Return what steps [start, stop) add to the gradients of all weights.
+
+        Args:
+            grad: gradients of the pre-activations of these steps.
+            start: first step.
+            stop: step after the last one.
+        """
+        later = max(start, 1)  # C and H before step 0 are zero
+        late, earlier = grad[later - start :], slice(later - 1, stop - 1)
+        peepholes = []
+        if self.layer.peepholes:
+            i, f, _, _ = late.chunk(4, dim=-1)
+            o, before, after = grad.chunk(4, dim=-1)[2], self.cell[earlier], self.cell[start:stop]
+            pairs = ((i, before), (f, before), (o, after))
+            peepholes = [(one * c).sum(dim=(0, 1)).permute(2, 0, 1) for one, c in pairs]
+        weight = self.cell.new_zeros(self.layer.weight.shape)
+        if start == 0:
+            weight[:, : self.layer.inputs] = self._correlated(self.x[:1], grad[:1])
+        if len(late):
+            both = torch.cat((self.x[later:stop], self.hidden[earlier]), dim=-1)
+            weight += self._correlated(both, late)
+        return [*peepholes, weight, grad.flatten(0, -2).sum(dim=0).to(weight.dtype)]
+
+    def _correlated(
+        self,
+        inputs: Float[Tensor, "some batch row col both"],
+        grads: Float[Tensor, "some batch row col gates"],
+    ) -> Float[Tensor, "gates both kernel kernel"]:
+        """Return the gradient of the kernels that turned `inputs` into what has these gradients."""
+        kernel = self.layer.weight.shape[-2:]
+        size = (grads.shape[-1], inputs.shape[-1], *kernel)
+        flat = _nchw(inputs.flatten(0, 1)), _nchw(grads.flatten(0, 1))
+        return conv2d_weight(flat[0], size, flat[1], padding=kernel[0] // 2)  # type: ignore[no-untyped-call,no-any-return]
