@@ -8,7 +8,7 @@ import argparse
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from .sizes import SIZES
+from .sizes import SIZES, USUAL
 from .train_step import DEVICE, PRECISIONS, ours
 
 PARTS = {
@@ -48,7 +48,7 @@ def shares(size: str, precision: str) -> dict[str, float]:
 def main() -> None:
     """Print a row for each size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default=",".join(SIZES))
+    parser.add_argument("--sizes", default=",".join(USUAL))
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     asked = parser.parse_args()
     for size in asked.sizes.split(","):

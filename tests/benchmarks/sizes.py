@@ -104,4 +104,8 @@ SIZES = {
     "small": Size(4, 16, 35, (32, 32), 5),
     "report": Size(4, 16, 35, (64, 64, 64, 64), 5),
     "mnist": Size(16, 16, 16, (128, 128, 128, 128), 5),
+    "report280": Size(4, 16, 70, (64, 64, 64, 64), 5),
+    "report480": Size(4, 16, 120, (64, 64, 64, 64), 5),
 }
+USUAL = ("default", "small", "report", "mnist")
+"""The others take minutes, and memory that a machine may not have."""

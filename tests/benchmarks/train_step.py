@@ -3,7 +3,8 @@
 `python -m tests.benchmarks.train_step [--openstl CHECKOUT] [--sizes small,report] [--repeats 7]`
 prints a row for each network and precision. Everything that a row compares runs interleaved in one
 process; times are medians, ratios are medians of the ratios of one round. Operation is free after
-the context. The efficiency is the time of the bare convolutions over that of the step.
+the context. The efficiency is the time of the bare convolutions over that of the step. A step
+that computes its gates again takes `recomputed` times as long as one that keeps them.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from convlstm.train.losses import masked_mse
 
 from .measuring import forget_peak, high_water_bytes
 from .openstl import OpenSTL
-from .sizes import CONTEXT, FRAMES, SIZES, STEPS, Size
+from .sizes import CONTEXT, FRAMES, SIZES, STEPS, USUAL, Size
 
 DEVICE = default_device()
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -35,6 +36,8 @@ COLUMNS = (
     "forward_share",
     "forecast_ms",
     "peak_mb",
+    "recomputed",
+    "recomputed_peak_mb",
     "x_openstl",
     "x_openstl_forecast",
     "peak_of_openstl",
@@ -55,6 +58,11 @@ def ours(size: Size, dtype: torch.dtype) -> Work:
         masked_mse(net(frames, fed, dtype), frames[:, 1:], mask).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         adam.step()
 
+    def recomputed() -> None:
+        net.memory.recompute = True
+        step()
+        net.memory.recompute = False
+
     def forward() -> None:
         net(frames, fed, dtype)
 
@@ -62,7 +70,7 @@ def ours(size: Size, dtype: torch.dtype) -> Work:
         with torch.no_grad():
             net.rollout(frames[:1, :CONTEXT], FRAMES - CONTEXT, dtype)
 
-    return {"step": step, "forward": forward, "forecast": forecast}
+    return {"step": step, "recomputed": recomputed, "forward": forward, "forecast": forecast}
 
 
 def limits(size: Size, dtype: torch.dtype) -> Work:
@@ -153,6 +161,8 @@ def row(name: str, precision: str, checkout: Path | None, repeats: int) -> dict[
         "forward_share": f"{median('forward', 'step'):.2f}",
         "forecast_ms": f"{1e3 * median('forecast'):.0f}",
         "peak_mb": f"{peak:.0f}",
+        "recomputed": f"{median('recomputed', 'step'):.2f}",
+        "recomputed_peak_mb": f"{peak_megabytes(name, precision, 'recomputed', None):.0f}",
     }
     if checkout is not None:
         others_peak = peak_megabytes(name, precision, "openstl", checkout)
@@ -166,7 +176,7 @@ def main() -> None:
     """Print the table, a row as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--openstl", type=Path, help="a checkout of OpenSTL to compare with")
-    parser.add_argument("--sizes", default=",".join(SIZES))
+    parser.add_argument("--sizes", default=",".join(USUAL), help=f"of {', '.join(SIZES)}")
     parser.add_argument("--precisions", default=",".join(PRECISIONS))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
