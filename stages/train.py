@@ -12,7 +12,6 @@ from convlstm.runtime import console, files, locks, signals
 from convlstm.storage import patches
 from convlstm.train.params import Train
 from stages.launch import environment_number, start
-from stages.progress import bar
 
 PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
 MODEL = Path("data/model.safetensors")
@@ -30,29 +29,28 @@ def main(params: Train) -> None:
         from convlstm.model.device import default_device
         from convlstm.train.checkpoint import Checkpoints
         from convlstm.train.loop import Training
+        from stages import following
 
         training = Training(Batches(stored, repeated=True), params, default_device())
         checkpoints = Checkpoints(CHECKPOINTS, training.identity(), every_minutes)
         # The lock of the stage guards its outputs; this one guards the run, whose checkpoints the
-        # workspace shares with `--temp` and the queue.
-        with signals.deferred() as stop, locks.locked(checkpoints.lock):
+        # workspace shares with `--temp` and the queue: who comes second takes the first one's end.
+        with locks.awaited(checkpoints.lock, say), signals.deferred() as stop:
             for note in checkpoints.resume(training.restore):
-                console.say(f"train: {note}")
-            name = f"train on {training.device} in {training.precision}"
-            done, total = training.iteration, training.budget.steps
-            with bar(name, total, "batches", initial=done) as progress:
-
-                def show(loss: float) -> None:
-                    words = f"{training.state_in_words}, loss {loss:.4g}"
-                    progress.set_postfix_str(words, refresh=False)
-                    progress.update()
-
+                say(note)
+            with following.progress(training) as show:
                 for _ in checkpoints.epochs(training, stop, show):
-                    files.write_csv(TRAINING, [epoch.row() for epoch in training.finished])
+                    files.write_csv(TRAINING, following.table(training))
+            files.write_csv(TRAINING, following.table(training))  # also of a run that had ended
             files.write_sums(SUMS, [TRAINING])
             model_file.save(MODEL, training.model)
             stop.check()  # before the checkpoints go, or all would be trained again
-            checkpoints.clear()
+            checkpoints.end(training)
+
+
+def say(line: str) -> None:
+    """Print a line of this stage."""
+    console.say(f"train: {line}")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,28 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
+
+WAITS = ".waits"
+"""The suffix of the lock that a process holds while it waits for another one."""
+WAIT_SECONDS = 0.25
+"""Between two looks at a lock that another process holds; a signal ends the wait at once."""
+
+
+class Held(BadInput):
+    """Another process holds the lock."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self.holder = holder or "another process"
+        super().__init__(
+            f"{path}: {self.holder} is at the same work; wait until it ends, or stop it"
+        )
 
 
 @contextmanager
@@ -25,13 +41,58 @@ def locked(path: Path) -> Iterator[None]:
         BadInput: another process holds the lock, its folder cannot be written to, or something else
             lies in its place.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _acquire(path)
-    except OSError as error:
-        if error.errno in system.FULL:
-            raise
-        raise BadInput(f"{path}: cannot be written ({error.strerror})") from None
+    with _holding(path, _acquire(path)):
+        yield
+
+
+@contextmanager
+def awaited(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file `path` as `locked` does, and wait while another process holds it.
+
+    Args:
+        path: of the lock.
+        say: called with a line, once, if there is something to wait for.
+
+    Raises:
+        BadInput: its folder cannot be written to, or something else lies in its place.
+    """
+    # The wait has a lock of its own, by which the holder knows of it, and which ends with us.
+    own = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}{WAITS}")
+    with _holding(own, _wait(own)):  # for a moment `is_awaited` may hold it
+        descriptor = _wait(path, say)
+    with _holding(path, descriptor):
+        yield
+
+
+def is_awaited(path: Path) -> bool:
+    """Return whether a process waits for this lock; what killed ones have left goes."""
+    for waits in path.parent.glob(f"{path.stem}.*{WAITS}"):
+        try:
+            with locked(waits):
+                pass
+        except BadInput:
+            return True
+    return False
+
+
+def _wait(path: Path, say: Callable[[str], None] | None = None) -> int:
+    """Lock the file as soon as nobody else does; returns its descriptor."""
+    while True:
+        try:
+            return _acquire(path)
+        except Held as held:
+            if say:
+                say(
+                    f"waits for the result of {held.holder}, which is at the same work; Ctrl-C, or "
+                    f"`kill {os.getpid()}`, ends the wait"
+                )
+            say = None
+        time.sleep(WAIT_SECONDS)
+
+
+@contextmanager
+def _holding(path: Path, descriptor: int) -> Iterator[None]:
+    """Write our name into the file that we have locked; let go of it at the end of the block."""
     try:
         with suppress(OSError):  # a full disk has no room for the name, but the lock holds
             os.ftruncate(descriptor, 0)
@@ -44,6 +105,16 @@ def locked(path: Path) -> Iterator[None]:
 
 def _acquire(path: Path) -> int:
     """Open and lock the file; returns its descriptor."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _opened(path)
+    except OSError as error:
+        if error.errno in system.FULL:
+            raise
+        raise BadInput(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _opened(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         state = os.fstat(descriptor)
@@ -55,10 +126,7 @@ def _acquire(path: Path) -> int:
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace")
             os.close(descriptor)
-            raise BadInput(
-                f"{path}: {holder or 'another process'} is at the same work; "
-                f"wait until it ends, or stop it"
-            ) from None
+            raise Held(path, holder) from None
         # The last holder may have unlinked the file after we opened it. Then we hold a lock on a
         # file without a name, which locks nobody out, so we try again.
         with suppress(FileNotFoundError):

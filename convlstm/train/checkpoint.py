@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import torch
 
+from convlstm.runtime import locks
+from convlstm.runtime.errors import UserError
 from convlstm.runtime.files import replacing, to_text
 from convlstm.runtime.signals import StopRequest
 from convlstm.train.loop import Epoch, Training
@@ -112,9 +115,16 @@ class Checkpoints:
 
         yield from training.epochs(after_step)
 
-    def clear(self) -> None:
-        """Remove the checkpoints, because the run is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def end(self, training: Training) -> None:
+        """Remove the checkpoints, because the run is done; its last state stays for who awaits it.
+
+        That run has seen nothing of ours in DVC's cache when it began, so it takes it from here.
+        """
+        if locks.is_awaited(self.lock):
+            with suppress(UserError):  # it can also go on from an earlier state
+                self.save(training.iteration, training.state())
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, path: Path) -> dict[str, Any]:
         content = path.read_bytes()

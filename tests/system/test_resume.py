@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 MODEL, TABLE = "data/model.safetensors", "data/metrics/training.csv"
 EPOCHS = 100  # some seconds of training, so that a signal, or a look around, finds it at work
+STEPS = 2 * EPOCHS
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,20 @@ def saved(repository: Path, *, at_least: int = 5) -> int:
             return int(re.findall(r"process (\d+) on", locks[0].read_text())[0])
         time.sleep(0.05)
     raise AssertionError("no checkpoint in a minute")
+
+
+def temporary(name: str) -> tuple[str, ...]:
+    """The command that trains in a copy of the workspace."""
+    return ("dvc", "exp", "run", "--temp", "--name", name, "train")
+
+
+def awaited(repository: Path) -> None:
+    """Wait until a run waits for another one."""
+    for _ in range(1200):
+        if any((repository / ".checkpoints").glob("*.waits")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no wait in a minute")
 
 
 @contextmanager
@@ -150,12 +165,45 @@ def test_a_second_run_is_refused_and_names_the_first(fresh: Path) -> None:
     assert first.returncode == 0
 
 
+@pytest.mark.parametrize("end", ["whole", "killed"])
+def test_of_two_runs_of_the_same_training_the_second_takes_what_the_first_has_done(
+    fresh: Path, uninterrupted: dict[str, bytes], end: str
+) -> None:
+    with begin(fresh, "dvc", "repro", "train") as first:
+        pid = saved(fresh)
+        with begin(fresh, *temporary(end)) as second:
+            with paused(pid):
+                awaited(fresh)
+                if end == "killed":
+                    os.kill(pid, signal.SIGKILL)
+            output, _ = second.communicate()
+        first.communicate()
+    assert (first.returncode == 0) == (end == "whole")
+    assert second.returncode == 0, output
+    assert len(re.findall(rf"train: waits for the result of process {pid} on ", output)) == 1
+    (taken,) = re.findall(r"train: continues after batch (\d+), from ", output)
+    assert (int(taken) == STEPS) == (end == "whole")
+    check_experiment(fresh, end, uninterrupted)
+
+
+def test_of_two_queued_runs_of_the_same_training_one_trains(
+    fresh: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    for name in ("this", "that"):
+        call(fresh, "dvc", "exp", "run", "--queue", "--name", name, "train")
+    with begin(fresh, "dvc", "queue", "start", "--jobs", "2") as process:
+        process.communicate()
+    logs = "".join(call(fresh, "dvc", "queue", "logs", name) for name in ("this", "that"))
+    assert len(re.findall("train: waits for the result of process", logs)) == 1, logs
+    call(fresh, "dvc", "queue", "stop")
+    check_experiment(fresh, "this", uninterrupted)
+
+
 def test_a_killed_experiment_in_a_temporary_copy_is_continued_in_the_next_one(
     fresh: Path, uninterrupted: dict[str, bytes]
 ) -> None:
-    command = ("dvc", "exp", "run", "--temp", "--name", "mine", "train")
-    killed(fresh, *command)
-    assert "continues after batch" in call(fresh, *command)
+    killed(fresh, *temporary("mine"))
+    assert "continues after batch" in call(fresh, *temporary("mine"))
     check_experiment(fresh, "mine", uninterrupted)
 
 

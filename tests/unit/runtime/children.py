@@ -145,6 +145,12 @@ def hold() -> None:
         wait()
 
 
+def wait_for_lock() -> None:
+    """Hold the lock file that is the argument, as soon as nobody else does."""
+    with locks.awaited(Path(sys.argv[2]), say):
+        wait()
+
+
 COMMANDS = {
     "wait": wait,
     "wait_for_a_line": wait_for_a_line,
@@ -154,6 +160,7 @@ COMMANDS = {
     "outlive_the_parent": outlive_the_parent,
     "store": store,
     "hold": hold,
+    "wait_for_lock": wait_for_lock,
     "stick": stick,
     "film": film,
 }

@@ -2,14 +2,18 @@
 
 import errno
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from convlstm.runtime.errors import BadInput
-from convlstm.runtime.locks import locked
+from convlstm.runtime.locks import is_awaited, locked
 from tests.builders import ROOT
 
 
@@ -29,17 +33,29 @@ def test_a_lock_leaves_no_file_and_can_be_taken_again(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
+@contextmanager
+def begun(command: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a command on a lock in a process of its own."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.runtime.children", "hold", str(path)],
+        [sys.executable, "-m", "tests.unit.runtime.children", command, str(path)],
         cwd=ROOT,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
+        yield other
+
+
+def line(other: subprocess.Popen[str]) -> str:
+    """The next line that a process prints."""
+    assert other.stdout is not None
+    return other.stdout.readline()
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with begun("hold", path) as other:
+        assert line(other) == "ready\n"
         with pytest.raises(BadInput, match=f"process {other.pid} on "), locked(path):
             pass
         other.kill()
@@ -47,6 +63,51 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     with locked(path):
         pass
     assert not path.exists()
+
+
+def test_who_waits_says_so_once_and_holds_the_lock_when_the_first_has_ended(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.lock"
+    with ExitStack() as ours:
+        ours.enter_context(locked(path))
+        assert not is_awaited(path)
+        with begun("wait_for_lock", path) as other:
+            assert re.fullmatch(
+                rf"waits for the result of process {os.getpid()} on \S+, which is at the same work"
+                rf"; Ctrl-C, or `kill {other.pid}`, ends the wait\n",
+                line(other),
+            )
+            assert is_awaited(path)
+            ours.close()
+            assert line(other) == "ready\n"
+            assert not is_awaited(path)
+            with pytest.raises(BadInput, match=f"process {other.pid} on "), locked(path):
+                pass
+            other.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_wait_ends_at_a_signal_with_its_status(tmp_path: Path, number: signal.Signals) -> None:
+    path = tmp_path / "a.lock"
+    with locked(path), begun("wait_for_lock", path) as other:
+        assert line(other).startswith("waits for ")
+        other.send_signal(number)
+        assert line(other) == f"error: stopped by {number.name}\n"
+        assert other.wait() == 128 + number
+        assert not is_awaited(path)
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_process_waits_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    with locked(path), begun("wait_for_lock", path) as other:
+        assert line(other).startswith("waits for ")
+        other.kill()
+        other.wait()
+        assert len(list(tmp_path.iterdir())) == 2
+        assert not is_awaited(path)
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

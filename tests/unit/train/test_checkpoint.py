@@ -1,5 +1,6 @@
 """A run that is stopped anywhere continues as if it had not been; no other run is continued."""
 
+import errno
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from convlstm.model.batches import Batches
+from convlstm.runtime.locks import locked
 from convlstm.train.checkpoint import KEPT, Checkpoints, key_of
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
@@ -128,8 +130,44 @@ def test_only_the_last_two_are_kept_and_none_of_a_finished_run(
     for iteration in (5, 6):
         saved.save(iteration, {})
     assert len(list(saved.folder.iterdir())) == KEPT == 2
-    saved.clear()
+    saved.end(new(batches))
     assert saved.resume(never) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_awaited_leaves_its_end_to_the_one_that_waits(
+    batches: Batches, tmp_path: Path
+) -> None:
+    first = finish(new(batches))
+    saved = checkpoints(tmp_path, first)
+    waits = saved.lock.with_suffix(".here-1.waits")
+    with locked(waits):
+        saved.end(first)
+    second = new(batches)
+    at = second.steps_per_epoch * 3
+    notes = saved.resume(second.restore)
+    assert notes == [f"continues after batch {at}, from {saved.folder / f'{at:09d}.pt'}"]
+    steps: list[float] = []
+    assert list(second.epochs(steps.append)) == []
+    assert steps == []
+    assert weights(second) == weights(first)
+    assert [epoch.row() for epoch in second.finished] == [epoch.row() for epoch in first.finished]
+    saved.end(second)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_awaited_ends_well_on_a_full_disk(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = halted(tmp_path, batches, 4)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with locked(saved.lock.with_suffix(".here-1.waits")):
+        saved.end(finish(new(batches)))
+    assert [int(path.stem) for path in sorted(saved.folder.iterdir())] == [3, 4]
 
 
 @pytest.mark.parametrize(
