@@ -1,4 +1,4 @@
-"""What a training tells while it goes on."""
+"""The bar of a training, and the rows of its table."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

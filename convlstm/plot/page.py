@@ -1,6 +1,6 @@
 """The page that shows a whole run; it works offline, on a phone and in the dark.
 
-It lies in one folder with its pictures, and takes them from there.
+It lies in one folder with the folders of its pictures, and takes them from there.
 """
 
 import json
@@ -91,8 +91,8 @@ def page(
         run: the `params` that were used, `data` and `device`, as forecasts.h5 describes them, and
             the `dataset` of dataset.json.
         scores: of each channel.
-        pictures: file name and caption of each picture, in their order.
-        leads: the file name of each lead time of the first picture, the film. If there are any, the
+        pictures: place, seen from the page, and caption of each picture, in their order.
+        leads: the place of each lead time of the first picture, the film. If there are any, the
             page opens with them.
     """
     below = pictures[1:] if leads else pictures

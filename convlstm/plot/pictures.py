@@ -65,9 +65,15 @@ PROBABILITY = Look("probability", PROBABILITY_MAP, (0.0, 1.0))
 
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG of `PNG_COLOURS`, which has a fifth of the bytes."""
-    drawn, content = BytesIO(), BytesIO()
+    drawn = BytesIO()
     as_written(figure)
     figure.savefig(drawn, dpi=DPI)
+    return _of_few_colours(drawn)
+
+
+def _of_few_colours(drawn: BytesIO) -> bytes:
+    """Return a PNG with a palette; one that has at most `PNG_COLOURS` looks as before."""
+    content = BytesIO()
     with Image.open(drawn) as image:
         # Other methods forget rare colours, as that of the heaviest rain.
         few = image.convert("RGB").quantize(
@@ -359,11 +365,12 @@ def _titled(
     ]
 
 
-def save_frame(path: Path, frame: Frame, quantity: Quantity) -> None:
-    """Write one frame as a PNG with one pixel per pixel."""
-    look = _value(quantity)
+def png_of_frame(frame: Frame, quantity: Quantity) -> bytes:
+    """Return one frame as a PNG with one pixel per pixel."""
+    look, drawn = _value(quantity), BytesIO()
     low, high = look.limits
-    matplotlib.image.imsave(path, _pixels(frame, look), cmap=COLOUR_MAP, vmin=low, vmax=high)
+    matplotlib.image.imsave(drawn, _pixels(frame, look), cmap=COLOUR_MAP, vmin=low, vmax=high)
+    return _of_few_colours(drawn)
 
 
 def _pixels(frame: Frame, look: Look) -> np.ndarray:

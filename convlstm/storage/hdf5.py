@@ -41,6 +41,8 @@ COMPRESSED = {"shuffle": True, **hdf5plugin.Zstd(clevel=-1)}
 """Frames of radar become an eighth as large. Level 1 would make them a tenth, but slow the ingest
 of small images by a tenth, and the noise of a camera by a third. With the first bytes of all
 numbers before the second ones, smooth fields of floats become half as large."""
+COMPACT = {"shuffle": True, **hdf5plugin.Zstd(clevel=9)}
+"""What is written once, as forecasts that are drawn: a seventh smaller in three times the time."""
 
 FRAMES_PER_CHUNK = 4
 """A window of 20 frames reads 5 or 6 chunks; chunks of 64 would read 3 times what it needs."""
@@ -252,7 +254,7 @@ def write_array(
 
     Programs that know nothing of Zstandard read it only if it is not `compressed`.
     """
-    filters = COMPRESSED if compressed else CHECKED
+    filters = COMPACT if compressed else CHECKED
     group.create_dataset(name, data=values, chunks=chunks, **filters)
 
 

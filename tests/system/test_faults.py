@@ -31,7 +31,7 @@ OUTS = {
             )
         ),
     ],
-    "plot": ["data/plots"],
+    "plot": ["data/plots/overview", "data/plots/details", "data/plots/report.html"],
 }
 KILLS = 20
 ROOM = dict.fromkeys(STAGES, 500) | {"check": 10, "demo": 60}

@@ -39,10 +39,11 @@ OUTPUTS = (
     "data/metrics/dataset.json",
     *(f"data/metrics/{stage}.sha256" for stage in ("patch", "train", "evaluate")),
     "data/forecasts.h5",
-    "data/plots/forecast.gif",
-    "data/plots/lead_time.png",
+    "data/plots/overview/forecast.gif",
+    "data/plots/overview/lead_time.png",
+    "data/plots/overview/strip1.png",
+    "data/plots/details/loss.png",
     "data/plots/report.html",
-    "data/plots/strip1.png",
 )
 HEADLINE = ("mse", "crps", "csi", "spread", "vs_adv", "vs_pers")
 README_COMMANDS = [
@@ -84,7 +85,7 @@ def test_one_command_runs_all_stages_and_leaves_every_file(repository: Path) -> 
     made, locked = digests(repository), locked_digests(repository)
     assert set(made) == set(OUTPUTS)
     folders = {name for name in locked if (repository / name).is_dir()}
-    assert folders == {"data/demo", "data/plots"}
+    assert folders == {"data/demo", "data/plots/overview", "data/plots/details"}
     for name in set(locked) - folders:
         assert made[name] == locked[name], name
     assert all((repository / name).stat().st_size > 0 for name in OUTPUTS)
@@ -93,7 +94,7 @@ def test_one_command_runs_all_stages_and_leaves_every_file(repository: Path) -> 
 
 
 def test_the_film_shows_rain_that_moves(repository: Path) -> None:
-    with Image.open(repository / "data/plots/forecast.gif") as film:
+    with Image.open(repository / "data/plots/overview/forecast.gif") as film:
         # 3 of context and 2 of forecast: no frame equals the one before
         assert getattr(film, "n_frames", 1) == 5
 
@@ -144,7 +145,10 @@ def test_plots_lay_the_curves_of_two_runs_over_each_other(repository: Path) -> N
     page = (repository / "compared/index.html").read_text(encoding="utf-8")
     assert "Test MSE by lead time" in page
     drawn = json.loads(call(repository, "dvc", "plots", "diff", "--json"))["data"]
-    assert len(drawn) == 8
+    pictures = {name for name in drawn if name.startswith("data/plots/")}
+    names = ("forecast.gif", "lead_time.png", "strip1.png", "strip2.png")
+    assert pictures == {str(Path("data/plots/overview", name)) for name in names}
+    assert len(drawn.keys() - pictures) == 8
     for name, own in drawn.items():
         assert own, name
     shutil.rmtree(repository / "compared")

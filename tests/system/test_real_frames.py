@@ -37,7 +37,7 @@ def run_pipeline(folder: Path, **changes: object) -> dict[str, dict[str, float]]
     for stage in (stage for stage in STAGES if stage != "demo"):
         done = run_stage(folder, "-m", f"stages.{stage}")
         assert done.returncode == 0, done.stderr
-    assert (folder / "data/plots/forecast.gif").is_file()
+    assert (folder / "data/plots/overview/forecast.gif").is_file()
     summary: dict[str, dict[str, float]] = json.loads(
         (folder / "data/metrics/summary.json").read_text(encoding="utf-8")
     )

@@ -61,29 +61,17 @@ def test_the_summary_is_the_mean_of_the_tables(small_run: SmallRun) -> None:
 
 
 def test_the_plots_are_the_reports_and_more(small_run: SmallRun) -> None:
-    expected = {
-        f"{name}.png" for name in ("loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness")
-    }
-    expected |= {f"gt{number:02d}.png" for number in range(1, 6)}  # 3 of context, 2 of truth
-    expected |= {
-        "pd04.png",
-        "pd05.png",
-        "lead_time.png",
-        "performance.png",
-        "rank_histogram.png",
-        "reliability.png",
-        "report.html",
-        "scale_skill.png",
-        "sharpness_by_truth.png",
-        "spectra.png",
-        "strip1.png",
-        "strip2.png",
-        "forecast.gif",
-    }
-    expected |= {"lead01.png", "lead02.png"}
+    curves_of_training = ("loss", "valid_loss", "ssim", "psnr", "fmae", "sharpness")
+    charts = ("performance", "rank_histogram", "reliability", "scale_skill", "spectra")
+    frames = (*(f"gt{number:02d}" for number in range(1, 6)), "pd04", "pd05")  # 3 to 2
+    details = (*curves_of_training, *charts, "sharpness_by_truth", *frames, "lead01", "lead02")
+    plots = small_run.folder / "data/plots"
+    assert {path.name for path in plots.iterdir()} == {"overview", "details", "report.html"}
+    overview = {"forecast.gif", "lead_time.png", "strip1.png", "strip2.png"}
+    assert {path.name for path in (plots / "overview").iterdir()} == overview
+    assert {path.name for path in (plots / "details").iterdir()} == {f"{n}.png" for n in details}
     drawn = {path.stem for path in (small_run.folder / "data/curves").iterdir()}
     assert drawn == set(curves.NAMES)
-    assert {path.name for path in (small_run.folder / "data/plots").iterdir()} == expected
 
 
 def test_no_temporary_file_stays(small_run: SmallRun) -> None:

@@ -170,8 +170,13 @@ FILES = [
     *("data/frames.h5", "data/patches.h5", "data/model.safetensors", "data/forecasts.h5"),
     *("data/metrics", "data/metrics/by_lead.csv", "data/metrics/training.csv"),
     *("data/metrics/dataset.json", "data/metrics/summary.json", "data/plots", "out"),
-    *("data/.train.lock", "data/.ingest.lock", "data/.frames.partial.h5", "data/.plots.partial"),
-    *("data/.plots.old", "data/.demo.partial", ".checkpoints"),
+    *(
+        "data/.train.lock",
+        "data/.ingest.lock",
+        "data/.frames.partial.h5",
+        "data/plots/.overview.partial",
+    ),
+    *("data/plots/.overview.old", "data/.demo.partial", ".checkpoints"),
 ]
 
 

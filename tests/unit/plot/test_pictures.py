@@ -1,6 +1,7 @@
 """Pictures show what they say, in the same bytes every time."""
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -170,16 +171,17 @@ def test_every_picture_is_the_same_bytes_twice(tmp_path: Path, channels: int) ->
     for name in ("a", "b"):
         (tmp_path / f"{name}.png").write_bytes(pictures.png(pictures.strip(drawn)))
         pictures.save_comparison(tmp_path / f"{name}.gif", drawn, frames_per_second=4)
-        pictures.save_frame(tmp_path / f"{name}.frame.png", drawn.truth[0], drawn.quantities[0])
+        frame = pictures.png_of_frame(drawn.truth[0], drawn.quantities[0])
+        (tmp_path / f"{name}.frame.png").write_bytes(frame)
     for suffix in (".png", ".gif", ".frame.png"):
         first, second = (tmp_path / f"{name}{suffix}" for name in ("a", "b"))
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_missing_pixel_looks_unlike_every_value(tmp_path: Path) -> None:
+def test_a_missing_pixel_looks_unlike_every_value() -> None:
     frame = np.array([[[0, 100, 200, np.nan]]], np.float32)
-    pictures.save_frame(tmp_path / "a.png", frame, Quantity(value_range=(0.0, 200.0)))
-    with Image.open(tmp_path / "a.png") as image:
+    drawn = pictures.png_of_frame(frame, Quantity(value_range=(0.0, 200.0)))
+    with Image.open(BytesIO(drawn)) as image:
         shown = np.asarray(image.convert("RGB")).astype(int)[0]
     scale = (np.array([COLOUR_MAP(place) for place in np.linspace(0, 1, 256)])[:, :3] * 255).round()
     assert np.abs(scale - shown[3]).sum(axis=1).min() > 60
@@ -187,13 +189,22 @@ def test_a_missing_pixel_looks_unlike_every_value(tmp_path: Path) -> None:
     np.testing.assert_allclose(shown[2], scale[-1], atol=1)
 
 
-def test_a_frame_is_a_picture_pixel_for_pixel(tmp_path: Path) -> None:
+def test_a_frame_is_a_picture_pixel_for_pixel() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (3, 5, 7)).astype(np.float32)
-    pictures.save_frame(tmp_path / "a.png", colours, Quantity(value_range=(0.0, 255.0), stop=3))
-    with Image.open(tmp_path / "a.png") as image:
+    drawn = pictures.png_of_frame(colours, Quantity(value_range=(0.0, 255.0), stop=3))
+    with Image.open(BytesIO(drawn)) as image:
         np.testing.assert_allclose(
             np.asarray(image.convert("RGB")), np.moveaxis(colours, 0, -1), atol=1
         )
+
+
+def test_a_frame_of_every_colour_of_the_map_loses_none() -> None:
+    frame = np.arange(256, dtype=np.float32).reshape(1, 16, 16)
+    drawn = pictures.png_of_frame(frame, Quantity(value_range=(0.0, 255.0)))
+    with Image.open(BytesIO(drawn)) as image:
+        assert image.mode == "P"
+        shown = np.asarray(image.convert("RGB")).reshape(256, 3)
+    np.testing.assert_array_equal(shown, COLOUR_MAP(np.arange(256), bytes=True)[:, :3])
 
 
 @pytest.mark.slow
