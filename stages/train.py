@@ -38,9 +38,12 @@ def main(params: Train) -> None:
         with locks.awaited(checkpoints.lock, say), signals.deferred() as stop:
             for note in checkpoints.resume(training.restore):
                 say(note)
+            page = following.Page(training, checkpoints.folder, say)
+            say(f"{page.path} shows the curves and a forecast after each epoch")
             with following.progress(training) as show:
                 for _ in checkpoints.epochs(training, stop, show):
                     files.write_csv(TRAINING, following.table(training))
+                    page.update()
             files.write_csv(TRAINING, following.table(training))  # also of a run that had ended
             files.write_sums(SUMS, [TRAINING])
             model_file.save(MODEL, training.model)

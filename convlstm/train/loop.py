@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -83,7 +84,14 @@ class Epoch:
         }
 
 
-def validate(model: Model, batches: Batches, members: int) -> dict[str, float]:
+Window = Float[np.ndarray, "lead channel row col"]
+OnWindow = Callable[[Window, Window], None]
+"""Called with the truth and the forecast of a validation window, of an ensemble its mean."""
+
+
+def validate(
+    model: Model, batches: Batches, members: int, on_window: OnWindow | None = None
+) -> dict[str, float]:
     """Return the scores of free forecasts of the validation windows, as means over lead times."""
     means, known, leads = LeadMeans(), batches.context_frames, batches.forecast_frames
     sums = np.zeros((leads, len(ensemble.Sums._fields)))
@@ -93,7 +101,10 @@ def validate(model: Model, batches: Batches, members: int) -> dict[str, float]:
         forecasts = batches.geometry.unfold(folded.numpy()).swapaxes(0, 1)
         frames, mask = (pixels[:, known:] for pixels in batches.pixels(batch))
         for forecast, truth, measured in zip(forecasts, frames, mask, strict=True):
-            means.add(forecast.mean(axis=0), truth, measured)
+            mean = forecast.mean(axis=0)
+            means.add(mean, truth, measured)
+            if on_window:
+                on_window(truth, mean)
             sums += ensemble.sums(np.clip(forecast, 0, 1), truth, measured)
     by_lead = ensemble.crps(ensemble.Sums(*sums.T), value_width=float(batches.geometry.pixels))
     return {**means.overall(), "crps": float(by_lead.mean())}
@@ -153,6 +164,7 @@ class Training:
         weights = torch.tensor(params.loss_weights, device=device)
         self._weighting = torch.from_numpy(own).to(device), weights
         self._best_score, self._best = float("inf"), self._weights()
+        self.on_window: OnWindow | None = None  # for whoever shows the forecasts of a validation
 
     def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
         """Train, and yield each epoch when it is done; the last may be cut short by the budget.
@@ -195,6 +207,12 @@ class Training:
         scores = [epoch.validation[self._score_key] for epoch in self.finished]
         name = f"validation {self._score_key.upper()}"
         return f"epoch {number}{of_all}, {name} {scores[-1]:.4g}, best {min(scores):.4g}"
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the last epoch has the best validation score so far."""
+        scores = [epoch.validation[self._score_key] for epoch in self.finished]
+        return scores[-1] == min(scores)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the weights, except the code.
@@ -381,7 +399,7 @@ class Training:
 
     def _validation(self) -> dict[str, float]:
         members = 1 if self.params.members == 1 else VALIDATION_MEMBERS
-        return validate(self.model, self.batches, members)
+        return validate(self.model, self.batches, members, self.on_window)
 
     def _size(self) -> str:
         length = self.batches.context_frames + self.batches.forecast_frames

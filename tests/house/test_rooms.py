@@ -23,7 +23,7 @@ MOST_PARAMETERS = 6
 DOORS = {
     "PIL": {
         *("forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "plot.pictures"),
-        "stages.demo",
+        *("stages.demo", "stages.following"),
     },
     "imagecodecs": {"ingest.tiffs"},
     "tifffile": {"forecast.writers", "ingest.tiffpixels", "ingest.tiffs", "ingest.tifftags"},

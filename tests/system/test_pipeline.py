@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from convlstm.plot import curves
 from tests.builders import CHECKED, ROOT, STAGES
 from tests.system.repository import call, clone, commit, ran
 
@@ -39,6 +40,7 @@ OUTPUTS = (
     "data/metrics/dataset.json",
     *(f"data/metrics/{stage}.sha256" for stage in ("patch", "train", "evaluate")),
     "data/forecasts.h5",
+    *(f"data/curves/{name}.csv" for name in curves.NAMES),
     "data/plots/overview/forecast.gif",
     "data/plots/overview/lead_time.png",
     "data/plots/overview/strip1.png",
