@@ -36,7 +36,8 @@ svg {{ width: 31%; margin-right: 1.5%; }} text {{ font-size: 11px; fill: current
 </style></head><body>
 <h1>{title}</h1>
 <figure><img src="{picture}?{number}" alt="truth and forecast">
-<figcaption>The wettest validation window: truth, and the best forecast so far.</figcaption>
+<figcaption>The validation window of the highest values: truth, and best forecast so far.
+</figcaption>
 </figure>
 {charts}
 <script>
@@ -81,7 +82,7 @@ class Page:
     def __init__(self, training: Training, folder: Path, say: Callable[[str], None]) -> None:
         self.path = folder / PAGE
         self._training, self._say = training, say
-        self._wettest: tuple[Window, Window] | None = None  # of the validation under way
+        self._shown: tuple[Window, Window] | None = None  # of the validation under way
         self._best: tuple[Window, Window] | None = None
         self._last, self._failed = -SECONDS_BETWEEN_PAGES, False
         training.on_window = self._see
@@ -89,8 +90,8 @@ class Page:
     def update(self) -> None:
         """Write the page after an epoch, unless it has just been written."""
         if self._best is None or self._training.is_best:
-            self._best = self._wettest
-        self._wettest = None
+            self._best = self._shown
+        self._shown = None
         if self._best is None or time.monotonic() - self._last < SECONDS_BETWEEN_PAGES:
             return
         self._last = time.monotonic()
@@ -107,8 +108,8 @@ class Page:
 
     def _see(self, truth: Window, forecast: Window) -> None:
         """Keep the first channel of the window with the highest values."""
-        if self._wettest is None or truth[:, 0].sum() > self._wettest[0].sum():
-            self._wettest = truth[:, :1].copy(), forecast[:, :1].copy()
+        if self._shown is None or truth[:, 0].sum() > self._shown[0].sum():
+            self._shown = truth[:, :1].copy(), forecast[:, :1].copy()
 
 
 def page(title: str, rows: Sequence[dict[str, int | float]]) -> str:

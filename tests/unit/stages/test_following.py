@@ -100,7 +100,7 @@ def test_the_picture_has_the_truth_above_the_forecast_in_the_colours_of_the_othe
 
 
 @pytest.mark.usefixtures("hasty")
-def test_the_best_forecast_of_the_wettest_window_is_shown(
+def test_the_best_forecast_of_the_window_of_the_highest_values_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Fake:
