@@ -6,6 +6,7 @@ links that lead out of it, for codecs that run what they read, and for chunks th
 
 import json
 import math
+import mmap
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from convlstm.ingest import chunks
 from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 
@@ -98,6 +102,7 @@ class File:
         self._path, self._engine, self.unnamed = path, engine, list(unnamed)
         self.groups = sorted(groups)
         self._open: dict[str, Mapping[str, xr.Variable]] = {}
+        self._maps: dict[str, mmap.mmap | None] = {}  # of the variables of NetCDF-3
         self._stack = ExitStack()
 
     def __enter__(self) -> "File":
@@ -132,6 +137,17 @@ class File:
         group, _, own = name.rpartition("/")
         return self.group(group)[own]
 
+    def array(self, name: str) -> Any:
+        """Return a variable (time, row, col) as an array that reads frames better than xarray's."""
+        variable = self[name]
+        if self._engine == "scipy":
+            return _Unmapped(variable, self._maps[name])
+        if self._engine == "h5netcdf":
+            found = self._stack.enter_context(chunks.opened(self._path, name))
+            is_packed = isinstance(found, chunks.Frames) and found.shape == variable.shape
+            return found if is_packed else variable
+        return variable
+
     def _opened(self, name: str) -> "Mapping[str, xr.Variable]":
         try:
             import xarray as xr
@@ -142,14 +158,18 @@ class File:
             raise BadInput(
                 f"{self._path}: to read zarr, install the extra `zarr` (pip install zarr) first"
             ) from error
+        source: Any = self._path
         options: dict[str, Any] = {} if self._engine == "scipy" else {"group": name or "/"}
         if self._engine == "h5netcdf":
             options["phony_dims"] = "access"
         if self._engine == "zarr":
             options |= {"consolidated": False, "group": name or None}
+        if self._engine == "scipy":
+            source = xr.backends.ScipyDataStore(str(self._path))
+            self._maps = {own: _map_of(one.data) for own, one in source.ds.variables.items()}
         dataset = xr.open_dataset(
-            self._path,
-            engine=self._engine,
+            source,
+            engine=None if self._engine == "scipy" else self._engine,
             decode_cf=False,
             cache=False,
             create_default_indexes=False,
@@ -158,6 +178,31 @@ class File:
         )
         self._stack.enter_context(dataset)
         return {str(own): variable for own, variable in dataset.variables.items()}
+
+
+class _Unmapped:
+    """A variable of NetCDF-3, of whose file no more pages stay in memory than a block has.
+
+    SciPy maps the file, and each page that was read would count as memory of this process.
+    """
+
+    def __init__(self, variable: "xr.Variable", content: mmap.mmap | None) -> None:
+        self._variable, self._content = variable, content
+        self.shape, self.dtype = variable.shape, variable.dtype
+
+    def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
+        block = np.asarray(self._variable[picks])  # a copy
+        if self._content is not None:
+            self._content.madvise(mmap.MADV_DONTNEED)
+        return block
+
+
+def _map_of(values: Any) -> mmap.mmap | None:
+    """Return the map of a file in which an array lies, if it does in one."""
+    while isinstance(values, np.ndarray):
+        values = values.base
+    content = getattr(values, "obj", None)
+    return content if isinstance(content, mmap.mmap) else None
 
 
 def _parted(name: str) -> tuple[str, str, str]:

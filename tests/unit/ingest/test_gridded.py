@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from convlstm.ingest import decoding, readers, sources
+from convlstm.ingest import chunks, decoding, groups, readers, sources
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
 from tests.builders import MINUTE, reading_of
@@ -370,3 +370,32 @@ def test_too_large_a_frame_is_refused_unread(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.nc", hourly([0]))
     with pytest.raises(BadInput, match="more pixels than max_pixels = 70"):
         frames(path, max_pixels=70)
+
+
+def test_netcdf_3_leaves_no_more_pages_of_its_file_in_memory_than_a_block_has(
+    tmp_path: Path,
+) -> None:
+    """A block has 4 MB, and the file 32; on Linux."""
+    film = np.random.default_rng(0).integers(0, 99, (128, 256, 256)).astype(np.float32)
+    path = saved(tmp_path / "a.nc3", xr.Dataset({"sst": (("time", "y", "x"), film)}))
+    del film
+    frames = readers.frames(path, reading_of())
+    next(frames)
+    before = file_pages_bytes()
+    assert max(file_pages_bytes() for _ in frames) - before < 2**23
+
+
+def file_pages_bytes() -> int:
+    """Return how many bytes of files that are mapped lie in the memory of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+
+def test_packed_frames_of_netcdf_4_are_unpacked_outside_of_the_lock_of_hdf5(tmp_path: Path) -> None:
+    dataset = hourly(range(5))
+    packed = {"sst": {"zlib": True, "shuffle": True, "chunksizes": (1, 8, 9)}}
+    dataset.to_netcdf(tmp_path / "a.nc", engine="h5netcdf", encoding=packed)
+    with groups.File(tmp_path / "a.nc", "h5netcdf", [""], []) as file:
+        array = file.array("sst")
+        assert isinstance(array, chunks.Frames)
+        np.testing.assert_array_equal(array[:, :, :], dataset.sst.values)
