@@ -102,7 +102,7 @@ class File:
         self._path, self._engine, self.unnamed = path, engine, list(unnamed)
         self.groups = sorted(groups)
         self._open: dict[str, Mapping[str, xr.Variable]] = {}
-        self._maps: dict[str, mmap.mmap | None] = {}  # of the variables of NetCDF-3
+        self._scipy: Any = None  # the file of NetCDF-3 in which its arrays lie
         self._stack = ExitStack()
 
     def __enter__(self) -> "File":
@@ -141,11 +141,13 @@ class File:
         """Return a variable (time, row, col) as an array that reads frames better than xarray's."""
         variable = self[name]
         if self._engine == "scipy":
-            return _Unmapped(variable, self._maps[name])
+            found = _Unmapped(self._scipy.variables[name].data)
+            self._stack.callback(found.forget)
+            return found
         if self._engine == "h5netcdf":
-            found = self._stack.enter_context(chunks.opened(self._path, name))
-            is_packed = isinstance(found, chunks.Frames) and found.shape == variable.shape
-            return found if is_packed else variable
+            packed = self._stack.enter_context(chunks.opened(self._path, name))
+            is_packed = isinstance(packed, chunks.Frames) and packed.shape == variable.shape
+            return packed if is_packed else variable
         return variable
 
     def _opened(self, name: str) -> "Mapping[str, xr.Variable]":
@@ -166,7 +168,7 @@ class File:
             options |= {"consolidated": False, "group": name or None}
         if self._engine == "scipy":
             source = xr.backends.ScipyDataStore(str(self._path))
-            self._maps = {own: _map_of(one.data) for own, one in source.ds.variables.items()}
+            self._scipy = source.ds
         dataset = xr.open_dataset(
             source,
             engine=None if self._engine == "scipy" else self._engine,
@@ -181,20 +183,24 @@ class File:
 
 
 class _Unmapped:
-    """A variable of NetCDF-3, of whose file no more pages stay in memory than a block has.
+    """An array of NetCDF-3, of whose file no more pages stay in memory than a block has.
 
     SciPy maps the file, and each page that was read would count as memory of this process.
     """
 
-    def __init__(self, variable: "xr.Variable", content: mmap.mmap | None) -> None:
-        self._variable, self._content = variable, content
-        self.shape, self.dtype = variable.shape, variable.dtype
+    def __init__(self, values: np.ndarray) -> None:
+        self._values, self._content = values, _map_of(values)
+        self.shape, self.dtype = values.shape, values.dtype
 
     def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
-        block = np.asarray(self._variable[picks])  # a copy
+        block: np.ndarray = self._values[picks].astype(self.dtype.newbyteorder("="))
         if self._content is not None:
             self._content.madvise(mmap.MADV_DONTNEED)
         return block
+
+    def forget(self) -> None:
+        """Let go of the file, which cannot be closed else."""
+        self._values, self._content = self._values[:0].copy(), None
 
 
 def _map_of(values: Any) -> mmap.mmap | None:
