@@ -80,9 +80,8 @@ def append_sequence(
     """
     key = f"{len(file.require_group('sequences')):06d}"
     dataset: hdf5.Dataset | None = None
-    frames = iter(frames)
     found: list[int | None] = []
-    sums = sha256()
+    frames, sums = iter(frames), sha256()
     with ThreadPoolExecutor(1) as hashing:
         for first in frames:
             if dataset is None:
@@ -91,16 +90,15 @@ def append_sequence(
             block = _stacked(frame.values for frame in some)
             hashed = hashing.submit(sums.update, block.data)  # while HDF5 compresses the block
             hdf5.append(dataset, block)
-            hashed.result()
             file.check()
+            hashed.result()
             found += [frame.time for frame in some]
     if dataset is None:  # every frame of the sequence was refused
         return
     hdf5.set_text(dataset, "digest", sums.hexdigest())
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
-    inside = tuple(time for time in found if time is not None)
-    known = times or (inside if len(inside) == len(found) else None)
+    known = times or (None if None in found else found)
     if known is not None:
         hdf5.write_array(file, f"times/{key}", np.array(known, np.int64))
 

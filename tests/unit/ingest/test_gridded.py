@@ -15,7 +15,7 @@ import zarr
 from convlstm.ingest import chunks, decoding, groups, readers, sources
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
-from tests.builders import MINUTE, reading_of
+from tests.builders import MINUTE, file_pages_bytes, reading_of
 
 HOUR = 60 * MINUTE
 Y2000 = 946_684_800_000_000
@@ -383,12 +383,6 @@ def test_netcdf_3_leaves_no_more_pages_of_its_file_in_memory_than_a_block_has(
     next(frames)
     before = file_pages_bytes()
     assert max(file_pages_bytes() for _ in frames) - before < 2**23
-
-
-def file_pages_bytes() -> int:
-    """Return how many bytes of files that are mapped lie in the memory of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
 
 
 def test_packed_frames_of_netcdf_4_are_unpacked_outside_of_the_lock_of_hdf5(tmp_path: Path) -> None:
