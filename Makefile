@@ -23,7 +23,8 @@ lint: $(BIN)/.installed  ## check style and types
 audit:  ## ask the package index for known vulnerabilities of what is pinned (docs/operations.md)
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/python -m pip install --quiet pip-audit
-	.venv/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	@.venv/audit/bin/pip-audit --strict --progress-spinner off --requirement requirements.lock --no-deps --disable-pip || \
+	{ echo "audit: what is vulnerable, or could not be asked about, stands above; docs/operations.md has what was known"; exit 1; }
 
 clean:  ## remove the environment and what tools left; data, models and experiments stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots compare.html

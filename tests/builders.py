@@ -177,6 +177,12 @@ def write_params(folder: Path, **changes: object) -> None:
         yaml.dump(values, file)
 
 
+def file_pages_bytes() -> int:
+    """How many bytes of mapped files lie in the memory of this process; on Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+
 def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Python in `folder`, with the modules of this repository."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

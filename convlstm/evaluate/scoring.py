@@ -4,12 +4,12 @@ Forecasts are free: no true frame is fed after the context.
 """
 
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,7 +18,7 @@ from convlstm.evaluate import baselines
 from convlstm.evaluate.matching import PICTURES
 from convlstm.evaluate.params import Evaluate
 from convlstm.evaluate.totals import Pooling, Totals
-from convlstm.model.batches import Batches
+from convlstm.model.batches import Batch, Batches
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import check_count, check_thresholds
@@ -287,51 +287,83 @@ def evaluate(
     """
     others, count = baselines_of(batches), members_of(model, configs[0])
     evaluation = Evaluation.of(("model", *(PICTURES if count > 1 else ()), *others), configs)
-    known, leads = batches.context_frames, batches.forecast_frames
-    to_share = batches.scaling.to_share
     measure = partial(_measure, [(own.quantity.channels, own.pooling()) for own in configs])
+
+    # A function, or what it made of a batch would lie in memory beside the members of the next one.
+    def score(batch: Batch, pool: ThreadPoolExecutor) -> None:
+        windows = _windows(batches, batch, _members(model, batches, batch, count), others)
+        for window, results in zip(windows, pool.map(measure, windows), strict=True):
+            if evaluation.windows in keep:
+                evaluation.keep(window.forecasts[0].copy(), kept(window.members, configs))
+            evaluation.add(results, batches)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches.in_order("test", TEST_BATCH):
-            seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
-            folded = model.rollout(seen, mask_seen, leads, count)
-            members = to_share(batches.geometry.unfold(folded.numpy()))
-            units, mask = batches.pixels(batch)
-            frames = to_share(units)
-            of_others = (forecast(units[:, :known], leads) for forecast in others.values())
-            forecasts = [members.mean(axis=0), *map(to_share, of_others)]
-            by_window, ensembles = list(zip(*forecasts, strict=True)), members.swapaxes(0, 1)
-            last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
-            windows = by_window, ensembles, frames[:, known:], mask[:, known:], last
-            measured = pool.map(measure, *windows)
-            for own, ensemble, results in zip(by_window, ensembles, measured, strict=True):
-                if evaluation.windows in keep:
-                    evaluation.keep(own[0], kept(ensemble, configs))
-                evaluation.add(results, batches)
+            score(batch, pool)
             yield evaluation
 
 
-def _measure(
-    poolings: Sequence[tuple[slice, Pooling]],
-    forecasts: Sequence[WindowFrames],
-    members: WindowMembers,
-    truth: WindowFrames,
-    mask: Bool[np.ndarray, "time channel row col"],
-    last: Float[np.ndarray, "channel row col"],
-) -> list[list[Measured]]:
+class _Window(NamedTuple):
+    """One window as places in the value range, with the forecasts of it.
+
+    The first forecast is the mean of `members`. `last` is the frame before the first true one, NaN
+    where it is missing.
+    """
+
+    forecasts: tuple[WindowFrames, ...]
+    members: WindowMembers
+    truth: WindowFrames
+    mask: Bool[np.ndarray, "time channel row col"]
+    last: Float[np.ndarray, "channel row col"]
+
+
+def _members(
+    model: Model, batches: Batches, batch: Batch, count: int
+) -> Float[np.ndarray, "{count} batch time channel row col"]:
+    """Return the members that a model forecasts, of which those of a batch fill the memory most."""
+    known, leads, geometry = batches.context_frames, batches.forecast_frames, batches.geometry
+    shape = (count, len(batch.frames), leads, geometry.channels, geometry.rows, geometry.cols)
+    members, done = np.empty(shape, np.float32), 0
+    seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
+    for part in model.ensemble(seen, mask_seen, leads, count, seed=0):
+        own = members[done : done + len(part)]
+        own[:] = batches.scaling.to_share(geometry.unfold(part.numpy()))
+        done += len(part)
+    return members
+
+
+def _windows(
+    batches: Batches,
+    batch: Batch,
+    members: Float[np.ndarray, "member batch time channel row col"],
+    others: Mapping[str, Baseline],
+) -> list[_Window]:
+    """Return the windows of a batch, with the mean of the members and the forecasts of `others`."""
+    known, to_share = batches.context_frames, batches.scaling.to_share
+    units, mask = batches.pixels(batch)
+    frames = to_share(units)
+    of_others = (own(units[:, :known], batches.forecast_frames) for own in others.values())
+    forecasts = [members.mean(axis=0), *map(to_share, of_others)]
+    last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
+    parts = (members.swapaxes(0, 1), frames[:, known:], mask[:, known:], last)
+    return [_Window(*own) for own in zip(zip(*forecasts, strict=True), *parts, strict=True)]
+
+
+def _measure(poolings: Sequence[tuple[slice, Pooling]], window: _Window) -> list[list[Measured]]:
     """Return the means and totals of one window for each quantity and forecast of it.
 
-    The first forecast is the mean of `members`, and their `PICTURES` follow it. `last` is the frame
-    before the first true one, NaN where it is missing.
+    The `PICTURES` of the members follow the first forecast.
     """
     found = []
+    truth, mask = window.truth, window.mask
     for own, pooling in poolings:
-        mean, *others = (frames[:, own] for frames in forecasts)
-        its = members[:, :, own]
+        mean, *others = (frames[:, own] for frames in window.forecasts)
+        its = window.members[:, :, own]
         pictures = [draw(its) for draw in PICTURES.values()] if len(its) > 1 else []
         every = [mean, *pictures, *others]
         means = [LeadMeans() for _ in every]
         for mine, leads in zip(means, every, strict=True):
             mine.add(leads, truth[:, own], mask[:, own])
-        totals = pooling.totals(every, truth[:, own], mask[:, own], its, last[own])
+        totals = pooling.totals(every, truth[:, own], mask[:, own], its, window.last[own])
         found.append(list(zip(means, totals, strict=True)))
     return found

@@ -16,7 +16,7 @@ from convlstm.patch.scaling import Scaling, by_channel
 from convlstm.storage.forecasts import DrawnWindow, Ensemble
 
 LEVELS = 256  # of the values that are drawn, at least
-KEPT_BYTES = 2**28  # of forecasts that wait in memory until the ranking of their windows is known
+KEPT_BYTES = 2**26  # of forecasts that wait in memory until the ranking of their windows is known
 
 
 def candidates(batches: Batches, count: int, *, members: int) -> set[int]:

@@ -5,6 +5,9 @@ are left to HDF5.
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -24,11 +27,12 @@ class Frames:
     def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
         *time, rows, cols = picks
         whole = (rows, cols) == (slice(None), slice(None))
-        if not whole or not all(isinstance(numbers, slice) for numbers in time):
+        if not whole or not all(isinstance(numbers, slice | np.ndarray) for numbers in time):
             return np.asarray(self._dataset[picks])  # the axes are others than time, row, col
         if not time:
             return self._frame(())
-        return np.stack([self._frame((number,)) for number in range(self.shape[0])[time[0]]])
+        numbers = np.arange(self.shape[0])[time[0]].tolist()
+        return np.stack([self._frame((number,)) for number in numbers])
 
     def _frame(self, place: tuple[int, ...]) -> np.ndarray:
         dataset, size = self._dataset, self.shape[-2] * self.shape[-1]
@@ -44,6 +48,13 @@ class Frames:
             parts = np.frombuffer(content, np.uint8).reshape(self.dtype.itemsize, size)
             content = np.ascontiguousarray(parts.T).tobytes()
         return np.frombuffer(content, self.dtype).reshape(self.shape[-2:])
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[Any]:
+    """Open a file for one dataset, which `of` returns."""
+    with h5py.File(path, "r") as file:
+        yield of(file[name])
 
 
 def of(dataset: h5py.Dataset) -> Any:

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat, takewhile
 from pathlib import Path
 
 from convlstm.ingest import readers, times
@@ -16,7 +16,7 @@ from convlstm.storage.frames import Frame, RawFrame
 from convlstm.storage.prefetch import prefetch
 
 FILES_PER_TASK = 4  # handing over a small image takes a tenth of the time of decoding it
-BYTES_PER_TASK = 2.0**22  # of a file of several frames; its other frames are decoded when needed
+BYTES_PER_TASK = 2.0**22  # of a file of several frames, at a time
 TASKS_AHEAD = 2  # per core: enough to keep it busy, and few enough to keep memory small
 MEMORY_PART = 0.5  # of the machine's, which frames that are decoded ahead take at most
 
@@ -68,17 +68,31 @@ def _begin(
 ) -> Iterator[Decoded]:
     """Return decoded frames; the call decodes the first ones, of together `size` bytes.
 
+    The next ones are decoded on a thread of their own while these are written, which takes as long.
     What is too large to be decoded `ahead` waits, with all that follows, until it is needed: then
     there is one of it at a time, whatever the number of cores.
     """
     stream = decode(ahead)
-    first: list[Decoded] = []
+    first = _some(stream, size)
+    rest = () if math.isinf(size) else _read_ahead(stream, size)
+    return _resumed(chain(first, rest), partial(decode, reading))
+
+
+def _some(stream: Iterator[Decoded], size: float) -> list[Decoded]:
+    """Return the next frames, of together `size` bytes, or up to one that is too large."""
+    found: list[Decoded] = []
     while size > 0 and (decoded := next(stream, None)) is not None:
-        first.append(decoded)
+        found.append(decoded)
         size -= decoded[1].values.nbytes if isinstance(decoded[1], Frame) else 0
         if isinstance(decoded[1], TooLarge):
             break
-    return _resumed(chain(first, stream), partial(decode, reading))
+    return found
+
+
+def _read_ahead(stream: Iterator[Decoded], size: float) -> Iterator[Decoded]:
+    """Yield the frames of a stream, of which the next `size` bytes are decoded meanwhile."""
+    blocks = prefetch(repeat(partial(_some, stream, size)), threads=1, depth=1)
+    yield from chain.from_iterable(takewhile(bool, blocks))
 
 
 def _resumed(

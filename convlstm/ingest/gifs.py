@@ -166,6 +166,7 @@ def _unpacked(content: mmap.mmap, part: Part) -> UInt8[np.ndarray, "row col"]:
     size = struct.pack("<2H", part.width, part.height)
     head = b"GIF89a" + size + bytes(3) + bytes([IMAGE]) + bytes(4) + size + bytes([part.interlaced])
     whole = head + content[part.begin : part.end] + bytes([END])
+    content.madvise(mmap.MADV_DONTNEED)
     with Image.open(BytesIO(whole), formats=("GIF",)) as image:
         return np.asarray(image)
 
@@ -215,6 +216,7 @@ def _parts(content: mmap.mmap) -> list[Part]:
             how = flags & 64, palette, transparent, disposal
             parts.append(Part(x, y, width, height, *how, begin, place))
             transparent, disposal = None, 0
+            content.madvise(mmap.MADV_DONTNEED)  # pages that were read would count as our memory
     if not parts:
         raise ValueError("no image in it")
     return parts

@@ -168,11 +168,14 @@ def _along(file: File, name: str, dim: str) -> "list[tuple[str, xr.Variable]]":
 def _variable(file: File, steps: list[str], path: Path, reading: Reading) -> Variable:
     """Return one variable, or several of a time step each, as arrays with their channels."""
     name, several = steps[0], len(steps) > 1
-    array = source = file[name]
+    source = file[name]
+    array: Any = source
     own = name.rpartition("/")[2]
     axes = _axes(file, name, path, reading, several=several)
     if several:
         array, axes = in_steps([file[one] for one in steps], steps, path, axes)
+    elif axes == "THW" and name not in file.unnamed:
+        array = file.array(name)
     stored = cf.stored_dtype(source.attrs, source.dtype)
     channel = cf.channel(own, source.attrs, stored)
     for other in steps[1:]:

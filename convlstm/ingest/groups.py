@@ -6,6 +6,7 @@ links that lead out of it, for codecs that run what they read, and for chunks th
 
 import json
 import math
+import mmap
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from convlstm.ingest import chunks
 from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 
@@ -98,6 +102,7 @@ class File:
         self._path, self._engine, self.unnamed = path, engine, list(unnamed)
         self.groups = sorted(groups)
         self._open: dict[str, Mapping[str, xr.Variable]] = {}
+        self._scipy: Any = None  # the file of NetCDF-3 in which its arrays lie
         self._stack = ExitStack()
 
     def __enter__(self) -> "File":
@@ -132,6 +137,19 @@ class File:
         group, _, own = name.rpartition("/")
         return self.group(group)[own]
 
+    def array(self, name: str) -> Any:
+        """Return a variable (time, row, col) as an array that reads frames better than xarray's."""
+        variable = self[name]
+        if self._engine == "scipy":
+            found = _Unmapped(self._scipy.variables[name].data)
+            self._stack.callback(found.forget)
+            return found
+        if self._engine == "h5netcdf":
+            packed = self._stack.enter_context(chunks.opened(self._path, name))
+            is_packed = isinstance(packed, chunks.Frames) and packed.shape == variable.shape
+            return packed if is_packed else variable
+        return variable
+
     def _opened(self, name: str) -> "Mapping[str, xr.Variable]":
         try:
             import xarray as xr
@@ -142,14 +160,18 @@ class File:
             raise BadInput(
                 f"{self._path}: to read zarr, install the extra `zarr` (pip install zarr) first"
             ) from error
+        source: Any = self._path
         options: dict[str, Any] = {} if self._engine == "scipy" else {"group": name or "/"}
         if self._engine == "h5netcdf":
             options["phony_dims"] = "access"
         if self._engine == "zarr":
             options |= {"consolidated": False, "group": name or None}
+        if self._engine == "scipy":
+            source = xr.backends.ScipyDataStore(str(self._path))
+            self._scipy = source.ds
         dataset = xr.open_dataset(
-            self._path,
-            engine=self._engine,
+            source,
+            engine=None if self._engine == "scipy" else self._engine,
             decode_cf=False,
             cache=False,
             create_default_indexes=False,
@@ -158,6 +180,35 @@ class File:
         )
         self._stack.enter_context(dataset)
         return {str(own): variable for own, variable in dataset.variables.items()}
+
+
+class _Unmapped:
+    """An array of NetCDF-3, of whose file no more pages stay in memory than a block has.
+
+    SciPy maps the file, and each page that was read would count as memory of this process.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values, self._content = values, _map_of(values)
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def __getitem__(self, picks: tuple[Any, ...]) -> np.ndarray:
+        block: np.ndarray = self._values[picks].astype(self.dtype.newbyteorder("="))
+        if self._content is not None:
+            self._content.madvise(mmap.MADV_DONTNEED)
+        return block
+
+    def forget(self) -> None:
+        """Let go of the file, which cannot be closed else."""
+        self._values, self._content = self._values[:0].copy(), None
+
+
+def _map_of(values: Any) -> mmap.mmap | None:
+    """Return the map of a file in which an array lies, if it does in one."""
+    while isinstance(values, np.ndarray):
+        values = values.base
+    content = getattr(values, "obj", None)
+    return content if isinstance(content, mmap.mmap) else None
 
 
 def _parted(name: str) -> tuple[str, str, str]:

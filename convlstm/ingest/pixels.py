@@ -81,6 +81,7 @@ def without_hidden(
     Raises:
         BadInput: pixels are half transparent, unless all that are seen are so alike.
     """
+    alpha = np.ascontiguousarray(alpha)  # which is looked at three times
     hidden, most = alpha == 0, alpha.max()
     full = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
     alike = (hidden | (alpha == most)).all()

@@ -107,8 +107,20 @@ def _explained(path: Path, temporary: Path) -> Iterator[None]:
         if number in system.FULL or re.search(r"requested and \d+ written", str(error)):
             raise _no_room(path, _size(temporary) + 1) from None
         if number in FORBIDDEN:
+            left = _left_over(error, path)
+            if left is not None:
+                raise system.in_the_way(left, number) from None
             raise BadInput(f"{path}: cannot be written ({os.strerror(number)})") from None
         raise
+
+
+def _left_over(error: OSError | RuntimeError, path: Path) -> Path | None:
+    """Return the file or folder of ours beside `path` that a user may not remove or replace."""
+    names = (getattr(error, key, None) for key in ("filename2", "filename"))
+    hidden = [Path(name) for name in names if name and Path(name).name.startswith(f".{path.stem}.")]
+    # Where the folder is closed to us nothing is in the way.
+    may_write = os.access(path.parent, os.W_OK, effective_ids=True)
+    return next((name for name in hidden if may_write and os.path.lexists(name)), None)
 
 
 def _no_room(path: Path, bytes_needed: int) -> NoRoom:

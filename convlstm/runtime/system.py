@@ -31,8 +31,13 @@ def told(error: Exception) -> UserError | None:
     if error.errno in SCARCE:
         return NoRoom(f"{': '.join([*names[:1], what])}; the system gives this process no more")
     if error.errno in IN_THE_WAY and names:  # of a move, the second name is that of the place
-        return BadInput(f"{names[-1]}: is in the way ({what}); move it elsewhere")
+        return in_the_way(Path(names[-1]), error.errno)
     return BadInput(": ".join([*names[:1], what]))
+
+
+def in_the_way(path: Path, number: int) -> BadInput:
+    """Return the error for what lies where we write, and may not be removed by this user."""
+    return BadInput(f"{path}: is in the way ({os.strerror(number)}); move it elsewhere")
 
 
 def scarcity(path: Path, bytes_needed: int = 1) -> str:

@@ -11,6 +11,7 @@ The description holds `reading`: the params by which the raw files were read.
 """
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import islice
 from math import prod
@@ -79,25 +80,25 @@ def append_sequence(
     """
     key = f"{len(file.require_group('sequences')):06d}"
     dataset: hdf5.Dataset | None = None
-    frames = iter(frames)
     found: list[int | None] = []
-    sums = sha256()
-    for first in frames:
-        if dataset is None:
-            dataset = _begin(file, key, name, first)
-        some = [first, *islice(frames, _frames_per_write(dataset) - 1)]
-        block = _stacked(frame.values for frame in some)
-        hdf5.append(dataset, block)
-        sums.update(block.data)
-        file.check()
-        found += [frame.time for frame in some]
+    frames, sums = iter(frames), sha256()
+    with ThreadPoolExecutor(1) as hashing:
+        for first in frames:
+            if dataset is None:
+                dataset = _begin(file, key, name, first)
+            some = [first, *islice(frames, _frames_per_write(dataset) - 1)]
+            block = _stacked(frame.values for frame in some)
+            hashed = hashing.submit(sums.update, block.data)  # while HDF5 compresses the block
+            hdf5.append(dataset, block)
+            file.check()
+            hashed.result()
+            found += [frame.time for frame in some]
     if dataset is None:  # every frame of the sequence was refused
         return
     hdf5.set_text(dataset, "digest", sums.hexdigest())
     if labels:
         hdf5.write_texts(file, f"labels/{key}", labels)
-    inside = tuple(time for time in found if time is not None)
-    known = times or (inside if len(inside) == len(found) else None)
+    known = times or (None if None in found else found)
     if known is not None:
         hdf5.write_array(file, f"times/{key}", np.array(known, np.int64))
 

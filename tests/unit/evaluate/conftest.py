@@ -1,5 +1,7 @@
 """An untrained model, and its evaluation on the test windows."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -50,11 +52,13 @@ def of_ensemble(ensemble_model: Model, batches: Batches, config: ScoreConfig) ->
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, int]]:
     """Context and lead times of each forecast that a model is asked for, in order."""
-    noted, rollout = [], Model.rollout
+    noted, ensemble = [], Model.ensemble
 
-    def spy(model: Model, context: Tensor, mask: Tensor, leads: int, members: int) -> Tensor:
+    def spy(
+        model: Model, context: Tensor, mask: Tensor, leads: int, members: int, seed: int
+    ) -> Iterator[Tensor]:
         noted.append((context.clone(), leads))
-        return rollout(model, context, mask, leads, members)
+        return ensemble(model, context, mask, leads, members, seed)
 
-    monkeypatch.setattr(Model, "rollout", spy)
+    monkeypatch.setattr(Model, "ensemble", spy)
     return noted

@@ -1,6 +1,7 @@
 """Every forecaster is scored on every test window, and none of them sees the truth."""
 
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,27 @@ def test_the_model_is_given_the_context_and_never_the_truth(
     frames = batches.take("test", list(range(batches.count("test")))).frames
     assert torch.equal(context, frames[:, :3])
     assert leads == 2
+
+
+def test_nothing_of_a_batch_lies_in_memory_beside_the_members_of_the_next_one(
+    ensemble_model: Model, batches: Batches, config: ScoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, ensemble = [], Model.ensemble
+
+    def spy(*arguments: Any, **named: Any) -> Iterator[Tensor]:
+        held.append(tracemalloc.get_traced_memory()[0])
+        return ensemble(*arguments, **named)
+
+    monkeypatch.setattr(scoring, "TEST_BATCH", 2)
+    monkeypatch.setattr(Model, "ensemble", spy)
+    tracemalloc.start()
+    try:
+        list(evaluate(ensemble_model, batches, [replace(config, members=100)], keep=()))
+    finally:
+        tracemalloc.stop()
+    members_bytes = 100 * 2 * 2 * 18 * 18 * 4  # of 2 windows with 2 lead times each
+    assert len(held) == 3
+    assert held[-1] - held[0] < members_bytes / 2
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -71,7 +71,8 @@ def test_the_bytes_of_a_forecast_are_those_that_are_kept(
     for number, forecast in of_ensemble.kept.items():
         ensemble = of_ensemble.ensembles[number]
         assert ensemble is not None
-        assert ensemble.members.base is None  # no view that keeps a whole batch
+        for own in (forecast, ensemble.members):
+            assert own.base is None  # no view that keeps a whole batch
         kept = (forecast, ensemble.members, ensemble.probability)
         assert sum(array.nbytes for array in kept) == 5 * FORECAST_BYTES
 

@@ -27,6 +27,16 @@ def test_a_packed_frame_is_unpacked_as_by_hdf5(tmp_path: Path, dtype: str, shuff
         assert isinstance(packed, chunks.Frames)
         np.testing.assert_array_equal(packed[EVERYTHING], stored[:])
         np.testing.assert_array_equal(packed[(slice(1, 3), *EVERYTHING[1:])], stored[1:3])
+        swapped = packed[(np.array([2, 0]), *EVERYTHING[1:])]
+        np.testing.assert_array_equal(swapped, stored[:][[2, 0]])
+
+
+def test_a_file_is_open_for_one_dataset_in_the_block(tmp_path: Path) -> None:
+    dataset(tmp_path / "x.h5").file.close()
+    with chunks.opened(tmp_path / "x.h5", "x") as packed:
+        first = packed[(slice(0, 1), *EVERYTHING[1:])]
+    expected = np.random.default_rng(0).integers(0, 99, (3, 5, 7))[:1]
+    np.testing.assert_array_equal(first, expected)
 
 
 @pytest.mark.parametrize(

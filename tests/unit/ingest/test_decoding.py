@@ -195,6 +195,33 @@ def test_of_a_long_film_only_the_beginning_is_decoded_ahead(
     assert decoded <= 4 * (2 * 2 + 1)  # of the film at hand, and of two more for each core
 
 
+def test_the_rest_of_a_film_is_decoded_in_few_bytes_while_its_frames_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (film,) = films(tmp_path, 1, monkeypatch)
+    decoded, threads = 0, set()
+    ninth = threading.Event()
+
+    def long(*_: object) -> Iterator[Frame]:
+        nonlocal decoded
+        while decoded < 100:
+            decoded += 1
+            threads.add(threading.get_ident())
+            yield Frame(np.full((1, 512, 256), float(decoded)))  # a MB: four of them are a task
+            if decoded == 9:
+                ninth.set()
+
+    monkeypatch.setattr(readers, "frames", long)
+    ((_, frames),) = decoding.read([film], reading_of(), Faults())
+    for number, frame in enumerate(frames):
+        assert frame.values[0, 0, 0] == number + 1
+        assert decoded <= number + 1 + 3 * 4  # a task in use, one that waits, one at work
+        if number == 4:  # the first of the second task, beside whose frames the third is decoded
+            assert ninth.wait(timeout=20)
+    assert decoded == 100
+    assert threading.get_ident() not in threads
+
+
 @pytest.mark.parametrize("pixels_ahead", [0, 71, 72, 89, 90, 10**6])
 def test_frames_are_the_same_however_few_are_decoded_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels_ahead: int

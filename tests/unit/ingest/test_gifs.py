@@ -12,7 +12,7 @@ from PIL import Image
 from convlstm.ingest import gifs
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.frames import Frame
-from tests.builders import reading_of, values_of
+from tests.builders import file_pages_bytes, reading_of, values_of
 
 PALETTE = [255, 255, 255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 0, 0, 9, 9, 9, 8, 8, 8, 7, 7, 7]
 """Classes 3 and 4 have one colour."""
@@ -191,3 +191,12 @@ def test_a_truncated_film_is_named(tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         with pytest.raises(BadInput, match=r"a\.gif: cannot be read as an image \(.+\)"):
             listed(path, "index")
+
+
+def test_no_more_pages_of_a_file_stay_in_memory_than_a_frame_has(tmp_path: Path) -> None:
+    """The file has more than 8 MB."""
+    film = list(np.random.default_rng(0).integers(0, 256, (100, 256, 256), np.uint8))
+    path = saved(tmp_path / "a.gif", film)
+    assert path.stat().st_size > 2**23
+    before = file_pages_bytes()
+    assert max(file_pages_bytes() for _ in gifs.frames(path, reading_of())) - before < 2**21

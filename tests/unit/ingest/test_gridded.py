@@ -12,10 +12,10 @@ import pytest
 import xarray as xr
 import zarr
 
-from convlstm.ingest import decoding, readers, sources
+from convlstm.ingest import chunks, decoding, groups, readers, sources
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
-from tests.builders import MINUTE, reading_of
+from tests.builders import MINUTE, file_pages_bytes, reading_of
 
 HOUR = 60 * MINUTE
 Y2000 = 946_684_800_000_000
@@ -370,3 +370,26 @@ def test_too_large_a_frame_is_refused_unread(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.nc", hourly([0]))
     with pytest.raises(BadInput, match="more pixels than max_pixels = 70"):
         frames(path, max_pixels=70)
+
+
+def test_netcdf_3_leaves_no_more_pages_of_its_file_in_memory_than_a_block_has(
+    tmp_path: Path,
+) -> None:
+    """A block has 4 MB, and the file 32; on Linux."""
+    film = np.random.default_rng(0).integers(0, 99, (128, 256, 256)).astype(np.float32)
+    path = saved(tmp_path / "a.nc3", xr.Dataset({"sst": (("time", "y", "x"), film)}))
+    del film
+    frames = readers.frames(path, reading_of())
+    next(frames)
+    before = file_pages_bytes()
+    assert max(file_pages_bytes() for _ in frames) - before < 2**23
+
+
+def test_packed_frames_of_netcdf_4_are_unpacked_outside_of_the_lock_of_hdf5(tmp_path: Path) -> None:
+    dataset = hourly(range(5))
+    packed = {"sst": {"zlib": True, "shuffle": True, "chunksizes": (1, 8, 9)}}
+    dataset.to_netcdf(tmp_path / "a.nc", engine="h5netcdf", encoding=packed)
+    with groups.File(tmp_path / "a.nc", "h5netcdf", [""], []) as file:
+        array = file.array("sst")
+        assert isinstance(array, chunks.Frames)
+        np.testing.assert_array_equal(array[:, :, :], dataset.sst.values)

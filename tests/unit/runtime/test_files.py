@@ -3,10 +3,14 @@
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -267,6 +271,54 @@ def test_a_folder_of_another_that_cannot_be_removed_is_named(
         pass
     assert last_line(raised.value).startswith(f"{tmp_path / name}: is in the way (")
     assert (tmp_path / name / "in it").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user, too")
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (replacing, ".out.partial"),
+        (replacing_folder, ".out.partial"),
+        (replacing_folder, ".out.old"),
+    ],
+)
+def test_what_another_user_has_left_is_named_with_a_remedy(
+    open_folder: Path, kind: str, write: Callable[[Path], Any], name: str
+) -> None:
+    """In a folder of all users, as the system's temporary one, where each removes only his own."""
+    (open_folder / "victim").touch()
+    if write is replacing_folder:
+        with another_user():
+            (open_folder / "out").mkdir()
+    in_the_place(kind, open_folder / name, open_folder / "victim")
+    with (
+        another_user(),
+        pytest.raises((BadInput, OSError)) as raised,
+        write(open_folder / "out"),
+    ):
+        pass
+    said = raised.value if isinstance(raised.value, BadInput) else last_line(raised.value)
+    assert re.fullmatch(
+        rf"{open_folder / name}: is in the way \(.*\); move it elsewhere", str(said)
+    )
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder into which every user may write; those of pytest are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o1777)
+        yield Path(name)
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def truncated(content: bytes) -> bytes:
