@@ -220,7 +220,7 @@ def check_same_data(model: Model, batches: Batches, where: Path) -> None:
 
 
 def about_run(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any]:
-    """Return what the page says of the run: all params, the data, the kind of device."""
+    """Return what the page says of the run: all params, the data, precision and kind of device."""
     device = next(model.network.parameters()).device.type
     geometry = batches.geometry
     return {
@@ -231,6 +231,7 @@ def about_run(model: Model, batches: Batches, params: Evaluate) -> dict[str, Any
             "channels": geometry.channels,
             **{split: batches.count(split) for split in batches.index},
         },
+        "precision": model.training_precision,
         "device": {"cpu": "a CPU", "cuda": "a GPU"}.get(device, device),
     }
 

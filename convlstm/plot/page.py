@@ -148,7 +148,7 @@ def _data(run: Mapping[str, Any]) -> str:
     return (
         f"{data['sequences']} sequences, frames of {rows} x {cols} pixels, {data['channels']} "
         f"channel(s); {data['train']} windows train, {data['valid']} validate, {data['test']} "
-        f"test. Evaluated on {run['device']}."
+        f"test. Trained in {run['precision']}, evaluated on {run['device']}."
     )
 
 

@@ -48,6 +48,7 @@ RUN: dict[str, Any] = {
         raw_dataset="<b>rain</b>",
     ).model_dump(),
     "data": {"sequences": 3, "frame": (8, 9), "channels": 1, "train": 5, "valid": 2, "test": 1},
+    "precision": "bfloat16",
     "device": "a CPU",
     "dataset": DATASET,
 }
@@ -173,7 +174,7 @@ def test_the_data_of_the_run_is_told_in_a_sentence() -> None:
     text = page.page(RUN, scored({"model": row()}, EVENTS), [])
     assert (
         "3 sequences, frames of 8 x 9 pixels, 1 channel(s); 5 windows train, 2 validate, 1 test. "
-        "Evaluated on a CPU." in text
+        "Trained in bfloat16, evaluated on a CPU." in text
     )
 
 
