@@ -47,8 +47,8 @@ for name in ("model", "zeros"):
 rows = tables.all_of(results, config)
 by_lead, baselines = pd.DataFrame(rows["by_lead"]), pd.DataFrame(rows["baselines"])
 means = figures.means(by_lead, baselines)
-run = {"params": {}, "device": "", "precision": "", "data": {"sequences": 1, "frame": (8, 8), "channels": 1}}
-run["data"] |= {"train": 1, "valid": 1, "test": 1}
+run = {"params": {}, "device": "", "precision": "", "data": {"sequences": 1, "channels": 1}}
+run["data"] |= {"frame": (8, 8), "train": 1, "valid": 1, "test": 1}
 run["dataset"] = {"sequences": 0, "channels": {}, "by_sequence": {}}
 scored = Scored("", means, figures.means_of_events(pd.DataFrame(rows["by_threshold"])))
 panels = figures.lead_times(by_lead, baselines).axes
