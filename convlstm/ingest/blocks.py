@@ -24,9 +24,7 @@ from convlstm.storage.meaning import NOTHING_SAID, Channel, Grid, Meaning
 
 USUAL_AXES = {2: "HW", 3: "THW"}
 COLOURS = 4  # a last axis of at most so many is one of channels, and no frame has so few columns
-BLOCK_BYTES = (
-    2**20
-)  # per read, which a cache holds; a larger chunk is read whole, to unpack it once
+BLOCK_BYTES = 2**20  # per read, so that a cache holds it; a larger chunk is unpacked only once
 MOST_BLOCK_BYTES = 2**25  # but never more than this
 MOST_PACKED = 1032  # bytes become one by deflate; of more, most were never written
 MOST_PIXEL_BYTES = 8  # of all channels of a frame, times `max_pixels`, is the largest frame

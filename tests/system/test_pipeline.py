@@ -16,7 +16,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from convlstm.plot import curves
-from tests.builders import CHECKED, ROOT, STAGES
+from convlstm.train.params import Train
+from tests.builders import CHECKED, ROOT, STAGES, params_of
 from tests.system.repository import call, clone, commit, ran
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,7 @@ OUTPUTS = (
     "data/plots/details/loss.png",
     "data/plots/report.html",
 )
+LR = params_of(Train).lr
 HEADLINE = ("mse", "crps", "csi", "spread", "vs_adv", "vs_pers")
 README_COMMANDS = [
     line
@@ -113,7 +115,7 @@ def test_another_lr_is_checked_trains_evaluates_and_plots_only(repository: Path)
 def test_set_param_has_changed_one_line_of_params_yaml(repository: Path) -> None:
     lines = call(repository, "git", "diff", "--unified=0", "params.yaml").splitlines()
     changed = [line for line in lines if re.match(r"[-+]\w", line)]
-    assert [line.split("#")[0].rstrip() for line in changed] == ["-lr: 0.02", "+lr: 0.0005"]
+    assert [line.split("#")[0].rstrip() for line in changed] == [f"-lr: {LR}", "+lr: 0.0005"]
 
 
 def test_the_metrics_that_differ_are_few_lines_that_fit(repository: Path) -> None:
@@ -134,11 +136,12 @@ def test_the_experiments_fit_with_what_changed_and_how_they_scored(repository: P
     assert heads[:2] == ["Experiment", "Created"]
     assert set(heads[2:-1]) <= set(HEADLINE)
     assert heads[-1] == "lr"
-    assert {row[-1] for row in rows} == {"0.02", "0.0005"}
+    assert {row[-1] for row in rows} == {str(LR), "0.0005"}
     assert max(len(line.strip()) for line in lines) <= 100
     lines = call(repository, "dvc", "exp", "diff").splitlines()
     assert max(map(len, lines)) <= 100
-    assert lines[-1].split() == ["params.yaml", "lr", "0.02", "0.0005", "-0.0195"]
+    change = f"{0.0005 - LR:.5g}"
+    assert lines[-1].split() == ["params.yaml", "lr", str(LR), "0.0005", change]
 
 
 def test_plots_lay_the_curves_of_two_runs_over_each_other(repository: Path) -> None:
@@ -167,7 +170,7 @@ def test_experiments_are_compared_on_one_page(repository: Path) -> None:
     kept = json.loads(call(repository, "dvc", "metrics", "show", "--json"))
     mse = kept[""]["data"]["data/metrics/scores.json"]["data"]["mse"]
     shown = {row[-1]: float(row[1]) for row in cells}
-    assert shown.keys() == {"0.02", "0.0005"}
+    assert shown.keys() == {str(LR), "0.0005"}
     assert shown["0.0005"] == pytest.approx(mse, rel=1e-3)  # of the workspace
     assert list(shown.values()) == sorted(shown.values())
     output = call(repository, "python", "-m", "stages.compare", "nothing", status=2)
@@ -176,7 +179,7 @@ def test_experiments_are_compared_on_one_page(repository: Path) -> None:
 
 
 def test_back_at_the_first_lr_nothing_is_computed(repository: Path) -> None:
-    output = call(repository, "dvc", "exp", "run", "-S", "lr=0.02")
+    output = call(repository, "dvc", "exp", "run", "-S", f"lr={LR}")
     assert ran(output) == []
     assert "Stage 'train' is cached" in output
     assert "up to date" in call(repository, "dvc", "status")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from convlstm.train.params import Train
+from tests.builders import params_of
 from tests.system.repository import begin, call, clone, commit, ran
 
 pytestmark = pytest.mark.slow
@@ -226,7 +228,8 @@ def test_other_params_start_afresh_and_say_so(fresh: Path) -> None:
     output = call(fresh, "dvc", "exp", "run", "-S", "lr=0.001", "train")
     assert "unfinished runs with other params, data or code (1); they are not continued" in output
     assert "continues after" not in output
-    output = call(fresh, "dvc", "exp", "run", "-S", "lr=0.02", "train")
+    shipped = params_of(Train).lr
+    output = call(fresh, "dvc", "exp", "run", "-S", f"lr={shipped}", "train")
     assert ran(output) == ["check", "train"]
     assert "continues after batch" in output
 
