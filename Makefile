@@ -40,8 +40,10 @@ repository:
 
 # DVC unpickles what lies in this folder, which it would make in a place where all users may write,
 # and writable for all. The setting is local, because a path in .dvc/config counts from where dvc runs.
+# `dvc config` cannot write a path with other letters than those of ASCII; read it can.
 .dvc/site: | $(BIN)/.installed
-	dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/site"
+	@python -c 'import os, configobj; file = configobj.ConfigObj(".dvc/config.local", encoding="utf-8"); \
+	file.setdefault("core", {})["site_cache_dir"] = os.path.abspath(".dvc/site"); file.write()'
 	mkdir -m 700 .dvc/site
 
 # An environment of another Python, or one whose installation was cut off, is made anew.

@@ -33,7 +33,7 @@ def poor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("poor")
 def test_without_git_dvc_says_so_and_with_one_setting_runs(tmp_path: Path) -> None:
-    folder = clone(tmp_path / "a path with späces")
+    folder = clone(tmp_path / "a path with späces", private=False)
     shutil.rmtree(folder / ".git")
     assert "is not a git repository" in call(folder, "dvc", "repro", status=255)
     call(folder, "dvc", "config", "--local", "core.no_scm", "true")

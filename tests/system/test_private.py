@@ -34,8 +34,9 @@ def writable_for_others(folder: Path) -> list[str]:
     return found.stdout.splitlines()
 
 
-def test_where_dvc_unpickles_nobody_else_can_write(open_folder: Path) -> None:
-    folder = clone(open_folder / "a clone", private=False)
+@pytest.mark.parametrize("name", ["a clone", "späces and 雨"])
+def test_where_dvc_unpickles_nobody_else_can_write(open_folder: Path, name: str) -> None:
+    folder = clone(open_folder / name, private=False)
     call(folder, "make", "--old-file=.venv/bin/.installed", ".dvc/site")
     for command in (("status",), ("repro", "check"), ("checkout", "--allow-missing")):
         call(folder, "dvc", *command)
