@@ -10,7 +10,7 @@ from convlstm.runtime import exits, locks
 from convlstm.runtime.errors import BadInput
 
 PARAMS, DATA = Path("params.yaml"), Path("data")
-SPINS = "1000"
+SPINS = "2000"
 """How often a thread of GNU's OpenMP, as torch has it on Linux, looks for work before it sleeps.
 
 By default it looks for a hundredth of a second, and two trainings at once take each other's cores.

@@ -99,7 +99,7 @@ def test_an_environment_variable_that_is_not_a_number_is_refused(
 
 @pytest.mark.parametrize(
     ("given", "found"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
 )
 def test_threads_that_wait_leave_the_cores_to_others(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], found: str | None
