@@ -204,15 +204,13 @@ class Training:
         of_all = f" of {-(-total // self.steps_per_epoch)}" if total else ""
         if not self.finished:
             return f"epoch {number}{of_all}"
-        scores = [epoch.validation[self._score_key] for epoch in self.finished]
-        name = f"validation {self._score_key.upper()}"
-        return f"epoch {number}{of_all}, {name} {scores[-1]:.4g}, best {min(scores):.4g}"
+        name, last = f"validation {self._score_key.upper()}", self._last_score
+        return f"epoch {number}{of_all}, {name} {last:.4g}, best {self._best_score:.4g}"
 
     @property
     def is_best(self) -> bool:
         """Whether the last epoch has the best validation score so far."""
-        scores = [epoch.validation[self._score_key] for epoch in self.finished]
-        return scores[-1] == min(scores)
+        return self._last_score == self._best_score
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the weights, except the code.
@@ -385,6 +383,10 @@ class Training:
         self.budget.count_time()
         while self.scheduler.last_epoch < self.budget.spent(self.iteration):
             self.scheduler.step()
+
+    @property
+    def _last_score(self) -> float:
+        return self.finished[-1].validation[self._score_key]
 
     @property
     def _score_key(self) -> str:
