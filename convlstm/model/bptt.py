@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from convlstm.model.gates import Activations, Layer, Maps
+from convlstm.model.kernels import compiled
 
 
 @dataclass
@@ -30,11 +31,13 @@ class Memory:
     """How a network spends memory in training.
 
     `recompute`: compute the gates again in the backward pass instead of keeping them; they are two
-    thirds of what is kept. `buffers` of one step of training are used again by the next, because
-    fresh memory costs a tenth of a step on a CPU.
+    thirds of what is kept. `fused`: compute them in one pass over memory, on a CPU with a compiler.
+    `buffers` of one step of training are used again by the next, because fresh memory costs a tenth
+    of a step on a CPU.
     """
 
     recompute: bool = False
+    fused: bool = False
     buffers: list[Tensor] = field(default_factory=list)
 
 
@@ -134,9 +137,11 @@ class Stack:
             for hidden in {layer.hidden for layer in self.layers}
         }
         activations = []
+        fused = self.memory.fused and (x.device.type, self.state_dtype) == ("cpu", torch.float32)
+        kernels = compiled(self.dtype) if fused else None
         for number, layer in enumerate(self.layers):
             gates, cell, hidden = parts[3 * number : 3 * number + 3]
-            own = Activations(layer, x, gates, cell, hidden, scratch[layer.hidden])
+            own = Activations(layer, x, gates, cell, hidden, scratch[layer.hidden], kernels)
             activations.append(own)
             x = hidden
         return activations

@@ -5,7 +5,8 @@ The equations are those of `cells`, with G = tanh(..) for the candidate. A tanh 
 as long as its sigmoid. Tensors are (time, batch, row, col, channel) here: convolutions of this
 layout, torch's channels-last, are the fastest. With bfloat16, the inputs and results of the
 convolutions and all that is kept but C are rounded; C, the peepholes, the arithmetic of the gates
-and the sums of gradients stay in the precision of the weights.
+and the sums of gradients stay in the precision of the weights. `kernels` has the same arithmetic
+in C.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
+
+from convlstm.model.kernels import Kernels
 
 aten = torch.ops.aten
 ONE = torch.ones(())  # made once, not at every call
@@ -109,7 +112,8 @@ class Activations:
 
     The gates may be of one step only beside X, C and H of all: then the backward pass computes them
     again, and `sums` are the gradients of the weights so far. `scratch` holds three buffers that
-    every step uses again, because allocating memory costs more than the arithmetic.
+    every step uses again, because allocating memory costs more than the arithmetic. `kernels`
+    compute in the place of torch, if there are any.
     """
 
     layer: Layer
@@ -118,6 +122,7 @@ class Activations:
     cell: Float[Tensor, "time batch row col hidden"]
     hidden: Float[Tensor, "time batch row col hidden"]
     scratch: Float[Tensor, "3 batch row col hidden"]
+    kernels: Kernels | None = None
     sums: list[Tensor] = field(default_factory=list)
 
     def forward(self, step: int, before: int | None) -> Float[Tensor, "batch row col hidden"]:
@@ -128,10 +133,21 @@ class Activations:
             before: index of C and H of the step before, the same as `step` if only one step is
                 kept; None at the first step, where they are zero.
         """
-        layer, hidden = self.layer, None if before is None else self.hidden[before]
-        z = layer.convolve(self.x[step], hidden).to(self.cell.dtype)
+        hidden = None if before is None else self.hidden[before]
+        z = self.layer.convolve(self.x[step], hidden)
+        if self.kernels is None:
+            return self._by_torch(z.to(self.cell.dtype), step, before)
+        gates, cell, hidden = self._gates(step), self.cell[step], self.hidden[step]
+        earlier = torch.zeros_like(cell) if before is None else self.cell[before]
+        peepholes = self.layer.peepholes
+        self.kernels.forward(z, earlier, peepholes, gates=gates, cell=cell, hidden=hidden)
+        return hidden
+
+    def _by_torch(
+        self, z: Float[Tensor, "batch row col gates"], step: int, before: int | None
+    ) -> Float[Tensor, "batch row col hidden"]:
         # In one precision the gates are computed where they are kept; else in `z`, then copied.
-        kept = self._gates(step)
+        layer, kept = self.layer, self._gates(step)
         a = kept if kept.dtype == z.dtype else z
         own = layer.hidden
         if layer.peepholes:
@@ -170,7 +186,13 @@ class Activations:
         """
         if self.recomputes:
             self.forward(step, step - 1 if step else None)
-        grad = self._overwritten(step, dh, dc)
+        if self.kernels is None:
+            grad = self._overwritten(step, dh, dc)
+        else:
+            grad, cell = self._gates(step), self.cell[step]
+            before = self.cell[step - 1] if step else torch.zeros_like(cell)
+            peepholes = self.layer.peepholes
+            self.kernels.backward(dh, cell, before, peepholes, gates=grad, dc=dc)
         if self.recomputes:
             new = self._gradients(grad[None], step, step + 1)
             self.sums[:] = map(torch.add, self.sums, new) if self.sums else new

@@ -22,6 +22,7 @@ from convlstm.model.device import (
     training_dtype,
     use_deterministic_algorithms,
 )
+from convlstm.model.kernels import compiled
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
 from convlstm.model.noise import draw_noise
@@ -138,6 +139,7 @@ class Training:
             self.network.memory.recompute = params.recompute_gates
             self.averaged = AveragedModel(self.network, avg_fn=self._average)
         self.dtype = training_dtype(params.precision, device, self._first_steps)
+        self.network.memory.fused = self._has_kernels(params.fused_gates)
         self.model = Model(
             cast(Network, self.averaged.module),
             batches.geometry,
@@ -240,6 +242,7 @@ class Training:
             "best": self._best,
             "seconds": self.budget.seconds,
             "precision": self.precision,
+            "fused": self.network.memory.fused,
             **{name: getattr(self, name) for name in PLAIN_STATE},
         }
 
@@ -262,6 +265,9 @@ class Training:
         self.dtype = training_dtype(state["precision"], self.device, self._first_steps)
         if self.precision != state["precision"]:
             raise ValueError(f"in {state['precision']}, which this machine has not")
+        self.network.memory.fused = self._has_kernels(state["fused"])
+        if self.network.memory.fused != state["fused"]:
+            raise ValueError("with gates in C, which this machine cannot compile")
         self.model = replace(self.model, training_precision=self.precision)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
@@ -272,6 +278,10 @@ class Training:
         self._best, self.budget.seconds = state["best"], state["seconds"]
         for name in PLAIN_STATE:
             setattr(self, name, state[name])
+
+    def _has_kernels(self, wanted: bool) -> bool:
+        """Whether gates shall be computed in C, and can be."""
+        return wanted and self.device.type == "cpu" and compiled(self.dtype) is not None
 
     @torch.no_grad()
     def _first_steps(self, dtype: torch.dtype) -> None:

@@ -165,5 +165,6 @@ class Train(LearningRate, Sampling, Limits, Weighting):
     augment: Literal["none", "flips", "turns"]
     precision: Literal["auto", "float32", "bfloat16"]
     recompute_gates: bool
+    fused_gates: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     deterministic: bool

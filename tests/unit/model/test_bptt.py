@@ -1,11 +1,14 @@
 """The fast path equals the plain one: forward, gradients, in every mode, and in any precision."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from convlstm.model.bptt import Memory
+from convlstm.model.kernels import compiled
 from convlstm.model.network import Network
 from tests.unit.model.conftest import CELLS, CONTEXT, STEPS, Shape
 
@@ -17,6 +20,15 @@ SHAPES = (
     Shape(1, 2, 1, 1, hidden=(1, 1), kernel=3),
 )
 Fed = dict[str, Tensor]
+MODES = [
+    pytest.param(
+        Memory(recompute, fused),
+        id=f"{'recomputed' if recompute else 'kept'}-by-{'C' if fused else 'torch'}",
+        marks=[pytest.mark.skipif(compiled(torch.float32) is None, reason="no C compiler")] * fused,
+    )
+    for recompute in (False, True)
+    for fused in (False, True)
+]
 
 
 def results(net: Network, output: Tensor, *inputs: Tensor) -> list[Tensor]:
@@ -39,7 +51,7 @@ def distance(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize("kind", ["all", "context", "random"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("cell", CONVOLUTIONAL)
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("memory", MODES)
 def test_output_and_gradients_equal_those_of_the_cells(
     network: Network,
     frames: Tensor,
@@ -48,9 +60,9 @@ def test_output_and_gradients_equal_those_of_the_cells(
     known: int,
     forward: float,
     backward: float,
-    recompute: bool,
+    memory: Memory,
 ) -> None:
-    network.memory.recompute = recompute
+    network.memory = replace(memory, buffers=[])
     seen = frames[:, :known].clone().requires_grad_()
     fast = results(network, network(seen, fed[kind]), seen)
     plain = results(network, network.plain(seen, fed[kind]), seen)
@@ -97,12 +109,12 @@ def test_gradients_are_those_of_finite_differences_in_float64(
     )
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("memory", MODES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_bfloat16_stays_within_a_few_of_its_roundings(
-    network: Network, frames: Tensor, fed: Fed, recompute: bool
+    network: Network, frames: Tensor, fed: Fed, memory: Memory
 ) -> None:
-    network.memory.recompute = recompute
+    network.memory = replace(memory, buffers=[])
     list(network.readout.parameters())[-1].data.zero_()  # a bias would hide what becomes of H
     half = results(network, network(frames, fed["context"], torch.bfloat16))
     full = results(network, network(frames, fed["context"]))
@@ -122,11 +134,11 @@ def test_without_gradients_the_output_is_the_same_and_nothing_is_kept(
     assert network.memory.buffers == []
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("memory", MODES)
 def test_two_runs_give_the_same_bits_and_use_the_same_memory(
-    network: Network, frames: Tensor, fed: Fed, recompute: bool
+    network: Network, frames: Tensor, fed: Fed, memory: Memory
 ) -> None:
-    network.memory.recompute = recompute
+    network.memory = replace(memory, buffers=[])
     first = results(network, network(frames, fed["context"]))
     places = [buffer.data_ptr() for buffer in network.memory.buffers]
     second = results(network, network(frames, fed["context"]))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convlstm.model.batches import Batches
+from convlstm.model.kernels import compiled
 from convlstm.runtime.errors import NonFinite, NoRoom
 from convlstm.train.loop import Epoch, Training, validate
 from convlstm.train.losses import masked_mse
@@ -119,6 +120,7 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "sampling_reverse_end_percent": (REVERSE, 100.0),
     "sampling_reverse_alpha_percent": (REVERSE, 100.0),
     "recompute_gates": ({}, True),
+    "fused_gates": ({}, False),
     "precision": ({"precision": "float32"}, "bfloat16"),
     "seed": ({}, 1),
     "deterministic": ({}, False),
@@ -134,6 +136,8 @@ def test_the_knobs_are_all_keys_of_train() -> None:
 def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     choices, value = KNOBS[key]
+    if key == "fused_gates" and compiled(torch.float32) is None:
+        pytest.skip("no C compiler")
     assert getattr(params_of(Train, **SMALL | choices), key) != value
 
     def outcome(**changes: Any) -> object:
@@ -173,6 +177,24 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(
     with pytest.raises(ValueError, match="in bfloat16, which this machine has not"):
         elsewhere.restore(begun.state())
     assert elsewhere.precision == "float32"
+
+
+def test_a_run_goes_on_with_the_gates_with_which_it_began(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learner(kernels: object) -> Training:
+        monkeypatch.setattr("convlstm.train.loop.compiled", lambda _: kernels)
+        return Training(batches, params_of(Train, **SMALL | {"fused_gates": True}), CPU)
+
+    fused, plain = learner(object()), learner(None)
+    assert (fused.network.memory.fused, plain.network.memory.fused) == (True, False)
+    assert fused.identity() == plain.identity()
+    with pytest.raises(ValueError, match="gates in C, which this machine cannot compile"):
+        plain.restore(fused.state())
+    assert not plain.network.memory.fused
+    goes_on = learner(object())
+    goes_on.restore(plain.state())
+    assert not goes_on.network.memory.fused
 
 
 def test_the_best_epochs_weights_are_kept(batches: Batches) -> None:
