@@ -1,12 +1,13 @@
 """The losses that training minimises, over measured pixels only."""
 
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 BLOCKS_PIXELS = (1, 4, 16)
 """Sides of the squares whose means are scored, and what a mean leaves out of the next finer ones:
@@ -63,10 +64,13 @@ def _masked_mean(
     return (errors * weights).sum() / mask.sum().clamp(min=1)
 
 
-def crps(
-    members: Float[Tensor, "member ..."], truth: Float[Tensor, "..."], alpha: float
-) -> Float[Tensor, "..."]:
-    """Return the almost fair CRPS of each value; with one member the absolute error.
+def mean_crps(
+    members: Float[Tensor, "member ..."],
+    truth: Float[Tensor, "..."],
+    weights: Float[Tensor, "..."],
+    alpha: float,
+) -> Float[Tensor, ""]:
+    """Return the weighted mean of the almost fair CRPS; of one member, that of the absolute error.
 
     Lang et al. 2024 (arXiv:2412.15832), equation 4, as a sum over pairs, of which none is negative,
     so that nothing cancels in float32.
@@ -74,18 +78,48 @@ def crps(
     Args:
         members: of the forecast, in float32 or finer.
         truth: the truth.
+        weights: of each value, not negative; if all are 0, so is the mean.
         alpha: 1 is the fair score; a little less keeps the spread of few members finite.
     """
-    count = len(members)
-    errors = (members - truth).abs()
-    if count == 1:
-        return errors[0]
-    kept = 1 - (1 - alpha) / count
-    pairs = [
-        errors[a] + errors[b] - kept * (members[a] - members[b]).abs()
-        for a, b in combinations(range(count), 2)
-    ]
-    return torch.stack(pairs).sum(dim=0) / (count * (count - 1))
+    score: Tensor = _MeanCrps.apply(members, truth, weights, alpha)  # type: ignore[no-untyped-call]
+    return score
+
+
+class _MeanCrps(torch.autograd.Function):
+    """The score and, on the same way through memory, its gradient, which is made of signs."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        members: Float[Tensor, "member ..."],
+        truth: Float[Tensor, "..."],
+        weights: Float[Tensor, "..."],
+        alpha: float,
+    ) -> Float[Tensor, ""]:
+        """Return the score, and keep the gradient of the members."""
+        count = len(members)
+        errors = members - truth
+        grads = errors.sign()
+        errors.abs_()
+        kept, pairs = 1 - (1 - alpha) / count, list(combinations(range(count), 2))
+        score = torch.zeros_like(truth) if pairs else errors[0]
+        grads *= max(1, count - 1)
+        for a, b in pairs:
+            between = members[a] - members[b]
+            sign = between.sign()
+            grads[a].sub_(sign, alpha=kept)
+            grads[b].add_(sign, alpha=kept)
+            score += torch.add(errors[a], errors[b]).sub_(between.abs_(), alpha=kept)
+        scale = 1 / (weights.sum().clamp(min=1e-6) * max(1, count * (count - 1)))
+        ctx.save_for_backward(grads.mul_(weights), scale)
+        return score.mul_(weights).sum() * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, ""]) -> tuple[Tensor, None, None, None]:
+        """Return the gradient of the members; the truth is given none."""
+        grads, scale = ctx.saved_tensors
+        return grads * (grad * scale), None, None, None
 
 
 def masked_crps(
@@ -121,8 +155,7 @@ class Blocks(NamedTuple):
 
     def crps(self, alpha: float) -> Float[Tensor, ""]:
         """Return the weighted mean of the almost fair CRPS; 0 if nothing is measured."""
-        score = crps(self.members, self.truth, alpha) * self.weights
-        return score.sum() / self.weights.sum().clamp(min=1e-6)
+        return mean_crps(self.members, self.truth, self.weights, alpha)
 
     def larger(self, side: int) -> "Blocks":
         """Return the blocks of a larger side, a multiple of this one."""
@@ -140,8 +173,8 @@ class Blocks(NamedTuple):
         """Return what these have and the larger ones around them have not."""
         ratio = larger.side // self.side
         return self._replace(
-            members=self.members - _repeated(larger.members, ratio, self.members.shape),
-            truth=self.truth - _repeated(larger.truth, ratio, self.truth.shape),
+            members=_less(self.members, larger.members, ratio),
+            truth=_less(self.truth, larger.truth, ratio),
         )
 
     def changes(self) -> "Blocks":
@@ -155,16 +188,25 @@ class Blocks(NamedTuple):
 
 def _block_means(frames: Float[Tensor, "*lead row col"], side: int) -> Float[Tensor, "*lead _ _"]:
     """Return the means of squares; beyond the lower and right edge stand zeros."""
+    rows = _in_blocks(frames, side).sum(dim=-3)  # twice as fast as a pooling
+    return rows.sum(dim=-1) / side**2
+
+
+def _in_blocks(
+    frames: Float[Tensor, "*lead row col"], side: int
+) -> Float[Tensor, "*lead blockrow {side} blockcol {side}"]:
+    """Return a view by squares, with zeros beyond the lower and right edge."""
     below, right = (-size % side for size in frames.shape[-2:])
-    flat = pad(frames.flatten(0, -3)[:, None], (0, right, 0, below))
-    means = avg_pool2d(flat, side)
-    return means.reshape(*frames.shape[:-2], *means.shape[-2:])
+    if below or right:  # else it would be a copy
+        frames = pad(frames, (0, right, 0, below))
+    rows, cols = (size // side for size in frames.shape[-2:])
+    return frames.reshape(*frames.shape[:-2], rows, side, cols, side)
 
 
-def _repeated(
-    means: Float[Tensor, "*lead row col"], side: int, shape: tuple[int, ...]
-) -> Float[Tensor, "*lead _ _"]:
-    """Return the mean of its block at each place of `shape`."""
-    rows, cols = means.shape[-2:]
-    wide = means[..., :, None, :, None].expand(*means.shape[:-2], rows, side, cols, side)
-    return wide.reshape(*means.shape[:-2], rows * side, cols * side)[..., : shape[-2], : shape[-1]]
+def _less(
+    frames: Float[Tensor, "*lead row col"], means: Float[Tensor, "*lead _ _"], side: int
+) -> Float[Tensor, "*lead row col"]:
+    """Return what frames have beside the means of their squares."""
+    blocks = _in_blocks(frames, side) - means[..., :, None, :, None]
+    rows, cols = frames.shape[-2:]
+    return blocks.flatten(-4, -3).flatten(-2)[..., :rows, :cols]

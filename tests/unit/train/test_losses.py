@@ -10,11 +10,11 @@ from torch import Tensor
 
 from convlstm.patch.folding import fold
 from convlstm.train.losses import (
-    crps,
     masked_crps,
     masked_mae,
     masked_mse,
     masked_weighted,
+    mean_crps,
 )
 
 ALPHA = 0.95
@@ -104,27 +104,39 @@ def test_the_crps_is_its_definition_summed_pair_by_pair(members: int, alpha: flo
     values = torch.rand(members, 4, dtype=torch.float64)
     truth = torch.rand(4, dtype=torch.float64)
     epsilon = (1 - alpha) / members
-    results = crps(values, truth, alpha)
-    for own, y, result in zip(values.T.tolist(), truth.tolist(), results, strict=True):
-        total = sum(
+    totals = [
+        sum(
             abs(a - y) + abs(b - y) - (1 - epsilon) * abs(a - b)
             for (i, a), (j, b) in product(enumerate(own), repeat=2)
             if i != j
         )
-        assert result.item() == pytest.approx(total / (2 * members * (members - 1)), rel=1e-12)
+        / (2 * members * (members - 1))
+        for own, y in zip(values.T.tolist(), truth.tolist(), strict=True)
+    ]
+    weights = torch.tensor([1.0, 0.5, 0, 2], dtype=torch.float64)
+    expected = (totals[0] + totals[1] / 2 + 2 * totals[3]) / 3.5
+    assert mean_crps(values, truth, weights, alpha).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("members", [1, 2, 4])
+def test_the_gradient_of_the_crps_is_that_of_finite_differences(members: int) -> None:
+    values = torch.rand(members, 5, dtype=torch.float64, requires_grad=True)
+    truth, weights = torch.rand(2, 5, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: 3 * mean_crps(x, truth, weights, 0.9), values)
 
 
 def test_the_fair_crps_of_two_members_about_the_truth_is_zero_and_the_almost_fair_one_is_not() -> (
     None
 ):
     # by hand: (3 + 3 - k 6) / 2 with k = 1, and k = 1 - 0.05 / 2
-    members = torch.tensor([[-3.0], [3.0]])
-    assert crps(members, torch.zeros(1), 1.0).item() == 0
-    assert crps(members, torch.zeros(1), 0.95).item() == pytest.approx(0.025 * 3, rel=1e-5)
+    members, truth, weight = torch.tensor([[-3.0], [3.0]]), torch.zeros(1), torch.ones(1)
+    assert mean_crps(members, truth, weight, 1.0).item() == 0
+    assert mean_crps(members, truth, weight, 0.95).item() == pytest.approx(0.025 * 3, rel=1e-5)
 
 
 def test_the_crps_of_one_member_is_its_absolute_error() -> None:
-    assert crps(torch.tensor([[2.0]]), torch.tensor([-1.0]), 0.95).item() == 3
+    score = mean_crps(torch.tensor([[2.0]]), torch.tensor([-1.0]), torch.ones(1), 0.95)
+    assert score.item() == 3
 
 
 def test_the_loss_of_an_ensemble_is_that_of_blocks_details_and_changes() -> None:
@@ -139,10 +151,11 @@ def test_the_loss_of_an_ensemble_is_that_of_blocks_details_and_changes() -> None
     fields = [means(frames, side) for side in (1, 4, 16) for frames in (*members, truth)]
     one, four, sixteen = (torch.cat(fields[start : start + 3]) for start in (0, 3, 6))
     parts = (one, four, sixteen, one - four, four - sixteen)
-    scores = [crps(part[:2], part[2], ALPHA).mean() for part in parts]
+    scores = [mean_crps(part[:2], part[2], torch.ones_like(part[2]), ALPHA) for part in parts]
     for part in (one, four):
         changes = part[:, 1:] - part[:, :-1]
-        scores.append(crps(changes[:2], changes[2], ALPHA).mean() / 2)
+        weights = torch.ones_like(changes[2])
+        scores.append(mean_crps(changes[:2], changes[2], weights, ALPHA) / 2)
     torch.testing.assert_close(masked_crps(members, truth, mask, ALPHA), sum(scores) / 3)
 
 
