@@ -82,17 +82,19 @@ def basis_of(
         scales: between the bands.
     """
     p, known = scales.patch_size, context.shape[1]
-    seen = mask.all(dim=2)
+    measured = mask.to(context.dtype)  # once, as a product with what is true or false is slow
+    seen = measured.amin(dim=2)
+    context = context * measured
     flow = motion.motion(context.mean(dim=2), seen)
     paths = motion.paths(flow, max(leads, known - 1))
     ways, coarse_ways = paths[:, :leads], shrink(paths[:, :leads], p) / p
-    last, smooth = _filled(context[:, -1] * mask[:, -1], mask[:, -1], scales)
+    last, smooth = _filled(context[:, -1], measured[:, -1], scales)
     finest = _finest(last, scales)
-    bands = _Bands(last, finest, smooth, seen[:, -1:].to(context.dtype), scales)
+    bands = _Bands(last, finest, smooth, seen[:, -1:], scales)
     fine, coarse, inside = bands.carried(ways, coarse_ways)
     strength, variation, dry = (None,) * 3 if not scales.noisy else bands.nearby(coarse_ways)
     return Basis(
-        _inputs(context, mask, flow, paths, leads, p),
+        _inputs(torch.cat((context, seen[:, :, None]), dim=2), flow, paths, leads, p),
         fine,
         coarse,
         strength,
@@ -107,7 +109,7 @@ def basis_of(
 
 def _filled(
     last: Float[Tensor, "batch channel pixelrow pixelcol"],
-    mask: Bool[Tensor, "batch channel pixelrow pixelcol"],
+    measured: Float[Tensor, "batch channel pixelrow pixelcol"],
     scales: Scales,
 ) -> tuple[
     Float[Tensor, "batch channel pixelrow pixelcol"], Float[Tensor, "batch channel row col"]
@@ -117,7 +119,7 @@ def _filled(
     With noise, the smoothest band reaches into what was not measured and beyond the edge: a frame
     that ended there would end in a straight line.
     """
-    p, measured = scales.patch_size, mask.to(last.dtype)
+    p = scales.patch_size
     means = shrink(last, p)
     if not scales.coarse:
         return last, torch.zeros_like(means)
@@ -257,8 +259,7 @@ def _beyond(ways: Float[Tensor, "batch lead 2 row col"]) -> Coarse:
 
 
 def _inputs(
-    context: Float[Tensor, "batch known channel pixelrow pixelcol"],
-    mask: Bool[Tensor, "batch known channel pixelrow pixelcol"],
+    seen: Float[Tensor, "batch known map pixelrow pixelcol"],
     flow: Float[Tensor, "batch 2 pixelrow pixelcol"],
     paths: Float[Tensor, "batch way 2 pixelrow pixelcol"],
     leads: int,
@@ -269,21 +270,34 @@ def _inputs(
     After the frame come the missing part of each patch, the lead time and the motion. Where nothing
     is missing it is 0, and the pixels of a patch, which are much alike, together weigh as one: what
     many weights multiply by the same number would be learnt too fast, and shut the gates for good.
+
+    Args:
+        seen: the channels of each frame of the context, and what of it is measured.
+        flow: the motion.
+        paths: along it.
+        leads: the number of lead times.
+        patch_size: the side of a patch.
     """
-    batch, known, channels = context.shape[:3]
-    both = torch.cat((context * mask, mask.all(dim=2, keepdim=True).to(context.dtype)), dim=2)
+    batch, known = seen.shape[:2]
     earlier = [
         motion.carried(frames, paths[:, known - 2 - time])
-        for time, frames in enumerate(both[:, :-1].unbind(1))
+        for time, frames in enumerate(seen[:, :-1].unbind(1))
     ]
-    moved = torch.stack([*earlier, *[both[:, -1]] * (leads + 1)], dim=1)
-    frames = fold(moved[:, :, :channels], patch_size)
+    moved = torch.stack([*earlier, seen[:, -1]], dim=1)
+    frames, measured = fold(moved[:, :, :-1], patch_size), shrink(moved[:, :, -1:], patch_size)
     grid = frames.shape[-2:]
     lead = (torch.arange(known + leads, device=flow.device) - known + 1).clamp(min=0) / LEAD_UNIT
     parts = [
-        frames / patch_size,
-        1 - shrink(moved[:, :, channels:], patch_size),
+        _with_last(frames / patch_size, leads),
+        _with_last(1 - measured, leads),
         lead.to(flow.dtype)[:, None, None, None].expand(batch, -1, 1, *grid),
         (shrink(flow, patch_size)[:, None] / FLOW_UNIT_PIXELS).expand(batch, len(lead), 2, *grid),
     ]
     return torch.cat(parts, dim=2)
+
+
+def _with_last(
+    maps: Float[Tensor, "batch known map row col"], leads: int
+) -> Float[Tensor, "batch time map row col"]:
+    """Return maps in time, the last of which stay for each lead time."""
+    return torch.cat((maps, maps[:, -1:].expand(-1, leads, -1, -1, -1)), dim=1)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, conv1d, interpolate, pad
 
 
 def shrink(
@@ -42,15 +42,22 @@ def _interpolation(
 def blur(
     maps: Float[Tensor, "batch channel row col"], scale: float
 ) -> Float[Tensor, "batch channel row col"]:
-    """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value."""
+    """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value.
+
+    It is a product with a matrix for each side, as in `enlarge`.
+    """
+    down, right = (_gaussian(size, scale, maps.dtype) for size in maps.shape[-2:])
+    return down.to(maps.device) @ (maps @ right.T.to(maps.device))
+
+
+@lru_cache(maxsize=64)
+def _gaussian(size: int, scale: float, dtype: torch.dtype) -> Float[Tensor, "size size"]:
+    """Return the weight of each pixel of a line in each pixel of the blurred line."""
     reach = max(1, round(3 * scale))
-    places = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
+    places = torch.arange(-reach, reach + 1, dtype=dtype)
     kernel = torch.exp(-(places**2) / (2 * scale**2))
-    kernel = kernel / kernel.sum()
-    flat = maps.flatten(0, 1)[:, None]
-    flat = conv2d(pad(flat, (0, 0, reach, reach), mode="replicate"), kernel[None, None, :, None])
-    flat = conv2d(pad(flat, (reach, reach, 0, 0), mode="replicate"), kernel[None, None, None])
-    return flat.reshape(maps.shape)
+    lines = pad(torch.eye(size, dtype=dtype)[:, None], (reach, reach), mode="replicate")
+    return conv1d(lines, (kernel / kernel.sum())[None, None])[:, 0].T
 
 
 def blur_measured(

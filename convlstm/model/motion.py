@@ -5,12 +5,12 @@ is constant over the context is what an extrapolation assumes, and noise average
 little is seen, the motion of the whole frame takes over.
 """
 
-from functools import partial
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
@@ -34,28 +34,28 @@ def extrapolation(
     It is computed in float64, so that what stands still stays to the last bit.
     """
     frames = torch.from_numpy(context).double()
-    flow = motion(frames.mean(dim=2), torch.ones_like(frames[:, :, 0], dtype=torch.bool))
+    flow = motion(frames.mean(dim=2), torch.ones_like(frames[:, :, 0]))
     carried_on = extrapolated(frames[:, -1], paths(flow, leads))
     return carried_on.numpy().astype(context.dtype)
 
 
 def motion(
-    frames: Float[Tensor, "batch time row col"], mask: Bool[Tensor, "batch time row col"]
+    frames: Float[Tensor, "batch time row col"], seen: Float[Tensor, "batch time row col"]
 ) -> Flow:
     """Return the motion in pixels per frame.
 
     Args:
         frames: the context; its last frames count. With one frame the motion is 0.
-        mask: of measured pixels. The others tell nothing.
+        seen: 1 where a pixel is measured, else 0; what is there tells nothing.
     """
-    frames, mask = frames[:, -1 - PAIRS :], mask[:, -1 - PAIRS :].to(frames.dtype)
+    frames, seen = frames[:, -1 - PAIRS :], seen[:, -1 - PAIRS :]
     size = frames.shape[-2:]
     flow = frames.new_zeros(len(frames), 2, 1, 1)
     for coarseness in COARSENESS:
         if min(size) < 2 * coarseness or frames.shape[1] < 2:
             continue
-        weights = avg_pool2d(mask, coarseness)
-        means = avg_pool2d(frames * mask, coarseness) / weights.clamp(min=1e-6)
+        weights = avg_pool2d(seen, coarseness)
+        means = avg_pool2d(frames * seen, coarseness) / weights.clamp(min=1e-6)
         grid = means.shape[-2:]
         flow = interpolate(flow, grid, mode="bilinear", align_corners=False) / coarseness
         for _ in range(ITERATIONS):
@@ -102,11 +102,20 @@ def _solution(
 
 
 def blocks(maps: Maps, reach: int) -> Maps:
-    """Return the mean over a square around each pixel that reaches so far to each side."""
-    down, right = (min(reach, size - 1) for size in maps.shape[-2:])
-    mean = partial(avg_pool2d, stride=1, count_include_pad=False)
-    maps = mean(maps, (2 * down + 1, 1), padding=(down, 0))
-    return mean(maps, (1, 2 * right + 1), padding=(0, right))
+    """Return the mean over a square around each pixel that reaches so far to each side.
+
+    It is a product with a matrix for each side: a pooling takes longer the further it reaches.
+    """
+    down, right = (_averaging(size, reach, maps.dtype) for size in maps.shape[-2:])
+    return down.to(maps.device) @ (maps @ right.T.to(maps.device))
+
+
+@lru_cache(maxsize=64)
+def _averaging(size: int, reach: int, dtype: torch.dtype) -> Float[Tensor, "size size"]:
+    """Return the weight of each pixel of a line in the mean around each pixel."""
+    places = torch.arange(size)
+    near = ((places[:, None] - places).abs() <= reach).to(dtype)
+    return near / near.sum(dim=1, keepdim=True)
 
 
 def paths(flow: Flow, leads: int) -> Float[Tensor, "batch {leads} 2 row col"]:
@@ -138,10 +147,18 @@ def carried(maps: Maps, way: Flow, *, padding: str = "zeros", mode: str = "bilin
         padding: of places outside: zeros, or border for the nearest pixel inside.
         mode: of the interpolation: bilinear, or bicubic, which blurs less.
     """
-    rows, cols = maps.shape[-2:]
-    row, col = starts(way).unbind(dim=-3)
-    grid = torch.stack((2 * col / max(1, cols - 1) - 1, 2 * row / max(1, rows - 1) - 1), dim=-1)
+    rows, cols = (
+        torch.add(_unit(size, way.dtype, way.device), own, alpha=-2 / max(1, size - 1))
+        for size, own in ((maps.shape[-2], way[:, 0].mT), (maps.shape[-1], way[:, 1]))
+    )
+    grid = torch.stack((cols, rows.mT), dim=-1)
     return grid_sample(maps, grid, mode=mode, padding_mode=padding, align_corners=True)
+
+
+@lru_cache(maxsize=64)
+def _unit(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " {size}"]:
+    """Return the places of the pixels of a line as `grid_sample` counts them, from -1 to 1."""
+    return 2 * torch.arange(size, dtype=dtype, device=device) / max(1, size - 1) - 1
 
 
 def starts(way: Float[Tensor, "*lead 2 row col"]) -> Float[Tensor, "*lead 2 row col"]:

@@ -146,11 +146,13 @@ def _lasting(
         return white[:, :, :, None][:, :, :, :0]
     filters = _filters(rows, cols, edges, white.dtype).to(white.device)
     waves, fresh = torch.fft.rfft2(white), (1 - memory**2).sqrt()
-    state, carried = None, []
+    state, carried = torch.zeros(()), []
     for lead in range(white.shape[2]):
         new = torch.fft.irfft2(waves[:, :, lead, None] * filters, s=(rows, cols))
-        state = new if state is None else memory * state + fresh * new
+        state = new.addcmul_(memory, state)
         carried.append((_by_whole_pixels if whole else _between_pixels)(state, ways[:, lead]))
+        if lead == 0:
+            filters = filters * fresh  # what is new from now on
     return torch.stack(carried, dim=2)
 
 

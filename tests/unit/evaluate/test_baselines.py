@@ -60,7 +60,7 @@ def blobs(velocity: tuple[float, float], frames: int = 14, size: int = 72) -> np
 @pytest.mark.parametrize("velocity", [(0.0, 1.5), (1.5, 0.0), (-1.0, 1.0), (0.5, -2.0)])
 def test_motion_has_the_sign_and_the_speed_of_the_shift(velocity: tuple[float, float]) -> None:
     frames = torch.from_numpy(blobs(velocity)[:, :10, 0])
-    flow = motion.motion(frames, torch.ones_like(frames, dtype=torch.bool))[0].numpy()
+    flow = motion.motion(frames, torch.ones_like(frames))[0].numpy()
     middle = flow[:, 20:52, 20:52].mean(axis=(1, 2))
     np.testing.assert_allclose(middle, velocity, atol=0.25)
 

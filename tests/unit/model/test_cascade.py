@@ -52,7 +52,7 @@ def forecast_of(network: Network, frames: Tensor, mask: Tensor, sky: Tensor) -> 
 @pytest.mark.parametrize("cell", ["convlstm", "peephole", "lstm"])
 def test_the_untrained_motion_readout_carries_the_last_frame_on(cell: str) -> None:
     frames, mask = window()
-    pixels, seen = unfold(frames, PATCH), unfold(mask, PATCH).all(dim=2)
+    pixels, seen = unfold(frames, PATCH), unfold(mask, PATCH).all(dim=2).to(frames.dtype)
     ways = motion.paths(motion.motion(pixels.mean(dim=2), seen), LEADS)
     last = pixels[:, -1] * seen[:, -1, None]
     expected = [motion.carried(last, way, mode="bicubic") for way in ways.unbind(1)]
