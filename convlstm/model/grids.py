@@ -3,12 +3,16 @@
 Every step of it has a gradient that is the same each time on a GPU, too.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv1d, interpolate, pad
+
+Weights = Callable[[int, torch.dtype, torch.device], Float[Tensor, "new old"]]
+"""Makes the weights of the pixels of a line of so many in each pixel of the new line."""
 
 
 def shrink(
@@ -22,42 +26,46 @@ def shrink(
 def enlarge(
     maps: Float[Tensor, "*lead row col"], patch_size: int
 ) -> Float[Tensor, "*lead pixelrow pixelcol"]:
-    """Return coarse maps at each pixel, bilinear, so that no patch has an edge.
+    """Return coarse maps at each pixel, bilinear, so that no patch has an edge."""
+    return across(maps, partial(_interpolation, patch_size))
+
+
+def across(maps: Float[Tensor, "*lead row col"], weights: Weights) -> Float[Tensor, "*lead _ _"]:
+    """Return maps of which each line, down and then across, is a weighted sum of the others.
 
     It is a product with a matrix for each side, whose backward pass is one too.
     """
-    down, right = (_interpolation(size, patch_size, maps.dtype) for size in maps.shape[-2:])
-    return down.to(maps.device) @ (maps @ right.T.to(maps.device))
+    down, right = (weights(size, maps.dtype, maps.device) for size in maps.shape[-2:])
+    return down @ (maps @ right.T)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # on the device, or every call would wait for a copy
 def _interpolation(
-    size: int, patch_size: int, dtype: torch.dtype
+    patch_size: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "pixel coarsepixel"]:
     """Return the weight of each coarse pixel in each pixel of a line."""
     lines = torch.eye(size, dtype=dtype)[:, None]
-    return interpolate(lines, size * patch_size, mode="linear", align_corners=False)[:, 0].T
+    longer = interpolate(lines, size * patch_size, mode="linear", align_corners=False)
+    return longer[:, 0].T.to(device)
 
 
 def blur(
     maps: Float[Tensor, "batch channel row col"], scale: float
 ) -> Float[Tensor, "batch channel row col"]:
-    """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value.
-
-    It is a product with a matrix for each side, as in `enlarge`.
-    """
-    down, right = (_gaussian(size, scale, maps.dtype) for size in maps.shape[-2:])
-    return down.to(maps.device) @ (maps @ right.T.to(maps.device))
+    """Blur by a Gaussian of standard deviation `scale` pixels; outside is the edge's value."""
+    return across(maps, partial(_gaussian, scale))
 
 
 @lru_cache(maxsize=64)
-def _gaussian(size: int, scale: float, dtype: torch.dtype) -> Float[Tensor, "size size"]:
+def _gaussian(
+    scale: float, size: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "size size"]:
     """Return the weight of each pixel of a line in each pixel of the blurred line."""
     reach = max(1, round(3 * scale))
     places = torch.arange(-reach, reach + 1, dtype=dtype)
     kernel = torch.exp(-(places**2) / (2 * scale**2))
     lines = pad(torch.eye(size, dtype=dtype)[:, None], (reach, reach), mode="replicate")
-    return conv1d(lines, (kernel / kernel.sum())[None, None])[:, 0].T
+    return conv1d(lines, (kernel / kernel.sum())[None, None])[:, 0].T.to(device)
 
 
 def blur_measured(

@@ -5,7 +5,7 @@ is constant over the context is what an extrapolation assumes, and noise average
 little is seen, the motion of the whole frame takes over.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
+
+from convlstm.model.grids import across
 
 PAIRS = 6  # of successive frames; over half an hour of radar the motion hardly changes
 COARSENESS = (8, 4, 2)  # of the grids of the search; the first finds shifts of many pixels
@@ -102,18 +104,16 @@ def _solution(
 
 
 def blocks(maps: Maps, reach: int) -> Maps:
-    """Return the mean over a square around each pixel that reaches so far to each side.
-
-    It is a product with a matrix for each side: a pooling takes longer the further it reaches.
-    """
-    down, right = (_averaging(size, reach, maps.dtype) for size in maps.shape[-2:])
-    return down.to(maps.device) @ (maps @ right.T.to(maps.device))
+    """Return the mean over a square around each pixel that reaches so far to each side."""
+    return across(maps, partial(_averaging, reach))
 
 
 @lru_cache(maxsize=64)
-def _averaging(size: int, reach: int, dtype: torch.dtype) -> Float[Tensor, "size size"]:
+def _averaging(
+    reach: int, size: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "size size"]:
     """Return the weight of each pixel of a line in the mean around each pixel."""
-    places = torch.arange(size)
+    places = torch.arange(size, device=device)
     near = ((places[:, None] - places).abs() <= reach).to(dtype)
     return near / near.sum(dim=1, keepdim=True)
 

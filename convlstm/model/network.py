@@ -20,6 +20,7 @@ from convlstm.model.basis import basis_of, inputs_of
 from convlstm.model.bptt import Memory, unroll
 from convlstm.model.cascade import Cascade
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
+from convlstm.model.device import sent
 from convlstm.patch.folding import unfold
 
 
@@ -127,13 +128,13 @@ class Network(nn.Module):
 
         Args:
             frames: as in `plain`.
-            fed: as in `plain`.
+            fed: as in `plain`; on the CPU, or reading it would wait for the device.
             dtype: precision of the convolutions and matrix products: bfloat16, or None for that of
                 the weights.
         """
         if self.architecture.cell == "lstm":  # its steps are matrix products: nothing to gain
             with torch.autocast(frames.device.type, dtype, enabled=dtype == torch.bfloat16):
-                return self.plain(frames, fed).to(frames.dtype)
+                return self.plain(frames, fed.to(frames.device)).to(frames.dtype)
         return unroll(
             frames,
             fed,
@@ -151,7 +152,7 @@ class Network(nn.Module):
     ) -> Float[Tensor, "batch leads channel row col"]:
         """Forecast freely the `leads` frames that follow the context."""
         batch, known = context.shape[:2]
-        fed = torch.ones(batch, known + leads - 1, dtype=torch.bool, device=context.device)
+        fed = torch.ones(batch, known + leads - 1, dtype=torch.bool)
         return self.forward(context, fed, dtype)[:, known - 1 :]
 
     def ensemble(
@@ -178,10 +179,10 @@ class Network(nn.Module):
         patch_size = self.architecture.patch_size
         pixels, measured = unfold(context, patch_size), unfold(mask, patch_size)
         basis = basis_of(pixels, measured, leads, self.cascade.scales)
-        fed = torch.ones(basis.inputs.shape[:2], dtype=torch.bool, device=context.device)
+        fed = torch.ones(basis.inputs.shape[:2], dtype=torch.bool)
         maps = self(basis.inputs, fed, dtype)[:, -leads:]
         for some in white:
-            yield self.cascade(maps, basis, some.to(context.device))
+            yield self.cascade(maps, basis, sent(some, context.device))
 
     def _zero_state(self, frames: Tensor, hidden: int) -> State:
         grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size

@@ -144,7 +144,7 @@ def _lasting(
     rows, cols = white.shape[-2:]
     if not edges:
         return white[:, :, :, None][:, :, :, :0]
-    filters = _filters(rows, cols, edges, white.dtype).to(white.device)
+    filters = _filters(rows, cols, edges, white.dtype, white.device)
     waves, fresh = torch.fft.rfft2(white), (1 - memory**2).sqrt()
     state, carried = torch.zeros(()), []
     for lead in range(white.shape[2]):
@@ -157,7 +157,9 @@ def _lasting(
 
 
 @lru_cache(maxsize=32)
-def _filters(rows: int, cols: int, edges: Edges, dtype: torch.dtype) -> Float[Tensor, "band row _"]:
+def _filters(
+    rows: int, cols: int, edges: Edges, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "band row _"]:
     """Return the factor of each wave in each band, for a variance of 1 in a band."""
     down = torch.fft.fftfreq(rows, dtype=dtype)[:, None]
     right = torch.fft.rfftfreq(cols, dtype=dtype)
@@ -174,7 +176,7 @@ def _filters(rows: int, cols: int, edges: Edges, dtype: torch.dtype) -> Float[Te
     if cols % 2 == 0:
         weight[-1] = 1
     variance = (filters.square() * weight).sum(dim=(1, 2), keepdim=True) / (rows * cols)
-    return filters / variance.sqrt().clamp(min=1e-12)
+    return (filters / variance.sqrt().clamp(min=1e-12)).to(device)
 
 
 def _by_whole_pixels(

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from convlstm.model.batches import Batch, Batches
 from convlstm.model.device import (
     explain_out_of_memory,
+    sent,
     training_dtype,
     use_deterministic_algorithms,
 )
@@ -303,7 +304,7 @@ class Training:
         percent = 100 * self.budget.spent(self.iteration) / self.budget.total
         probability = sampling_probability(percent, self.params)
         self._last = (float(self.optimizer.param_groups[0]["lr"]), probability.forecast)
-        frames, mask = batch.frames.to(self.device), batch.mask.to(self.device)
+        frames, mask = (sent(part, self.device) for part in batch)
         if self.params.readout == "frame":
             loss = self._loss_of_frames(frames, mask, probability)
         else:
@@ -330,7 +331,7 @@ class Training:
             steps=frames.shape[1] - 1,
             generator=self.generator,
         )
-        forecast = self.network(frames, fed.to(self.device), self.dtype)
+        forecast = self.network(frames, fed, self.dtype)
         return self._pixel_loss(forecast, frames[:, 1:], mask[:, 1:])
 
     def _loss_of_members(self, frames: Tensor, mask: Tensor) -> Tensor:
