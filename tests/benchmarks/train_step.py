@@ -4,7 +4,8 @@
 prints a row for each network and precision. Everything that a row compares runs interleaved in one
 process; times are medians, ratios are medians of the ratios of one round. Operation is free after
 the context. The efficiency is the time of the bare convolutions over that of the step. A step
-that computes its gates again takes `recomputed` times as long as one that keeps them.
+that computes its gates again takes `recomputed` times as long as one that keeps them, and one whose
+gates are computed by torch, not in C, `by_torch` times.
 """
 
 import argparse
@@ -36,6 +37,7 @@ COLUMNS = (
     "forward_share",
     "forecast_ms",
     "peak_mb",
+    "by_torch",
     "recomputed",
     "recomputed_peak_mb",
     "x_openstl",
@@ -48,9 +50,10 @@ Work = dict[str, Callable[[], None]]
 def ours(size: Size, dtype: torch.dtype) -> Work:
     """Return a step of our training, its forward half, and a forecast of one window."""
     frames = as_batches_are(windows(size))
-    fed = (torch.arange(STEPS, device=DEVICE) < CONTEXT).repeat(size.batch, 1)
+    fed = (torch.arange(STEPS) < CONTEXT).repeat(size.batch, 1)
     mask = torch.ones_like(frames[:, 1:], dtype=torch.bool)
     net = size.network().to(DEVICE)
+    net.memory.fused = True
     adam = torch.optim.Adam(net.parameters())
 
     def step() -> None:
@@ -63,6 +66,11 @@ def ours(size: Size, dtype: torch.dtype) -> Work:
         step()
         net.memory.recompute = False
 
+    def by_torch() -> None:
+        net.memory.fused = False
+        step()
+        net.memory.fused = True
+
     def forward() -> None:
         net(frames, fed, dtype)
 
@@ -70,7 +78,8 @@ def ours(size: Size, dtype: torch.dtype) -> Work:
         with torch.no_grad():
             net.rollout(frames[:1, :CONTEXT], FRAMES - CONTEXT, dtype)
 
-    return {"step": step, "recomputed": recomputed, "forward": forward, "forecast": forecast}
+    halves = {"forward": forward, "forecast": forecast}
+    return {"step": step, "recomputed": recomputed, "by_torch": by_torch, **halves}
 
 
 def limits(size: Size, dtype: torch.dtype) -> Work:
@@ -161,6 +170,7 @@ def row(name: str, precision: str, checkout: Path | None, repeats: int) -> dict[
         "forward_share": f"{median('forward', 'step'):.2f}",
         "forecast_ms": f"{1e3 * median('forecast'):.0f}",
         "peak_mb": f"{peak:.0f}",
+        "by_torch": f"{median('by_torch', 'step'):.2f}",
         "recomputed": f"{median('recomputed', 'step'):.2f}",
         "recomputed_peak_mb": f"{peak_megabytes(name, precision, 'recomputed', None):.0f}",
     }

@@ -1,0 +1,168 @@
+"""Measures all that is to be known of a GPU, in one call: `python -m tests.benchmarks.cuda`.
+
+It prints the table of `train_step`; then, for a whole step of the shipped network (basis, network,
+readout, loss, and the optimizer), its time, how often the CPU waits within it, its memory, and
+whether two runs give the same bits; then what is yet to be won: the network's step as one CUDA
+graph, and the gates of a step fused by Inductor. On a machine without a GPU, `--dry` runs it on the
+CPU, to see that it runs; its figures are none then.
+"""
+
+import argparse
+import statistics
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from convlstm.model.network import Architecture, Network
+from convlstm.train.losses import masked_crps
+
+from . import train_step
+from .sizes import CONTEXT, FRAMES, SIZES, USUAL
+from .train_step import DEVICE, PRECISIONS, seconds
+
+SIDE, PATCH, BATCH, MEMBERS = 140, 4, 4, 2
+SHIPPED = Architecture(
+    "convlstm",
+    (16, 16),
+    3,
+    channels=PATCH**2,
+    rows=SIDE // PATCH,
+    cols=SIDE // PATCH,
+    readout="cascade",
+    scales=(1.0, 4.0, 8.0, 16.0),
+    patch_size=PATCH,
+)
+CUDA = DEVICE.type == "cuda"
+
+
+def whole_step(dtype: torch.dtype) -> tuple[Network, Callable[[], None]]:
+    """Return the shipped network, and a step of its training on random frames."""
+    torch.manual_seed(0)
+    net = Network(SHIPPED).to(DEVICE)
+    adam = torch.optim.Adam(net.parameters())
+    grid, leads = SIDE // PATCH, FRAMES - CONTEXT
+    frames = torch.rand(BATCH, CONTEXT, PATCH**2, grid, grid, device=DEVICE)
+    truth = torch.rand(BATCH, leads, 1, SIDE, SIDE, device=DEVICE)
+    mask, measured = torch.ones_like(frames).bool(), torch.ones_like(truth).bool()
+    white = torch.randn(MEMBERS, BATCH, leads, SIDE, SIDE)
+
+    def step() -> None:
+        adam.zero_grad()
+        (members,) = net.ensemble(frames, mask, leads, [white], dtype)
+        masked_crps(members, truth, measured, 0.99).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        adam.step()
+
+    return net, step
+
+
+def weights_after(steps: int, dtype: torch.dtype) -> list[Tensor]:
+    """Return the weights of the shipped network after some steps."""
+    net, step = whole_step(dtype)
+    for _ in range(steps):
+        step()
+    return [weight.detach() for weight in net.parameters()]
+
+
+def waits(step: Callable[[], None]) -> int:
+    """Return how often the CPU waits for the GPU within a step."""
+    if not CUDA:
+        return 0
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        step()
+    torch.cuda.set_sync_debug_mode("default")
+    return len(seen)
+
+
+def median_ms(work: Callable[[], object], repeats: int) -> float:
+    """Return the median time of a run, in milliseconds, after three that are not counted."""
+    return 1e3 * statistics.median([seconds(work) for _ in range(repeats + 3)][3:])
+
+
+def graph(name: str, dtype: torch.dtype) -> Callable[[], None]:
+    """Return the forward and the backward pass of a network as one CUDA graph."""
+    size = SIZES[name]
+    net = size.network().to(DEVICE)
+    frames = train_step.as_batches_are(train_step.windows(size))
+    fed = (torch.arange(FRAMES - 1) < CONTEXT).repeat(size.batch, 1)
+
+    def passes() -> None:
+        net.zero_grad(set_to_none=False)
+        net(frames, fed, dtype).square().mean().backward()
+
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch ships no type for it
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            passes()
+    torch.cuda.synchronize()
+    captured = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(captured):
+        passes()
+    return captured.replay
+
+
+def gates(z: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Return C and H of pre-activations and C before, as plain operations."""
+    i, f, o, g = z.float().chunk(4, dim=-1)
+    cell = f.sigmoid() * before + i.sigmoid() * g.tanh()
+    return cell, (o.sigmoid() * cell.tanh()).to(z.dtype)
+
+
+def print_whole_step(repeats: int) -> None:
+    """Print what a step of the shipped network takes."""
+    for precision, dtype in PRECISIONS.items():
+        first, second = (weights_after(3, dtype) for _ in range(2))
+        same = all(map(torch.equal, first, second))
+        _, step = whole_step(dtype)
+        if CUDA:
+            torch.cuda.reset_peak_memory_stats()
+        took = median_ms(step, repeats)
+        peak = torch.cuda.max_memory_allocated() / 1e6 if CUDA else float("nan")
+        bits = "the same bits twice" if same else "OTHER BITS the second time"
+        print(
+            f"shipped {precision}: {took:.1f} ms, {waits(step)} waits, {peak:.0f} MB, {bits}",
+            flush=True,
+        )
+
+
+def print_what_is_to_be_won(repeats: int) -> None:
+    """Print the time of a graph, and of fused gates, beside that of what is there."""
+    for name in USUAL if CUDA else ():
+        for precision, dtype in PRECISIONS.items():
+            eager = median_ms(train_step.ours(SIZES[name], dtype)["step"], repeats)
+            try:
+                replayed = f"{median_ms(graph(name, dtype), repeats):.2f}"
+            except RuntimeError as error:  # an operation that no graph takes
+                replayed = f"none: {str(error).splitlines()[0]}"
+            print(f"graph {name} {precision}: eager {eager:.2f} ms, {replayed}", flush=True)
+    for hidden in (16, 64):
+        z = torch.randn(BATCH, 35, 35, 4 * hidden, device=DEVICE).bfloat16()
+        before = torch.randn(BATCH, 35, 35, hidden, device=DEVICE)
+        plain = median_ms(partial(gates, z, before), repeats)
+        fused = median_ms(partial(torch.compile(gates), z, before), repeats)
+        print(f"gates {hidden}: plain {plain:.3f} ms, by Inductor {fused:.3f}", flush=True)
+
+
+def main() -> None:
+    """Print everything, a row as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dry", action="store_true", help="run on the CPU")
+    parser.add_argument("--repeats", type=int, default=20)
+    asked = parser.parse_args()
+    if not CUDA and not asked.dry:
+        parser.exit(2, "error: there is no GPU; --dry runs it on the CPU\n")
+    torch.use_deterministic_algorithms(True)
+    print(torch.cuda.get_device_name() if CUDA else "dry run on the CPU")
+    for name in USUAL if CUDA else ("default",):
+        for precision in PRECISIONS:
+            print(train_step.row(name, precision, None, asked.repeats), flush=True)
+    print_whole_step(asked.repeats)
+    print_what_is_to_be_won(asked.repeats)
+
+
+if __name__ == "__main__":
+    main()
