@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from convlstm.model.batches import Batch, Batches
 from convlstm.model.device import (
     explain_out_of_memory,
+    keep_freed_memory,
     sent,
     training_dtype,
     use_deterministic_algorithms,
@@ -133,6 +134,7 @@ class Training:
 
     def __init__(self, batches: Batches, params: Train, device: torch.device) -> None:
         use_deterministic_algorithms(params.deterministic)
+        keep_freed_memory()
         torch.manual_seed(params.seed)
         self.batches, self.params, self.device = batches, params, device
         with explain_out_of_memory(device, "the weights", lower="hidden_channels or kernel_size"):

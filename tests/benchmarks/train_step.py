@@ -120,7 +120,7 @@ def as_batches_are(frames: torch.Tensor) -> torch.Tensor:
     return frames.permute(1, 0, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
 
 
-def seconds(work: Callable[[], None]) -> float:
+def seconds(work: Callable[[], object]) -> float:
     """Return the seconds that one run takes, to its end on the device."""
     start = time.perf_counter()
     work()

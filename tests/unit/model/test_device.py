@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
@@ -159,3 +161,30 @@ def test_another_error_is_left_as_it_is(error: Exception) -> None:
     ):
         raise error
     assert raised.value is error
+
+
+FAULTS = """
+import resource, sys, torch
+from convlstm.model.device import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+
+def use():
+    large = [torch.ones(3_000_000) for _ in range(4)]
+
+for _ in range(5):
+    use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_that_is_kept_is_not_asked_for_again() -> None:
+    def faults(how: str) -> int:
+        command = [sys.executable, "-c", FAULTS, how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("kept") * 10 < faults("given back")
