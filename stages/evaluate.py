@@ -1,7 +1,7 @@
 """data/model.safetensors, data/patches.h5, data/frames.h5 -> data/metrics/, data/forecasts.h5.
 
-It takes 0.2 s per test window of 140 x 140 pixels on two CPU cores, in constant memory; it runs as
-`python -m stages.evaluate`.
+It takes a second of CPU time per test window of 140 x 140 pixels, in constant memory, or a GPU; it
+runs as `python -m stages.evaluate`.
 """
 
 from pathlib import Path

@@ -2,20 +2,42 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from convlstm.model.batches import Batches
-from convlstm.model.motion import extrapolation
-from convlstm.scores.continuous import Moments, moments
+from convlstm.model.motion import extrapolated, motion, paths
+from convlstm.scores.continuous import Moments
+from convlstm.sums.continuous import moments
 
 WIDTHS_PIXELS = (0.0, 1.0, 1.5, 2.5, 4.0, 6.0, 9.0, 14.0)  # of blurs to choose from
 FIT_PIXELS = 2**20  # of the training windows, a frame of each, that choose: seconds of work
 FIT_BATCH = 8  # windows at a time
+REACH_WIDTHS = 4  # of a blur: what lies further away weighs less than a thousandth
 
-Frames = Float[np.ndarray, "batch time channel row col"]
+Frames = Float[Tensor, "batch time channel row col"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The knowledge of a baseline: frames in [0, 1], and how many lead times shall follow."""
+
+    frames: Frames
+    leads: int
+
+    @cached_property
+    def carried(self) -> Frames:
+        """The last frames carried on with the motion of their context, of which all is measured.
+
+        It is computed in float64, so that what stands still stays to the last bit.
+        """
+        frames = self.frames.double()
+        flow = motion(frames.mean(dim=2), torch.ones_like(frames[:, :, 0]))
+        return extrapolated(frames[:, -1], paths(flow, self.leads)).to(self.frames.dtype)
 
 
 @dataclass(frozen=True)
@@ -31,34 +53,30 @@ class Smoothing:
     offset: Float[np.ndarray, " lead"]
 
 
-def zeros(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _ _ _"]:
+def zeros(context: Context) -> Frames:
     """Forecast 0 everywhere; on sparse rain this beats published models in SSIM."""
-    return np.zeros_like(context, shape=(len(context), leads, *context.shape[2:]))
+    return torch.zeros_like(persistence(context))
 
 
-def persistence(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _ _ _"]:
+def persistence(context: Context) -> Frames:
     """Forecast that the last frame stays."""
-    return np.repeat(context[:, -1:], leads, axis=1)
+    return context.frames[:, -1:].expand(-1, context.leads, -1, -1, -1)
 
 
-def climatology(
-    mean: Float[np.ndarray, "channel row col"], context: Frames, leads: int
-) -> Float[np.ndarray, "batch {leads} _ _ _"]:
+def climatology(mean: Float[Tensor, "channel row col"], context: Context) -> Frames:
     """Forecast the mean frame of training, whatever the context."""
-    return np.broadcast_to(mean, (len(context), leads, *mean.shape))
+    return mean.expand(len(context.frames), context.leads, -1, -1, -1)
 
 
-def advection(context: Frames, leads: int) -> Float[np.ndarray, "batch {leads} _ _ _"]:
+def advection(context: Context) -> Frames:
     """Carry the last frame on with the motion of the context; what enters from outside is 0.
 
     It is what the readout `motion` does before it is trained.
     """
-    return extrapolation(context, leads)
+    return context.carried
 
 
-def smoothed(
-    parts: Sequence[tuple[slice, Smoothing]], context: Frames, leads: int
-) -> Float[np.ndarray, "batch {leads} _ _ _"]:
+def smoothed(parts: Sequence[tuple[slice, Smoothing]], context: Context) -> Frames:
     """Blur the extrapolation and shrink it towards the mean, the more the longer the lead time.
 
     What cannot be foretold costs less squared error if it is not forecast: a network that beats
@@ -67,18 +85,19 @@ def smoothed(
     Args:
         parts: channels, and their smoothing.
         context: the known frames.
-        leads: the number of lead times.
     """
-    carried = extrapolation(context, leads)
+    found = context.carried.clone()
     for channels, smoothing in parts:
         lines = zip(smoothing.width, smoothing.factor, smoothing.offset, strict=True)
         for lead, (width, factor, offset) in enumerate(lines):
-            own = carried[:, lead, channels]
-            carried[:, lead, channels] = _blurred(own, width) * factor + offset
-    return carried
+            own = found[:, lead, channels]
+            found[:, lead, channels] = blurred(own, width).double() * factor + offset
+    return found
 
 
-def fit_smoothing(batches: Batches, channels: slice = slice(None)) -> Smoothing:
+def fit_smoothing(
+    batches: Batches, device: torch.device, channels: slice = slice(None)
+) -> Smoothing:
     """Return the smoothing of least squared error on training windows, at measured pixels.
 
     The windows are spread evenly over all of training, as many as `FIT_PIXELS` allow; of their
@@ -90,21 +109,38 @@ def fit_smoothing(batches: Batches, channels: slice = slice(None)) -> Smoothing:
     sums = np.zeros((len(WIDTHS_PIXELS), batches.forecast_frames, len(Moments._fields)))
     for start in range(0, most, FIT_BATCH):
         batch = batches.take("train", numbers[start : start + FIT_BATCH])
-        frames, mask = batches.pixels(batch)
-        carried = extrapolation(frames[:, :known], batches.forecast_frames)[:, :, channels]
-        frames, mask = frames[:, :, channels], mask[:, :, channels]
-        for number, width in enumerate(WIDTHS_PIXELS):
-            blurred = np.where(mask[:, known:], _blurred(carried, width), 0)
-            for window in zip(blurred, frames[:, known:], mask[:, known:], strict=True):
-                sums[number] += moments(*window)
+        frames, mask = (torch.from_numpy(own).to(device) for own in batches.pixels(batch))
+        carried = Context(frames[:, :known], batches.forecast_frames).carried[:, :, channels]
+        for lead in range(batches.forecast_frames):
+            truth, measured = (own[:, known + lead, channels] for own in (frames, mask))
+            every = torch.stack([blurred(carried[:, lead], width) for width in WIDTHS_PIXELS])
+            own = moments(torch.where(measured, every, 0), truth, measured)
+            sums[:, lead] += own.sum(dim=1).cpu().numpy()
     return _least_squares(sums)
 
 
-def _blurred(
-    frames: Float[np.ndarray, "*lead channel row col"], width: float
-) -> Float[np.ndarray, "*lead channel row col"]:
-    sides = (0,) * (frames.ndim - 2) + (width, width)
-    return np.asarray(gaussian_filter(frames, sides, mode="nearest"))
+def blurred(
+    frames: Float[Tensor, "*lead channel row col"], width: float
+) -> Float[Tensor, "*lead channel row col"]:
+    """Return frames that are blurred by a Gaussian of this standard deviation in pixels.
+
+    It is that of `scipy.ndimage.gaussian_filter` with the nearest pixel outside, as a product of
+    matrices for each axis, which any device does fast: a CPU in half of the time.
+    """
+    if not width:
+        return frames
+    down, right = (_weights(size, width).to(frames.device) for size in frames.shape[-2:])
+    return (down @ frames.double() @ right.mT).to(frames.dtype)
+
+
+def _weights(size: int, width: float) -> Float[Tensor, "{size} {size}"]:
+    """Return the weight of each pixel of a line (column) in each blurred one (row)."""
+    reach = int(REACH_WIDTHS * width + 0.5)
+    offsets = torch.arange(-reach, reach + 1)
+    weights = torch.exp(-((offsets.double() / width) ** 2) / 2)
+    places = (torch.arange(size)[:, None] + offsets).clamp(0, size - 1)
+    found = torch.zeros(size, size, dtype=torch.float64)
+    return found.scatter_add_(1, places, (weights / weights.sum()).expand(size, -1))
 
 
 def _least_squares(sums: Float[np.ndarray, "width lead moment"]) -> Smoothing:

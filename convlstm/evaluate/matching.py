@@ -4,12 +4,15 @@ The mean is nearest to the truth pixel by pixel, and too smooth for a picture of
 """
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
-Members = Float[np.ndarray, "member time channel row col"]
-Picture = Float[np.ndarray, "time channel row col"]
+Members = Float[Tensor, "member *lead channel row col"]
+Picture = Float[Tensor, "*lead channel row col"]
 
 
 def probability_matched_mean(members: Members) -> Picture:
@@ -18,18 +21,29 @@ def probability_matched_mean(members: Members) -> Picture:
     Ebert 2001 (doi:10.1175/1520-0493(2001)129<2461:AOAPMS>2.0.CO;2): the largest pixel of a frame
     of the mean gets the largest value and so on, of M values that follow each other the middle one.
     """
-    count, shape = len(members), members.shape[1:]
-    places = members.mean(axis=0).reshape(*shape[:2], -1).argsort(axis=-1, kind="stable")
-    pooled = np.moveaxis(members, 0, 2).reshape(*shape[:2], -1)
-    matched = np.empty(places.shape, members.dtype)
-    values = np.sort(pooled, axis=-1)[..., count // 2 :: count]
-    np.put_along_axis(matched, places, values, axis=-1)
-    return np.asarray(matched.reshape(shape))
+    count = len(members)
+    places = mean(members).flatten(-2).argsort(dim=-1, stable=True)
+    pooled = members.movedim(0, -3).flatten(-3)
+    values = _ascending(pooled)[..., count // 2 :: count]
+    matched = torch.empty_like(values).scatter_(-1, places, values)
+    return matched.reshape(members.shape[1:])
+
+
+def mean(members: Members) -> Picture:
+    """Return the mean, added up one member after the other, so that all devices round alike."""
+    return reduce(torch.add, members.unbind()) / len(members)
 
 
 def first_member(members: Members) -> Picture:
     """Return one member: its spectrum and its CSI are those of any other."""
-    return np.asarray(members[0])
+    return members[0]
+
+
+def _ascending(values: Float[Tensor, "*lead value"]) -> Float[Tensor, "*lead value"]:
+    """Sort the last axis; on a CPU NumPy does it in a twentieth of the time of torch."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.sort(values.numpy(), axis=-1))
+    return values.sort(dim=-1).values
 
 
 PICTURES: Mapping[str, Callable[[Members], Picture]] = {

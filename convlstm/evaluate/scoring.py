@@ -3,42 +3,48 @@
 Forecasts are free: no true frame is fed after the context.
 """
 
-import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from convlstm.evaluate import baselines
-from convlstm.evaluate.matching import PICTURES
+from convlstm.evaluate.baselines import Context
+from convlstm.evaluate.matching import PICTURES, mean
 from convlstm.evaluate.params import Evaluate
-from convlstm.evaluate.totals import Pooling, Totals
+from convlstm.evaluate.totals import Forecasts, Mask, Members, Pooling, Totals
 from convlstm.model.batches import Batch, Batches
 from convlstm.model.model_file import Model
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import check_count, check_thresholds
 from convlstm.runtime.errors import BadInput
-from convlstm.scores import frame
-from convlstm.scores.frame import LeadMeans
+from convlstm.scores.frame import LeadMeans, Values
 from convlstm.storage.forecasts import Ensemble
 from convlstm.storage.meaning import Quantity
+from convlstm.sums import frame
 
 TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
 DEFAULT_THRESHOLDS = (0.1, 0.25, 0.5)  # parts of the value range
 KEPT_MEMBERS = 3  # of an ensemble that may be drawn
 
-Frames = Float[np.ndarray, "batch time channel row col"]
+Frames = Float[Tensor, "batch time channel row col"]
 WindowFrames = Float[np.ndarray, "time channel row col"]
 WindowMembers = Float[np.ndarray, "member time channel row col"]
-Baseline = Callable[[Frames, int], Frames]
-"""Forecasts the given number of lead times from context frames in [0, 1], without the truth."""
-Measured = tuple[LeadMeans, Totals]
-"""The scores of one window by one forecaster."""
+Baseline = Callable[[Context], Frames]
+"""Forecasts in [0, 1] from the context, without the truth."""
+
+
+class Measured(NamedTuple):
+    """The windows of a batch as one forecaster foretold them: values of frames, and sums."""
+
+    values: Float[np.ndarray, "window lead value"]
+    totals: Totals
 
 
 @dataclass(frozen=True)
@@ -152,16 +158,19 @@ class Scores:
     window_mse: list[float] = field(default_factory=list)
     by_sequence: dict[int, SequenceSums] = field(default_factory=dict)
 
-    def add(self, sequence: int, means: LeadMeans, totals: Totals) -> None:
-        """Add one window."""
-        self.means.merge(means)
-        self.totals = totals if self.totals is None else self.totals + totals
-        column = frame.KEYS.index("mse")
-        mse, frames = means.sums[:, column].sum(), means.counts[:, column].sum()
-        self.window_mse.append(float(mse / frames) if frames else float("nan"))
-        sums = SequenceSums(float(mse), float(frames), totals.events, totals.ensemble)
-        known = self.by_sequence.get(sequence)
-        self.by_sequence[sequence] = sums if known is None else known + sums
+    def add(self, sequences: Sequence[int], result: Measured) -> None:
+        """Add the windows of a batch, which are of these sequences."""
+        values, totals = result
+        self.means.add(values)
+        self.totals = totals.sum() if self.totals is None else self.totals + totals.sum()
+        each = zip(sequences, values, totals.events, totals.ensemble, strict=True)
+        for sequence, of_window, events, ensemble in each:
+            mse = of_window[:, Values._fields.index("mse")]
+            mse = mse[~np.isnan(mse)]
+            self.window_mse.append(float(mse.mean()) if len(mse) else float("nan"))
+            sums = SequenceSums(float(mse.sum()), float(len(mse)), events, ensemble)
+            known = self.by_sequence.get(sequence)
+            self.by_sequence[sequence] = sums if known is None else known + sums
 
 
 @dataclass
@@ -188,16 +197,13 @@ class Evaluation:
         """The number of windows that have been scored."""
         return len(self.scores[0]["model"].window_mse)
 
-    def keep(self, forecast: WindowFrames, ensemble: Ensemble | None) -> None:
-        """Keep the model's forecast of the window that is added next."""
-        self.kept[self.windows], self.ensembles[self.windows] = forecast, ensemble
-
     def add(self, results: Sequence[Sequence[Measured]], batches: Batches) -> None:
-        """Add the next window: the results of each quantity and forecaster."""
-        sequence = int(batches.index["test"]["sequence"][self.windows])
+        """Add the windows of the next batch: the results of each quantity and forecaster."""
+        first, count = self.windows, len(results[0][0].values)
+        sequences = batches.index["test"]["sequence"][first : first + count].tolist()
         for by_name, own in zip(self.scores, results, strict=True):
             for scores, result in zip(by_name.values(), own, strict=True):
-                scores.add(sequence, *result)
+                scores.add(sequences, result)
 
 
 def check_same_data(model: Model, batches: Batches, where: Path) -> None:
@@ -241,16 +247,17 @@ def members_of(model: Model, config: ScoreConfig) -> int:
     return 1 if model.params.get("members", 1) == 1 else config.members
 
 
-def baselines_of(batches: Batches) -> dict[str, Baseline]:
+def baselines_of(batches: Batches, device: torch.device) -> dict[str, Baseline]:
     """Return the forecasts that need no network, in the order of the tables."""
     parts = [own.channels for own in batches.quantities]
-    smoothings = [(own, baselines.fit_smoothing(batches, own)) for own in parts]
+    smoothings = [(own, baselines.fit_smoothing(batches, device, own)) for own in parts]
+    mean = torch.from_numpy(mean_frame(batches)).to(device)
     return {
         "zeros": baselines.zeros,
         "persistence": baselines.persistence,
         "advection": baselines.advection,
         "smoothed": partial(baselines.smoothed, smoothings),
-        "climatology": partial(baselines.climatology, mean_frame(batches)),
+        "climatology": partial(baselines.climatology, mean),
     }
 
 
@@ -272,7 +279,7 @@ def mean_frame(batches: Batches) -> Float[np.ndarray, "channel row col"]:
 def evaluate(
     model: Model, batches: Batches, configs: Sequence[ScoreConfig], keep: Container[int]
 ) -> Iterator[Evaluation]:
-    """Score the test windows on all cores.
+    """Score the test windows on the device of the model.
 
     Beside an ensemble, whose picture is its mean, its `PICTURES` are scored. All means are those of
     physical values, as places in their range.
@@ -286,36 +293,38 @@ def evaluate(
     Yields:
         The one evaluation, with the windows so far, after each batch.
     """
-    others, count = baselines_of(batches), members_of(model, configs[0])
+    device = next(model.network.parameters()).device
+    others, count = baselines_of(batches, device), members_of(model, configs[0])
     evaluation = Evaluation.of(("model", *(PICTURES if count > 1 else ()), *others), configs)
-    measure = partial(_measure, [(own.quantity.channels, own.pooling()) for own in configs])
 
     # A function, or what it made of a batch would lie in memory beside the members of the next one.
-    def score(batch: Batch, pool: ThreadPoolExecutor) -> None:
-        windows = _windows(batches, batch, _members(model, batches, batch, count), others)
-        for window, results in zip(windows, pool.map(measure, windows), strict=True):
-            if evaluation.windows in keep:
-                evaluation.keep(window.forecasts[0].copy(), kept(window.members, configs))
-            evaluation.add(results, batches)
+    def score(batch: Batch) -> None:
+        members = _members(model, batches, batch, count)
+        windows = _windows(batches, batch, torch.from_numpy(members).to(device), others)
+        for number, picture in enumerate(windows.forecasts[0]):
+            window = evaluation.windows + number
+            if window in keep:
+                evaluation.kept[window] = picture.cpu().numpy().copy()
+                evaluation.ensembles[window] = kept(members[:, number], configs)
+        evaluation.add([_measure(config, windows) for config in configs], batches)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in batches.in_order("test", TEST_BATCH):
-            score(batch, pool)
-            yield evaluation
+    for batch in batches.in_order("test", TEST_BATCH):
+        score(batch)
+        yield evaluation
 
 
-class _Window(NamedTuple):
-    """One window as places in the value range, with the forecasts of it.
+class _Windows(NamedTuple):
+    """The windows of a batch as places in the value range, with the forecasts of them.
 
     The first forecast is the mean of `members`. `last` is the frame before the first true one, NaN
     where it is missing.
     """
 
-    forecasts: tuple[WindowFrames, ...]
-    members: WindowMembers
-    truth: WindowFrames
-    mask: Bool[np.ndarray, "time channel row col"]
-    last: Float[np.ndarray, "channel row col"]
+    forecasts: tuple[Frames, ...]
+    members: Float[Tensor, "member batch time channel row col"]
+    truth: Frames
+    mask: Bool[Tensor, "batch time channel row col"]
+    last: Float[Tensor, "batch channel row col"]
 
 
 def _members(
@@ -336,35 +345,57 @@ def _members(
 def _windows(
     batches: Batches,
     batch: Batch,
-    members: Float[np.ndarray, "member batch time channel row col"],
+    members: Float[Tensor, "member batch time channel row col"],
     others: Mapping[str, Baseline],
-) -> list[_Window]:
+) -> _Windows:
     """Return the windows of a batch, with the mean of the members and the forecasts of `others`."""
-    known, to_share = batches.context_frames, batches.scaling.to_share
-    units, mask = batches.pixels(batch)
+    known, device = batches.context_frames, members.device
+
+    def to_share(units: Frames) -> Frames:
+        return torch.from_numpy(batches.scaling.to_share(units.cpu().numpy())).to(device)
+
+    units, mask = (torch.from_numpy(own).to(device) for own in batches.pixels(batch))
+    context = Context(units[:, :known], batches.forecast_frames)
+    forecasts = (mean(members), *(to_share(own(context)) for own in others.values()))
     frames = to_share(units)
-    of_others = (own(units[:, :known], batches.forecast_frames) for own in others.values())
-    forecasts = [members.mean(axis=0), *map(to_share, of_others)]
-    last = np.where(mask[:, known - 1], frames[:, known - 1], np.nan)
-    parts = (members.swapaxes(0, 1), frames[:, known:], mask[:, known:], last)
-    return [_Window(*own) for own in zip(zip(*forecasts, strict=True), *parts, strict=True)]
+    last = torch.where(mask[:, known - 1], frames[:, known - 1], torch.nan)
+    return _Windows(forecasts, members, frames[:, known:], mask[:, known:], last)
 
 
-def _measure(poolings: Sequence[tuple[slice, Pooling]], window: _Window) -> list[list[Measured]]:
-    """Return the means and totals of one window for each quantity and forecast of it.
+def _measure(config: ScoreConfig, windows: _Windows) -> list[Measured]:
+    """Return the values and totals of one quantity by each forecaster.
 
     The `PICTURES` of the members follow the first forecast.
     """
-    found = []
-    truth, mask = window.truth, window.mask
-    for own, pooling in poolings:
-        mean, *others = (frames[:, own] for frames in window.forecasts)
-        its = window.members[:, :, own]
-        pictures = [draw(its) for draw in PICTURES.values()] if len(its) > 1 else []
-        every = [mean, *pictures, *others]
-        means = [LeadMeans() for _ in every]
-        for mine, leads in zip(means, every, strict=True):
-            mine.add(leads, truth[:, own], mask[:, own])
-        totals = pooling.totals(every, truth[:, own], mask[:, own], its, window.last[own])
-        found.append(list(zip(means, totals, strict=True)))
-    return found
+    own = config.quantity.channels
+    truth, mask = windows.truth[:, :, own], windows.mask[:, :, own]
+    first, *others = (frames[:, :, own] for frames in windows.forecasts)
+    members = windows.members[:, :, :, own]
+    every = torch.stack([first, *_pictures(members), *others])
+    return measured(config.pooling(), every, truth, mask, members, windows.last[:, own])
+
+
+def measured(
+    pooling: Pooling,
+    forecasts: Forecasts,
+    truth: Frames,
+    mask: Mask,
+    members: Members | None = None,
+    last: Float[Tensor, "batch channel row col"] | None = None,
+) -> list[Measured]:
+    """Return the values and the totals of each forecaster, from what `Pooling.totals` takes."""
+    totals = pooling.totals(forecasts, truth, mask, members, last)
+    # One lead time after the other, so that they need little memory.
+    leads = zip(forecasts.unbind(2), truth.unbind(1), mask.unbind(1), strict=True)
+    values = torch.stack([frame.values(*frames) for frames in leads], dim=2).cpu().numpy()
+    return [Measured(*pair) for pair in zip(values, totals, strict=True)]
+
+
+def _pictures(members: Float[Tensor, "member batch time channel row col"]) -> list[Frames]:
+    """Return the `PICTURES` of an ensemble; of one forecast there are none."""
+    if len(members) == 1:
+        return []
+    # One window after the other, because to sort all members takes their memory again.
+    return [
+        torch.stack([draw(window) for window in members.unbind(1)]) for draw in PICTURES.values()
+    ]

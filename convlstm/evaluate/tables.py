@@ -80,10 +80,7 @@ def all_of(results: dict[str, Scores], config: ScoreConfig) -> dict[str, list[Ro
 
 def by_lead(scores: Scores, config: ScoreConfig) -> list[Row]:
     """Return a row per lead time: the frame scores, then what is pooled over windows first."""
-    columns: dict[str, Float[np.ndarray, " lead"]] = dict(
-        zip(frame.KEYS, scores.means.by_lead().T, strict=True)
-    )
-    totals = _totals(scores)
+    totals, columns = _totals(scores), frame.scores(scores.means.by_lead())
     columns |= continuous.scores(totals.moments, config.value_width)
     columns |= ensemble.scores(totals.ensemble, config.value_width)
     columns |= ranks.scores(totals.ranks)
@@ -173,7 +170,7 @@ def spectrum(results: dict[str, Scores], config: ScoreConfig) -> Iterator[Row]:
     length = _wavelengths(config)
     for name, scores in results.items():
         power = _totals(scores).power
-        frames = scores.means.counts[:, frame.KEYS.index("mse")]
+        frames = frame.Values(*scores.means.counts.T).mse
         curves = {"truth": power[:, 1]} if name == "model" else {}
         for label, curve in {**curves, name: power[:, 0]}.items():
             for lead in _drawn_leads(len(power)):

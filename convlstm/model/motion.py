@@ -8,7 +8,6 @@ little is seen, the motion of the whole frame takes over.
 from functools import lru_cache, partial
 from itertools import product
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,19 +25,6 @@ PULL = 1.0  # of the motion of the whole frame, relative to the mean information
 Maps = Float[Tensor, "batch channel row col"]
 Flow = Float[Tensor, "batch 2 row col"]
 """Rows downwards and columns to the right, in pixels."""
-
-
-def extrapolation(
-    context: Float[np.ndarray, "batch time channel row col"], leads: int
-) -> Float[np.ndarray, "batch {leads} channel row col"]:
-    """Return the last frames carried on with the motion of their context, of which all is measured.
-
-    It is computed in float64, so that what stands still stays to the last bit.
-    """
-    frames = torch.from_numpy(context).double()
-    flow = motion(frames.mean(dim=2), torch.ones_like(frames[:, :, 0]))
-    carried_on = extrapolated(frames[:, -1], paths(flow, leads))
-    return carried_on.numpy().astype(context.dtype)
 
 
 def motion(

@@ -8,7 +8,7 @@ it is NaN where it is undefined, as the CSI is without any event.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
@@ -17,7 +17,7 @@ SOURCE = "Jolliffe and Stephenson 2012, chapter 3"
 
 
 class Counts(NamedTuple):
-    """Pixels with and without an event, forecast and true."""
+    """Pixels with and without an event, forecast and true, as `sums.categorical` counts them."""
 
     hits: Cells
     misses: Cells
@@ -36,26 +36,6 @@ class Counts(NamedTuple):
 
 
 COUNTS = Counts._fields
-
-
-def counts(
-    events: Bool[np.ndarray, "which channel row col"], mask: Bool[np.ndarray, "channel row col"]
-) -> Float[np.ndarray, "forecast count"]:
-    """Return the `Counts` of each forecast of one lead time as columns.
-
-    Args:
-        events: where the event is, in each forecast and, last, in the truth; False outside the
-            mask.
-        mask: the measured pixels; others are left out.
-    """
-    *forecasts, truths = events.sum(axis=(1, 2, 3))
-    *hits, _ = (events & events[-1]).sum(axis=(1, 2, 3))
-    total = mask.sum()
-    rows = [
-        (hit, truths - hit, forecast - hit, total - forecast - truths + hit)
-        for hit, forecast in zip(hits, forecasts, strict=True)
-    ]
-    return np.array(rows, np.float64)
 
 
 def csi(c: Counts) -> Cells:

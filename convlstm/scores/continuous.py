@@ -7,11 +7,10 @@ range in data units.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
-Frames = Float[np.ndarray, "lead channel row col"]
 ByLead = Float[np.ndarray, " lead"]
 
 
@@ -24,14 +23,6 @@ class Moments(NamedTuple):
     ff: ByLead
     tt: ByLead
     ft: ByLead
-
-
-def moments(
-    forecast: Frames, truth: Frames, mask: Bool[np.ndarray, "lead channel row col"]
-) -> Float[np.ndarray, "lead moment"]:
-    """Return the `Moments` of one window as columns; frames hold 0 where the mask is False."""
-    parts = (mask, forecast, truth, forecast**2, truth**2, forecast * truth)
-    return np.stack([part.sum(axis=(1, 2, 3), dtype=np.float64) for part in parts], axis=1)
 
 
 def rmse(m: Moments, value_width: float) -> ByLead:

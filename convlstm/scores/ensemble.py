@@ -7,11 +7,10 @@ in data units.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
-Members = Float[np.ndarray, "member lead channel row col"]
 ByLead = Float[np.ndarray, " lead"]
 
 
@@ -27,40 +26,6 @@ class Sums(NamedTuple):
     crps: ByLead
     variance: ByLead
     error: ByLead
-
-
-def sums(
-    members: Members,
-    truth: Float[np.ndarray, "lead channel row col"],
-    mask: Bool[np.ndarray, "lead channel row col"],
-) -> Float[np.ndarray, "lead part"]:
-    """Return the `Sums` of one window as columns."""
-    count = len(members)
-    mean = members.mean(axis=0, dtype=np.float64)
-    if count == 1:
-        variance = np.full_like(mean, np.nan)
-    else:
-        variance = members.var(axis=0, ddof=1, dtype=np.float64) * (count + 1) / count
-    parts = (np.ones_like(mean), fair_crps(members, truth), variance, (mean - truth) ** 2)
-    return np.stack([np.where(mask, part, 0).sum(axis=(1, 2, 3)) for part in parts], axis=1)
-
-
-def fair_crps(
-    members: Members, truth: Float[np.ndarray, "lead channel row col"]
-) -> Float[np.ndarray, "lead channel row col"]:
-    """Return the fair CRPS at each pixel; of one member it is the absolute error.
-
-    Ferro 2014 (doi:10.1002/qj.2270): mean |x - y| - sum over pairs |x - x'| / (M (M - 1)), each
-    pair once. The sum over pairs is taken from the sorted members, whose k-th is the larger one of
-    k - 1 pairs and the smaller one of M - k.
-    """
-    count = len(members)
-    error = np.abs(members - truth).mean(axis=0, dtype=np.float64)
-    if count == 1:
-        return np.asarray(error)
-    weights = 2 * np.arange(1, count + 1) - count - 1
-    pairs = np.tensordot(weights, np.sort(members.astype(np.float64), axis=0), axes=1)
-    return np.asarray(error - pairs / (count * (count - 1)))
 
 
 def crps(s: Sums, value_width: float) -> ByLead:

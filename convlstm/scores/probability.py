@@ -5,11 +5,10 @@ an array of any shape from `Frequencies`, which also make the reliability diagra
 it is undefined, as the ROC area is without any event.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
@@ -30,27 +29,6 @@ class Frequencies(NamedTuple):
     def probabilities(self) -> Float[np.ndarray, " share"]:
         """The shares of members: 0 to 1."""
         return np.linspace(0, 1, self.forecasts.shape[-1])
-
-
-def frequencies(
-    members: Float[np.ndarray, "member lead channel row col"],
-    truth: Float[np.ndarray, "lead channel row col"],
-    mask: Bool[np.ndarray, "lead channel row col"],
-    thresholds: Sequence[float],
-) -> Float[np.ndarray, "lead threshold which share"]:
-    """Return the `Frequencies` of one window as the axis before the last one."""
-    shares, found = len(members) + 1, []
-    for threshold in np.array(thresholds, np.float32):
-        share = (members >= threshold).sum(axis=0, dtype=np.intp)
-        cells = share + shares * (truth >= threshold)
-        found.append(
-            [
-                np.bincount(cell[measured], minlength=2 * shares)
-                for cell, measured in zip(cells, mask, strict=True)
-            ]
-        )
-    without, with_event = np.moveaxis(np.reshape(found, (*np.shape(found)[:2], 2, shares)), 2, 0)
-    return np.stack([without + with_event, with_event], axis=2).swapaxes(0, 1).astype(np.float64)
 
 
 def brier(f: Frequencies) -> Cells:

@@ -7,42 +7,12 @@ from counts by rank.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
 ByRank = Float[np.ndarray, "lead rank"]
 ByLead = Float[np.ndarray, " lead"]
-
-
-def counts(
-    members: Float[np.ndarray, "member lead channel row col"],
-    truth: Float[np.ndarray, "lead channel row col"],
-    mask: Bool[np.ndarray, "lead channel row col"],
-) -> ByRank:
-    """Return the number of measured pixels whose truth has each rank.
-
-    A truth that equals k members counts by 1 / (k + 1) in each of the ranks that it may take. Where
-    it equals all of them, as where all have it dry, nothing is ranked: these pixels are left out,
-    for they would make every histogram of rain look flat.
-    """
-    ranks = len(members) + 1
-    below, equal = (
-        compared.sum(axis=0, dtype=np.intp) for compared in (members < truth, members == truth)
-    )
-    pairs = np.stack(
-        [
-            np.bincount(cell[measured], minlength=ranks**2)
-            for cell, measured in zip(below * ranks + equal, mask, strict=True)
-        ]
-    ).reshape(-1, ranks, ranks)
-    found = np.zeros((len(truth), ranks))
-    for lowest, highest in zip(*np.triu_indices(ranks), strict=True):
-        ties = highest - lowest
-        if ties == len(members):
-            continue
-        found[:, lowest : highest + 1] += pairs[:, lowest, ties, None] / (ties + 1)
-    return found
 
 
 def rank_deviation(counts: ByRank) -> ByLead:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
@@ -34,56 +34,11 @@ class Spectra(NamedTuple):
     wavelengths: Float[np.ndarray, " wavenumber"]
 
 
-def power(frames: Float[np.ndarray, "lead channel row col"]) -> Float[np.ndarray, "lead row col"]:
-    """Return the power of every plane wave, summed over channels.
-
-    The sum over all waves is the mean square of a pixel.
-    """
-    rows, cols = frames.shape[-2:]
-    # In float64, because small waves may have a millionth of the mean's power.
-    waves = np.fft.rfft2(frames.astype(np.float64), norm="forward")
-    half = (waves.real**2 + waves.imag**2).sum(axis=1)
-    # Of real frames, a wave and the one in the opposite direction have equal power.
-    mirrored = half[:, -np.arange(rows) % rows, (cols - 1) // 2 : 0 : -1]
-    return np.concatenate([half, mirrored], axis=2)
-
-
-def radial(waves: Float[np.ndarray, "lead row col"]) -> Power:
-    """Return power by wavenumber 0, 1, ... (waves across the shorter side), over all directions.
-
-    Waves shorter than two pixels in every direction but the diagonals are left out.
-    """
-    number = _wavenumber(waves.shape[1], waves.shape[2])
-    count = min(waves.shape[1:]) // 2 + 1
-    kept = number < count
-    return np.stack([np.bincount(number[kept], wave[kept], count) for wave in waves])
-
-
 def wavelengths(rows: int, cols: int) -> Float[np.ndarray, " wavenumber"]:
     """Return the pixels from crest to crest for each wavenumber; infinite for the mean."""
     number = np.arange(min(rows, cols) // 2 + 1)
     length = np.full(len(number), np.inf)
     return np.asarray(np.divide(min(rows, cols), number, out=length, where=number > 0))
-
-
-def lattice(waves: Float[np.ndarray, "lead row col"], patch_size: int) -> ByLead:
-    """Return the power of waves that repeat with every patch, with a period of `patch_size`."""
-    _, rows, cols = waves.shape
-    steps = np.arange(patch_size)
-    chosen = np.zeros((rows, cols), bool)
-    chosen[
-        np.ix_(
-            np.rint(steps * rows / patch_size).astype(int) % rows,
-            np.rint(steps * cols / patch_size).astype(int) % cols,
-        )
-    ] = True
-    chosen[0, 0] = False
-    return np.asarray(waves[:, chosen].sum(axis=1))
-
-
-def _wavenumber(rows: int, cols: int) -> Int[np.ndarray, "row col"]:
-    frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(cols))
-    return np.asarray(np.rint(frequency * min(rows, cols)), np.int64)
 
 
 def in_band(spectrum: Power, band: str, length: Float[np.ndarray, " wavenumber"]) -> ByLead:

@@ -7,11 +7,10 @@ for an hour of light rain. A score of this family computes an array by lead time
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
-Frames = Float[np.ndarray, "lead channel row col"]
 ByLead = Float[np.ndarray, " lead"]
 
 
@@ -20,28 +19,6 @@ class Changes(NamedTuple):
 
     forecast: ByLead
     truth: ByLead
-
-
-def changes(
-    forecast: Frames,
-    truth: Frames,
-    mask: Bool[np.ndarray, "lead channel row col"],
-    last: Float[np.ndarray, "channel row col"] | None = None,
-) -> Float[np.ndarray, "lead which"]:
-    """Return the `Changes` of one window as columns; frames hold 0 where the mask is False.
-
-    Args:
-        forecast: the forecast frames.
-        truth: the true frames.
-        mask: of measured pixels.
-        last: the frame before the first one, NaN where nothing was measured; without it the first
-            lead time has no change.
-    """
-    before = np.full_like(truth[0], np.nan) if last is None else last
-    measured = mask & np.concatenate([~np.isnan(before)[None], mask[:-1]])
-    steps = (np.diff(frames, axis=0, prepend=before[None]) for frames in (forecast, truth))
-    sums = [np.where(measured, np.abs(step), 0).sum((1, 2, 3), np.float64) for step in steps]
-    return np.stack(sums, axis=1)
 
 
 def temporal_change(c: Changes) -> ByLead:

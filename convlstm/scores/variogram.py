@@ -7,11 +7,10 @@ score of this family computes an array by lead time from `Sums` and the width of
 data units.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 
 from convlstm.scores.score import Score, ratio
 
@@ -26,43 +25,6 @@ class Sums(NamedTuple):
 
     weights: ByLead
     squares: ByLead
-
-
-def sums(
-    ensembles: Sequence[Float[np.ndarray, "_ lead channel row col"]],
-    truth: Float[np.ndarray, "lead channel row col"],
-    mask: Bool[np.ndarray, "lead channel row col"],
-) -> list[Float[np.ndarray, "lead part"]]:
-    """Return the `Sums` of one window for each of several ensembles, as columns."""
-    found = [np.zeros((len(truth), len(Sums._fields))) for _ in ensembles]
-    for distance in DISTANCES_PIXELS:
-        for axis in (-2, -1):
-            both = np.logical_and(*_pairs(mask, distance, axis))
-            true, weight = _variogram(truth, distance, axis), 1 / distance
-            for own, members in zip(found, ensembles, strict=True):
-                # One member after the other: all of them at once would not fit into the cache.
-                total = sum(_variogram(member, distance, axis) for member in members)
-                squares = (total / len(members) - true) ** 2
-                for part, values in zip(own.T, (both, np.where(both, squares, 0)), strict=True):
-                    part += weight * values.sum(axis=(1, 2, 3), dtype=np.float64)
-    return found
-
-
-def _pairs(
-    frames: Shaped[np.ndarray, "..."], distance: int, axis: int
-) -> tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]:
-    """Return the first pixel of each pair along rows (-2) or columns (-1), and the second one."""
-    if axis == -2:
-        return frames[..., :-distance, :], frames[..., distance:, :]
-    return frames[..., :-distance], frames[..., distance:]
-
-
-def _variogram(
-    frames: Float[np.ndarray, "..."], distance: int, axis: int
-) -> Float[np.ndarray, "..."]:
-    """Return the square root of the difference at each pair."""
-    first, second = _pairs(frames, distance, axis)
-    return np.asarray(np.sqrt(np.abs(first - second)))
 
 
 def variogram(s: Sums, value_width: float) -> ByLead:

@@ -32,6 +32,8 @@ from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
 from convlstm.scores import ensemble
 from convlstm.scores.frame import LeadMeans
+from convlstm.sums import frame
+from convlstm.sums.ensemble import sums as ensemble_sums
 from convlstm.train.budget import Budget, has_patience
 from convlstm.train.drawing import Drawing
 from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
@@ -97,18 +99,20 @@ def validate(
 ) -> dict[str, float]:
     """Return the scores of free forecasts of the validation windows, as means over lead times."""
     means, known, leads = LeadMeans(), batches.context_frames, batches.forecast_frames
+    device = next(model.network.parameters()).device
     sums = np.zeros((leads, len(ensemble.Sums._fields)))
     for batch in batches.in_order("valid", VALIDATION_BATCH):
         seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
         folded = model.rollout(seen, mask_seen, leads, members)
-        forecasts = batches.geometry.unfold(folded.numpy()).swapaxes(0, 1)
-        frames, mask = (pixels[:, known:] for pixels in batches.pixels(batch))
-        for forecast, truth, measured in zip(forecasts, frames, mask, strict=True):
-            mean = forecast.mean(axis=0)
-            means.add(mean, truth, measured)
-            if on_window:
-                on_window(truth, mean)
-            sums += ensemble.sums(np.clip(forecast, 0, 1), truth, measured)
+        pixels = batches.geometry.unfold(folded.numpy()), *batches.pixels(batch)
+        forecasts, frames, mask = (torch.from_numpy(own).to(device) for own in pixels)
+        mean, truth, measured = forecasts.mean(dim=0), frames[:, known:], mask[:, known:]
+        means.add(frame.values(mean[None], truth, measured)[0].cpu().numpy())
+        if on_window:
+            for window in zip(truth.cpu().numpy(), mean.cpu().numpy(), strict=True):
+                on_window(*window)
+        parts = ensemble_sums(forecasts.clamp(0, 1)[:, None], truth, measured)
+        sums += parts[0].sum(dim=0).cpu().numpy()
     by_lead = ensemble.crps(ensemble.Sums(*sums.T), value_width=float(batches.geometry.pixels))
     return {**means.overall(), "crps": float(by_lead.mean())}
 

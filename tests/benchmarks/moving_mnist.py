@@ -22,11 +22,13 @@ import torch
 from jaxtyping import Float
 
 from convlstm.evaluate import baselines
+from convlstm.evaluate.baselines import Context
 from convlstm.model.batches import Batch, Batches
 from convlstm.params import loading
 from convlstm.runtime import exits
 from convlstm.runtime.errors import BadInput
 from convlstm.scores.frame import LeadMeans
+from convlstm.sums import frame
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.builders import open_patches
@@ -54,8 +56,8 @@ def scores(forecast: Forecaster, batches: Batches, split: str) -> dict[str, floa
         forecasts = forecast(context)
         total += float(np.square(forecasts - frames, dtype=np.float64).sum())
         count += len(frames) * frames.shape[1]
-        for window in zip(forecasts, frames, mask, strict=True):
-            means.add(*window)
+        given = map(torch.from_numpy, (forecasts[None], frames, mask))
+        means.add(frame.values(*given)[0].numpy())
     return {**means.overall(), "unclipped": total / count}
 
 
@@ -82,9 +84,14 @@ def theirs(recipe: Recipe) -> Forecaster:
     return forecast
 
 
-def baseline(batches: Batches, forecast: Callable[[Frames, int], Frames]) -> Forecaster:
+def baseline(batches: Batches, forecast: Callable[[Context], torch.Tensor]) -> Forecaster:
     """Return a forecast without a network as a forecaster."""
-    return lambda context: forecast(batches.pixels(context)[0], batches.forecast_frames)
+
+    def of(context: Batch) -> Frames:
+        frames = torch.from_numpy(batches.pixels(context)[0])
+        return forecast(Context(frames, batches.forecast_frames)).numpy()
+
+    return of
 
 
 def row(name: str, spent: tuple[int, float] | None, found: dict[str, float], pixels: int) -> str:

@@ -131,7 +131,7 @@ def print_training(batches: Batches, repeats: int) -> None:
 
 
 def print_evaluation(batches: Batches) -> None:
-    """Print the rate at which windows of five forecasters are scored, and the memory it takes."""
+    """Print the rate at which windows of eight forecasters are scored, and the memory it takes."""
     model = Training(batches, params_of(Train), default_device()).model
     config = scoring.ScoreConfig.each_of(batches, params_of(Evaluate))[0]
     forget_peak()
@@ -141,12 +141,15 @@ def print_evaluation(batches: Batches) -> None:
         (batch.frames[:, : batches.context_frames], batch.mask[:, : batches.context_frames])
         for batch in batches.in_order("test", scoring.TEST_BATCH)
     ]
+    members = scoring.members_of(model, config)
     network = seconds(
-        lambda: exhaust(model.rollout(*context, batches.forecast_frames) for context in contexts)
+        lambda: exhaust(
+            model.rollout(*context, batches.forecast_frames, members) for context in contexts
+        )
     )
     count = batches.count("test") * batches.forecast_frames
     peak = (high_water_bytes() - before) / 1e6
-    print(f"evaluate  {count / took:.0f} frames/s of each of 5 forecasters, {peak:.0f} MB")
+    print(f"evaluate  {count / took:.0f} frames/s of each of 8 forecasters, {peak:.0f} MB")
     print(f"          {took:.2f} s, of which the network's own forecasts {network:.2f} s")
 
 

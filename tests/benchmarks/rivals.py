@@ -32,6 +32,9 @@ from convlstm.model.model_file import Model
 from convlstm.params.loading import load
 from convlstm.scores import categorical, ensemble, spectral
 from convlstm.scores.score import ratio
+from convlstm.sums import categorical as event_sums
+from convlstm.sums import ensemble as ensemble_sums
+from convlstm.sums import spectral as spectral_sums
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.builders import open_patches
@@ -70,22 +73,19 @@ class Tally:
         cls, members: Members, truth: Frames, mask: Mask, thresholds: tuple[float, ...]
     ) -> "Tally":
         """Sum up one window; events and power are those of the members' mean."""
-        members = np.where(mask, members.clip(0, 1), 0)
-        mean = members.mean(axis=0)
-        both = np.stack([mean, np.where(mask, truth, 0)])
+        measured = torch.from_numpy(mask)
+        own = torch.where(measured, torch.from_numpy(members).clamp(0, 1), 0)
+        both = torch.stack([own.mean(dim=0), torch.where(measured, torch.from_numpy(truth), 0)])
         events = [
-            [
-                categorical.counts((both[:, lead] >= np.float32(threshold)) & now, now)[0]
-                for threshold in thresholds
-            ]
-            for lead, now in enumerate(mask)
+            event_sums.counts((both >= threshold) & measured, measured)[0]
+            for threshold in thresholds
         ]
-        power = np.stack([spectral.radial(spectral.power(frames)) for frames in both], axis=1)
+        power = spectral_sums.radial(spectral_sums.power(both), both.shape[-1])
         return cls(
             mask.any(axis=(1, 2, 3)).astype(float),
-            ensemble.sums(members, both[1], mask),
-            np.array(events, float),
-            power,
+            ensemble_sums.sums(own[:, None], both[1], measured)[0].numpy(),
+            torch.stack(events, dim=1).numpy(),
+            power.movedim(0, 1).numpy(),
         )
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -103,7 +103,7 @@ def forms(members: Members) -> dict[str, list[Members]]:
         return {"": [members]}
     return {
         "mean": [members],
-        "matched mean": [probability_matched_mean(members)[None]],
+        "matched mean": [probability_matched_mean(torch.from_numpy(members)).numpy()[None]],
         "a member": [member[None] for member in members],
     }
 
@@ -144,13 +144,17 @@ def forecasters(
 ) -> dict[str, Forecaster]:
     """Return all forecasters in the order of the table."""
 
-    def baseline(forecast: Callable[[Members, int], Members]) -> Forecaster:
-        return lambda context: forecast(context.frames[None], context.leads)
+    def baseline(forecast: Callable[[baselines.Context], torch.Tensor]) -> Forecaster:
+        def of(context: Context) -> Members:
+            frames = torch.from_numpy(context.frames[None])
+            return forecast(baselines.Context(frames, context.leads)).numpy()
+
+        return of
 
     def rival(nowcast: Nowcast) -> Forecaster:
         return lambda context: nowcast(context.frames, context.mask, context.leads)
 
-    smoothed = partial(baselines.smoothed, [(slice(None), baselines.fit_smoothing(batches))])
+    smoothed = partial(baselines.smoothed, [(slice(None), baselines.fit_smoothing(batches, CPU))])
     return {
         "model" + (", untrained" if asked.untrained else ""): ours(model, asked.members),
         "persistence": baseline(baselines.persistence),

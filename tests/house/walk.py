@@ -22,7 +22,11 @@ from tests.builders import ROOT, SMALL, STAGES, run_stage, write_params
 
 ON_THE_WAY = ("ingest", "patch", "evaluate", "plot")
 """The stages between a raw file and its picture; train learns from frames and passes none on."""
-TO_TABLES = ("scores.", *(f"evaluate.{name}" for name in ("baselines", "matching", "totals")))
+TO_TABLES = (
+    "scores.",
+    "sums.",
+    *(f"evaluate.{name}" for name in ("baselines", "matching", "totals")),
+)
 TO_TABLES += ("evaluate.tables",)
 READOUT = tuple(f"model.{name}" for name in ("basis", "motion", "grids", "cascade", "noise"))
 FRAME_AXES = 3

@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
-from convlstm.evaluate.matching import PICTURES, first_member, probability_matched_mean
+from convlstm.evaluate import matching
+from convlstm.evaluate.matching import PICTURES
+
+
+def probability_matched_mean(members: np.ndarray) -> np.ndarray:
+    return matching.probability_matched_mean(torch.from_numpy(members)).numpy()
 
 
 def drawn(members: int) -> np.ndarray:
@@ -47,7 +53,15 @@ def test_of_equal_members_the_picture_is_each_of_them() -> None:
 
 
 def test_the_pictures_are_of_one_forecast() -> None:
-    members = drawn(3)
+    members = torch.from_numpy(drawn(3))
     assert list(PICTURES) == ["pm_mean", "member"]
-    np.testing.assert_array_equal(first_member(members), members[0])
+    assert torch.equal(matching.first_member(members), members[0])
     assert all(draw(members).shape == members.shape[1:] for draw in PICTURES.values())
+
+
+def test_windows_of_a_batch_are_drawn_as_each_alone() -> None:
+    members = np.stack([drawn(3), drawn(3)[:, ::-1]], axis=1)
+    together = probability_matched_mean(members)
+    for number in range(2):
+        alone = probability_matched_mean(np.ascontiguousarray(members[:, number]))
+        np.testing.assert_array_equal(together[number], alone)

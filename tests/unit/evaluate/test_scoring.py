@@ -27,7 +27,6 @@ from convlstm.evaluate.selection import drawn_windows
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
 from convlstm.runtime.errors import BadInput
-from convlstm.scores.frame import KEYS
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.builders import REPORT, open_patches, params_of, patches_of
@@ -74,13 +73,13 @@ def test_the_pictures_of_an_ensemble_are_scored_as_forecasts_of_their_own(
         "model": members.mean(axis=0),
         "member": members[0],
         "pm_mean": np.stack(
-            [probability_matched_mean(members[:, number]) for number in range(len(truth))]
+            [probability_matched_mean(torch.from_numpy(own)) for own in members.swapaxes(0, 1)]
         ),
     }
     for name, picture in pictures.items():
         expected = ((np.clip(picture, 0, 1) - truth) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
         means = of_ensemble.scores[0][name].means.by_lead()
-        np.testing.assert_allclose(means[:, KEYS.index("mse")], expected, rtol=1e-4)
+        np.testing.assert_allclose(means.mse, expected, rtol=1e-4)
 
 
 def test_the_first_members_are_kept_and_the_share_of_all_at_the_middle_threshold(
@@ -181,7 +180,7 @@ def test_persistence_in_the_table_is_the_error_of_the_last_context_frame(
         for lead in (1, 2)
     ]
     means = evaluation.scores[0]["persistence"].means.by_lead()
-    assert means[:, KEYS.index("mse")].tolist() == pytest.approx(expected, rel=1e-5)
+    assert means.mse.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_model_is_given_the_context_and_never_the_truth(
@@ -233,9 +232,9 @@ def test_a_baseline_is_given_the_context_and_never_the_truth(
     list(evaluate(model, batches, [config], keep=()))
     expected, _ = batches.pixels(batches.take("test", list(range(batches.count("test")))))
     assert given
-    for *extra, context, leads in given:
-        np.testing.assert_array_equal(context, expected[:, :3])
-        assert leads == 2
+    for *extra, context in given:
+        np.testing.assert_array_equal(context.frames, expected[:, :3])
+        assert context.leads == 2
         assert len(extra) == (name in ("climatology", "smoothed"))
         if name == "climatology":
             np.testing.assert_array_equal(extra[0], mean_frame(batches))

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from convlstm.evaluate import tables
-from convlstm.evaluate.scoring import ScoreConfig, Scores
+from convlstm.evaluate.scoring import Measured, ScoreConfig, Scores, measured
 from convlstm.patch.folding import Geometry
 from convlstm.scores import families
 from convlstm.scores.categorical import COUNTS
-from convlstm.scores.frame import KEYS, LeadMeans
+from convlstm.scores.frame import Values
 from convlstm.scores.score import Score
 from convlstm.storage.meaning import Quantity
 
@@ -18,27 +19,33 @@ CONFIG = ScoreConfig(
 SHAPE = (2, 1, 16, 16)
 
 
+def result_of(
+    forecast: np.ndarray, truth: np.ndarray, members: np.ndarray | None = None
+) -> Measured:
+    """What is measured of one window, by one forecast or by an ensemble."""
+    window = torch.from_numpy(truth)[None]
+    own = None if members is None else torch.from_numpy(members)[:, None]
+    forecasts = torch.from_numpy(forecast)[None, None]
+    (one,) = measured(CONFIG.pooling(), forecasts, window, window > -1, own)
+    return one
+
+
 def scores_of(*errors: float, sequences: int = 1) -> Scores:
     """Windows of random truth, dealt out to sequences; each forecast is off by its error."""
     scores, random = Scores(), np.random.default_rng(0)
     for number, error in enumerate(errors):
         truth = random.random(SHAPE, np.float32) / 2 + np.float32(0.25)
         forecast = truth + np.float32(error)
-        means = LeadMeans()
-        means.add(forecast, truth, np.ones(SHAPE, bool))
-        (totals,) = CONFIG.pooling().totals([forecast], truth, np.ones(SHAPE, bool))
-        scores.add(number % sequences, means, totals)
+        scores.add([number % sequences], result_of(forecast, truth))
     return scores
 
 
 def ensemble_of(*members: float, truth: float) -> Scores:
     """One window of one lead time, in which each member and the truth have one value."""
     shape = (1, 1, 16, 16)
-    frames, its = np.stack([np.full(shape, value, np.float32) for value in members]), np.ones(shape)
-    true, scores, means = np.float32(truth) * its.astype(np.float32), Scores(), LeadMeans()
-    means.add(frames.mean(axis=0), true, its > 0)
-    (totals,) = CONFIG.pooling().totals([frames.mean(axis=0)], true, its > 0, frames)
-    scores.add(0, means, totals)
+    frames = np.stack([np.full(shape, value, np.float32) for value in members])
+    scores = Scores()
+    scores.add([0], result_of(frames.mean(axis=0), np.full(shape, truth, np.float32), frames))
     return scores
 
 
@@ -79,7 +86,11 @@ def test_a_row_per_lead_time_holds_means_and_pooled_scores_in_data_units() -> No
     rows = tables.by_lead(scores_of(0.1, -0.1, 0.1, 0.1), CONFIG)
     assert [row["lead"] for row in rows] == [1, 2]
     pooled = ["rmse", "bias", "correlation", "crps", "spread_skill", "rank_deviation", "variogram"]
-    assert list(rows[0])[: 1 + len(KEYS) + len(pooled)] == ["lead", *KEYS, *pooled]
+    assert list(rows[0])[: 1 + len(Values._fields) + len(pooled)] == [
+        "lead",
+        *Values._fields,
+        *pooled,
+    ]
     for row in rows:
         assert row["mse"] == pytest.approx(256 * 0.01, rel=1e-5)
         assert row["rmse"] == pytest.approx(5, rel=1e-5)  # 0.1 of 50
@@ -169,9 +180,8 @@ def test_the_spectrum_is_that_of_the_first_the_middle_and_the_last_lead_time(
     leads: int, drawn: list[int]
 ) -> None:
     truth = np.random.default_rng(0).random((leads, 1, 16, 16), np.float32)
-    scores, means, mask = Scores(), LeadMeans(), np.ones(truth.shape, bool)
-    means.add(truth, truth, mask)
-    scores.add(0, means, *CONFIG.pooling().totals([truth], truth, mask))
+    scores = Scores()
+    scores.add([0], result_of(truth, truth))
     rows = list(tables.spectrum({"model": scores}, CONFIG))
     assert sorted({row["lead"] for row in rows}) == drawn
 

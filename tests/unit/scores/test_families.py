@@ -14,7 +14,7 @@ from convlstm.scores.score import Score
 from tests.builders import ROOT, run_stage
 
 NEW_SCORES = {
-    "frame": "lambda forecast, truth, mask: 7.0",
+    "frame": "lambda m: 7 + 0 * m.mse",
     "continuous": "lambda m, width: 7 + 0 * m.n",
     "ensemble": "lambda s, width: 7 + 0 * s.n",
     "ranks": "lambda counts: 7 + 0 * counts[:, 0]",
@@ -29,21 +29,19 @@ NEW_SCORES = {
 
 PROBE = """
 import json, sys
-import numpy as np, pandas as pd
+import pandas as pd, torch
 from convlstm.evaluate import tables
-from convlstm.evaluate.scoring import ScoreConfig, Scores
+from convlstm.evaluate.scoring import ScoreConfig, Scores, measured
 from convlstm.patch.folding import Geometry
 from convlstm.storage.meaning import Quantity
 from convlstm.plot import figures
 from convlstm.plot.page import Scored, page
-from convlstm.scores.frame import LeadMeans
 
 config = ScoreConfig(Geometry(1, 8, 8, 4), Quantity(), (0.5,), (1, 4), 2)
-truth, results = np.random.default_rng(0).random((2, 1, 8, 8), np.float32), {}
+truth, results = torch.rand(1, 2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), {}
 for name in ("model", "zeros"):
-    means, results[name] = LeadMeans(), Scores()
-    means.add(truth / 2, truth, truth >= 0)
-    results[name].add(0, means, *config.pooling().totals([truth / 2], truth, truth >= 0))
+    results[name] = Scores()
+    results[name].add([0], *measured(config.pooling(), truth[None] / 2, truth, truth >= 0))
 rows = tables.all_of(results, config)
 by_lead, baselines = pd.DataFrame(rows["by_lead"]), pd.DataFrame(rows["baselines"])
 means = figures.means(by_lead, baselines)

@@ -4,13 +4,21 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import pearsonr
 
-from convlstm.scores.continuous import moments, scores
+from convlstm.scores.continuous import scores
+from convlstm.sums import continuous
 
 
 def field(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((2, 1, 20, 20), np.float32)
+
+
+def moments(forecast: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The sums of one forecast."""
+    forecasts, true, measured = map(torch.from_numpy, (forecast[None], truth, mask))
+    return continuous.moments(forecasts, true, measured)[0].numpy()
 
 
 def whole(frames: np.ndarray) -> np.ndarray:

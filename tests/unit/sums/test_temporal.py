@@ -2,13 +2,26 @@
 
 import numpy as np
 import pytest
+import torch
 
-from convlstm.scores.temporal import changes, scores
+from convlstm.scores.temporal import scores
+from convlstm.sums import temporal
 
 
 def film(*values: float) -> np.ndarray:
     """Frames of two pixels, of which the second is always 0."""
     return np.array([[[[value, 0]]] for value in values], np.float32)
+
+
+def changes(
+    forecast: np.ndarray, truth: np.ndarray, mask: np.ndarray, last: np.ndarray | None = None
+) -> np.ndarray:
+    """The sums of a window, whose frames are given with the frames before them."""
+    start = np.full_like(truth[0], np.nan) if last is None else last
+    measured = mask & np.concatenate([~np.isnan(start)[None], mask[:-1]])
+    films = (np.concatenate([np.nan_to_num(start)[None], frames]) for frames in (forecast, truth))
+    both = torch.from_numpy(np.stack(list(films)))
+    return temporal.changes(both[:, 1:], both[:, :-1], torch.from_numpy(measured)).numpy().T
 
 
 def whole(frames: np.ndarray) -> np.ndarray:

@@ -4,9 +4,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
 from convlstm.scores import variogram
+from convlstm.sums import variogram as variogram_sums
 
 SHAPE = (2, 2, 20, 9)  # lead, channel, row, col; no pair of a row is 16 pixels apart
 
@@ -20,9 +22,15 @@ def whole(truth: np.ndarray) -> np.ndarray:
     return np.ones(truth.shape, bool)
 
 
+def sums(members: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """The sums of each of several forecasts, by ensembles of (member, forecast, ...)."""
+    measured = whole(truth) if mask is None else mask
+    return variogram_sums.sums(*map(torch.from_numpy, (members, truth, measured))).numpy()
+
+
 def score(members: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    (sums,) = variogram.sums([members], truth, whole(truth) if mask is None else mask)
-    return variogram.scores(sums, value_width=50.0)["variogram"]
+    (own,) = sums(members[:, None], truth, mask)
+    return variogram.scores(own, value_width=50.0)["variogram"]
 
 
 def looped(members: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> list[float]:
@@ -64,11 +72,11 @@ def test_the_score_by_hand() -> None:
     assert score(members, truth) == pytest.approx([50 * 0.75**2])
 
 
-def test_ensembles_are_scored_as_if_each_came_alone_and_a_perfect_one_scores_zero() -> None:
+def test_forecasts_are_scored_as_if_each_came_alone_and_a_perfect_one_scores_zero() -> None:
     members, truth = drawn(3)
-    both = variogram.sums([members, truth[None]], truth, whole(truth))
-    np.testing.assert_array_equal(both[0], variogram.sums([members], truth, whole(truth))[0])
-    assert variogram.scores(both[1], 1.0)["variogram"].tolist() == [0, 0]
+    for alone, own in zip(members, sums(members[None], truth), strict=True):
+        np.testing.assert_array_equal(own, sums(alone[None, None], truth)[0])
+    assert score(truth[None], truth).tolist() == [0, 0]
 
 
 def test_a_frame_without_a_pair_has_no_score() -> None:
