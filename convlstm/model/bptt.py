@@ -22,7 +22,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from convlstm.model.device import sent
 from convlstm.model.gates import Activations, Layer, Maps
 from convlstm.model.kernels import compiled
 
@@ -72,7 +71,7 @@ class Stack:
         ]
         self.readout = readout.flatten(1)
         self.frames = frames.permute(1, 0, 3, 4, 2).to(dtype).contiguous()
-        self.fed, self.memory = sent(fed, frames.device), options.memory
+        self.fed, self.memory = fed.to(frames.device, non_blocking=True), options.memory
         self.dtype, self.state_dtype = dtype, frames.dtype
         known, all_fed = len(self.frames), fed.all(dim=0).tolist()
         self.wholly_fed = [

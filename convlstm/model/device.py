@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from convlstm.runtime import system
 from convlstm.runtime.errors import NoRoom
@@ -79,13 +78,6 @@ def _seconds(work: Callable[[torch.dtype], object], dtype: torch.dtype) -> float
         work(dtype)
         best = min(best, time.perf_counter() - start)
     return best
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on the device; a copy from the CPU to a GPU is not waited for."""
-    if device.type != "cuda" or tensor.device == device:
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def keep_freed_memory() -> None:

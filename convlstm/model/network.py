@@ -20,7 +20,6 @@ from convlstm.model.basis import basis_of, inputs_of
 from convlstm.model.bptt import Memory, unroll
 from convlstm.model.cascade import Cascade
 from convlstm.model.cells import Cell, ConvLSTMCell, LSTMCell, PeepholeConvLSTMCell, State
-from convlstm.model.device import sent
 from convlstm.patch.folding import unfold
 
 
@@ -182,7 +181,7 @@ class Network(nn.Module):
         fed = torch.ones(basis.inputs.shape[:2], dtype=torch.bool)
         maps = self(basis.inputs, fed, dtype)[:, -leads:]
         for some in white:
-            yield self.cascade(maps, basis, sent(some, context.device))
+            yield self.cascade(maps, basis, some.to(context.device, non_blocking=True))
 
     def _zero_state(self, frames: Tensor, hidden: int) -> State:
         grid = frames.shape[-2:] if self.grid else ()  # a ConvLSTM takes any frame size

@@ -20,7 +20,6 @@ from convlstm.model.batches import Batch, Batches
 from convlstm.model.device import (
     explain_out_of_memory,
     keep_freed_memory,
-    sent,
     training_dtype,
     use_deterministic_algorithms,
 )
@@ -310,7 +309,7 @@ class Training:
         percent = 100 * self.budget.spent(self.iteration) / self.budget.total
         probability = sampling_probability(percent, self.params)
         self._last = (float(self.optimizer.param_groups[0]["lr"]), probability.forecast)
-        frames, mask = (sent(part, self.device) for part in batch)
+        frames, mask = (part.to(self.device, non_blocking=True) for part in batch)
         if self.params.readout == "frame":
             loss = self._loss_of_frames(frames, mask, probability)
         else:
