@@ -27,7 +27,7 @@ PINS = dict(
     line.split("==") for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PINNED_BY_THEMSELVES = ("rivals", "search")
+PINNED_BY_THEMSELVES = ("onnx", "rivals", "search")
 """Extras that no stage needs."""
 REQUIRED = [
     *PROJECT["project"]["dependencies"],

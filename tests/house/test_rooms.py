@@ -14,7 +14,7 @@ ORDER = (
     {"demo", "ingest", "plot"},
     {"patch"},
     {"model"},
-    {"train", "evaluate", "forecast"},
+    {"train", "evaluate", "forecast", "export"},
 )
 """A room imports from rooms further up in this list, and from itself; `version` is one module."""
 LONGEST_FILE_LINES = 480  # a long file that is one idea is better than two halves of one
@@ -33,6 +33,7 @@ DOORS = {
     "hdf5plugin": {"storage.hdf5"},
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.comparison", "plot.figures", "plot.pictures"},
+    "onnx": {"export.onnx_file"},
     "pandas": {
         *("plot.comparison", "plot.curves", "plot.figures", "plot.tables"),
         *("stages.experiments", "stages.search"),
@@ -54,7 +55,7 @@ DOORS = {
     "zarr": {"ingest.groups"},
 }
 """The modules by which each heavy library enters; torch enters by rooms as a whole."""
-TORCH_ROOMS = {"sums", "model", "train", "evaluate", "forecast"}
+TORCH_ROOMS = {"sums", "model", "train", "evaluate", "forecast", "export"}
 MODULES = sorted((ROOT / "convlstm").rglob("[!_]*.py"))
 INITS = sorted((ROOT / "convlstm").rglob("__init__.py"))
 STAGE_MODULES = sorted((ROOT / "stages").glob("*.py"))

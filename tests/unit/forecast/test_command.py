@@ -1,5 +1,7 @@
 """The installed command forecasts as the stage does, and ends with a status where it cannot."""
 
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from convlstm.patch.folding import Geometry
 from convlstm.runtime import signals
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel, Coordinate, Grid, Meaning
-from tests.builders import MINUTE, model_of, run_stage
+from tests.builders import MINUTE, ROOT, model_of, run_stage
 
 MODEL = "data/model.safetensors"
 
@@ -311,3 +313,36 @@ def test_pictures_that_say_their_depth_only_have_the_unit_of_training(
     with h5py.File(place / "out.nc") as file:
         assert file["forecast"].attrs["units"] == "dBZ"
         assert file["forecast"].attrs["long_name"] == "forecast of rain"
+
+
+def test_the_lines_of_the_manual_for_services_are_understood() -> None:
+    """Of systemd, which takes %% for %, and of cron, which takes a backslash before it."""
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    units = re.findall(r"^ExecStart=\S+/convlstm-forecast (.*)$", page, re.MULTILINE)
+    tables = re.findall(r"^\*/5 \* \* \* \* \S+/convlstm-forecast (.*)$", page, re.MULTILINE)
+    lines = [*(line.replace("%%", "%") for line in units)]
+    lines += [line.replace(r"\%", "%") for line in tables]
+    parsed = [command._parser("x", None).parse_args(shlex.split(line)) for line in lines]
+    assert [(own.watch, own.newest, own.members) for own in parsed] == [
+        (True, False, "24"),
+        (False, True, "24"),
+    ]
+    assert {*parsed[0].changes} == {*parsed[1].changes} == {"time_format=RAD_%Y%m%d%H%M"}
+
+
+def test_a_watch_and_overwrite_do_not_go_together(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.run([MODEL, "in", "out", "--watch", "--overwrite"], prog="x")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: --overwrite: what is there is left alone")
+    assert not (place / "out").exists()
+
+
+def test_newest_by_the_command_is_a_file_named_by_the_last_frame(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.run([MODEL, "in", "out", "--newest"], prog="x")
+    assert capsys.readouterr().out == "out/04.nc: 2 frames after 04.png\n"
+    assert [path.name for path in (place / "out").iterdir()] == ["04.nc"]

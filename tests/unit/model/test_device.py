@@ -164,11 +164,10 @@ def test_another_error_is_left_as_it_is(error: Exception) -> None:
 
 
 FAULTS = """
-import resource, sys, torch
+import resource, torch
 from convlstm.model.device import keep_freed_memory
 
-if sys.argv[1] == "kept":
-    keep_freed_memory()
+keep_freed_memory()
 
 def use():
     large = [torch.ones(3_000_000) for _ in range(4)]
@@ -183,8 +182,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_memory_that_is_kept_is_not_asked_for_again() -> None:
-    def faults(how: str) -> int:
-        command = [sys.executable, "-c", FAULTS, how]
-        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-    assert faults("kept") * 10 < faults("given back")
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 1000  # of 117,000 pages that are taken and freed again
