@@ -32,12 +32,14 @@ def main(params: Train) -> None:
     with patches.opened(PATCHES, FRAMES) as stored:
         if place:
             ranks.check(params.batch_size, place.count)
-            train(stored, params, place)
-            return
-        # Imported here, because torch takes seconds and no mistake should wait for it.
+        # Imported here, because torch takes seconds and no mistake should wait for it. All ranks
+        # do so, because the modules that are loaded decide on the key of a run.
         from convlstm.model.device import gpus
         from convlstm.train.launching import launch
 
+        if place:
+            train(stored, params, place)
+            return
         visible = devices.names(gpus())
         most = 1 if _is_copy() else ranks.wanted(params.batch_size, len(visible))
         with devices.taken(visible, CHECKPOINTS, most, say) as own:
