@@ -71,7 +71,8 @@ def check(batch_size: int, count: int) -> None:
 def one_voice() -> Iterator[None]:
     """Let the first rank of each host alone tell of an error or a stop, which all of them meet.
 
-    A device that is too small tells of itself, and a stop goes before what it has led to.
+    A device that is too small tells of itself, and a stop goes before what it has led to. A rank
+    that is about to end hears no signal any more: the launcher sends one to all when one has ended.
     """
     own = place()
     local = own.local if own else 0
@@ -79,10 +80,14 @@ def one_voice() -> Iterator[None]:
         yield
     except UserError as error:
         stop = signals.requested()
+        if own:
+            signals.hear_nothing()
         if local and not isinstance(error, NoRoom):
             raise _silent(stop.status if stop else error.status) from None
         raise stop or error from None
     except signals.Stopped as stopped:
+        if own:
+            signals.hear_nothing()
         if local:
             raise _silent(stopped.status) from None
         raise

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from signal import SIG_IGN, Signals, getsignal
+from signal import SIG_IGN, SIGTERM, Signals, getsignal
 from uuid import uuid4
 
 from convlstm.runtime.errors import UserError
@@ -17,12 +17,15 @@ ELASTIC = "torch.distributed.elastic"
 class RanksEnded(UserError):
     """A rank has ended before its work was done; what it said itself stands above.
 
+    The launcher then ends the others by SIGTERM, which tells nothing.
+
     Args:
         statuses: of the ranks that have failed, by their number; negative for a signal.
     """
 
     def __init__(self, statuses: Mapping[int, int]) -> None:
         killed = {number: -status for number, status in statuses.items() if status < 0}
+        killed = {number: by for number, by in killed.items() if by != SIGTERM}
         super().__init__(
             *(
                 f"rank {number} was ended by {Signals(by).name}; the same command goes on "
@@ -30,7 +33,10 @@ class RanksEnded(UserError):
                 for number, by in killed.items()
             )
         )
-        self.status = 128 + max(killed.values()) if killed else max(statuses.values())
+        own = [status for status in statuses.values() if status > 0]
+        # One that says why goes before one that has missed another, and that before a stop.
+        why = min(own, key=lambda status: (status >= 128, status == 1), default=128 + SIGTERM)
+        self.status = 128 + max(killed.values()) if killed else why
 
 
 def launch(count: int, module: str) -> None:
