@@ -1,6 +1,7 @@
-"""The GPUs of this host that a training takes: those that no other one of this repository has.
+"""What a training takes of this host beside others of this repository: free GPUs, or some cores.
 
-Each has a lock file beside the checkpoints, which the workspace, `--temp` and the queue share.
+Each GPU and each training has a lock file beside the checkpoints, in a folder that the workspace,
+`--temp` and the queue share.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from convlstm.runtime import locks
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+GPU = "gpu-"  # with which the lock of a GPU begins
 
 
 def names(count: int) -> list[str]:
@@ -42,7 +44,7 @@ def taken(
     """
     host = f"{socket.gethostname()}-{os.environ.get('SLURM_JOB_ID', '')}".rstrip("-")
     paths = {
-        name: folder / f"gpu-{host}-{re.sub('[^a-zA-Z0-9]', '-', name)}.lock" for name in devices
+        name: folder / f"{GPU}{host}-{re.sub('[^a-zA-Z0-9]', '-', name)}.lock" for name in devices
     }
     with ExitStack() as stack:
         held: list[str] = []
@@ -61,3 +63,38 @@ def taken(
                 told = True
                 time.sleep(locks.WAIT_SECONDS)
         yield held
+
+
+def others(folder: Path, own: Path) -> int:
+    """Return how many other trainings run on this host, as far as their locks tell.
+
+    Args:
+        folder: of the locks.
+        own: the lock of this training.
+    """
+    return sum(
+        _holds(path)
+        for path in folder.glob("*.lock")
+        if path != own and not path.name.startswith(GPU)
+    )
+
+
+def share_of_cores(others: int) -> int | None:
+    """Return the threads of a training beside others; None if all cores are its own.
+
+    So it is, too, where OMP_NUM_THREADS says how many threads there are.
+    """
+    if not others or "OMP_NUM_THREADS" in os.environ:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // (1 + others))
+
+
+def _holds(path: Path) -> bool:
+    """Whether the process that a lock file names runs on this host; it may just have ended."""
+    try:
+        found = re.fullmatch(r"process (\d+) on (.*)", path.read_text(errors="replace"))
+    except FileNotFoundError:
+        return False
+    if not found or found[2] != socket.gethostname():
+        return False
+    return Path("/proc", found[1]).exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convlstm.runtime import console, files, locks, signals
+from convlstm.runtime.errors import BadInput
 from convlstm.storage import patches
 from convlstm.train.params import Train
 from stages import devices, ranks
@@ -41,9 +42,11 @@ def main(params: Train) -> None:
             train(stored, params, place)
             return
         visible = devices.names(gpus())
-        most = 1 if _is_copy() else ranks.wanted(params.batch_size, len(visible))
+        most = ranks.wanted(params.batch_size, 1 if _is_copy() else len(visible))
         with devices.taken(visible, CHECKPOINTS, most, say) as own:
             count = ranks.wanted(params.batch_size, len(own))
+            if own and count > len(own):
+                raise BadInput(f"CONVLSTM_RANKS = {count}: of the GPUs {len(own)} are free")
             if own:
                 os.environ[devices.VISIBLE] = ",".join(own[:count])
             if count == 1:
@@ -77,12 +80,29 @@ def train(stored: patches.Patches, params: Train, place: ranks.Place) -> None:
         with own.after_first(guard), signals.deferred() as stop:
             for note in checkpoints.resume(training.restore) if own.first else ():
                 say(note)
+            if own.first:
+                _share_cores(training, checkpoints.lock)
             training.follow_first()
             if own.first:
                 _write(training, checkpoints, stop)
             else:
                 for _ in checkpoints.epochs(training, stop, lambda _: None):
                     pass
+
+
+def _share_cores(training: "Training", lock: Path) -> None:
+    """Take a part of the cores in a run of the queue or `--temp` beside others.
+
+    It is decided when a run begins, and kept in its checkpoints, because another number of threads
+    changes last digits.
+    """
+    from convlstm.model.device import use_threads
+
+    if not training.iteration and _is_copy():
+        training.others = devices.others(CHECKPOINTS, lock)
+    if (share := devices.share_of_cores(training.others)) and training.device.type == "cpu":
+        use_threads(share)
+        say(f"takes threads for {share} cores, because it began beside other trainings")
 
 
 def _write(training: "Training", checkpoints: "Checkpoints", stop: signals.StopRequest) -> None:

@@ -44,6 +44,11 @@ def gpus() -> int:
     return torch.cuda.device_count()
 
 
+def use_threads(count: int) -> None:
+    """Compute in so many threads of the CPU from now on."""
+    torch.set_num_threads(count)
+
+
 def training_dtype(
     precision: Literal["auto", "float32", "bfloat16"],
     device: torch.device,

@@ -46,7 +46,7 @@ from convlstm.train.schedules import (
 )
 
 PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels, or set recompute_gates"
-PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_score")
+PLAIN_STATE = ("iteration", "skipped", "others", "_losses", "_last", "_best_score")
 """The attributes of a `Training` that its state holds as plain values."""
 BETAS = (0.9, 0.99)
 """The memories of Adam. By its usual 0.999 the gradients of the first steps, a hundred times those
@@ -184,6 +184,7 @@ class Training:
         self.scheduler = learning_rate(self.optimizer, params, self.budget.total)
         self.generator = torch.Generator().manual_seed(params.seed)
         self.iteration, self.skipped = 0, 0
+        self.others = 0  # trainings among which the cores were shared when this one began
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
         self.finished: list[Epoch] = []
         self._losses: list[float] = []  # of the epoch under way
