@@ -1,4 +1,4 @@
-"""What a training takes of this host beside others of this repository: free GPUs, or some cores.
+"""A training takes free GPUs, or a share of the cores, beside others of this repository.
 
 Each GPU and each training has a lock file beside the checkpoints, in a folder that the workspace,
 `--temp` and the queue share.

@@ -143,6 +143,13 @@ def _architecture(batches: Batches, params: Train) -> Architecture:
     )
 
 
+def _weighting(batches: Batches, params: Train, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the thresholds of each channel, as training sees its values, and the weights."""
+    limits = np.array(params.loss_thresholds)
+    own = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
+    return torch.from_numpy(own).to(device), torch.tensor(params.loss_weights, device=device)
+
+
 class Training:
     """One run: a network, its optimizer and its schedules, scaled to the run's own length.
 
@@ -188,10 +195,7 @@ class Training:
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
         self.finished: list[Epoch] = []
         self._losses: list[float] = []  # of the epoch under way
-        limits = np.array(params.loss_thresholds)
-        each = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
-        weights = torch.tensor(params.loss_weights, device=device)
-        self._weighting = torch.from_numpy(each).to(device), weights
+        self._weighting = _weighting(batches, params, device)
         self._best_score, self._best = float("inf"), self._weights()
         self.on_window: OnWindow | None = None  # for whoever shows the forecasts of a validation
 
