@@ -24,7 +24,7 @@ def names(count: int) -> list[str]:
     Args:
         count: of GPUs.
     """
-    given = os.environ.get(VISIBLE, "").split(",")
+    given = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
     return given[:count] if len(given) >= count else [str(number) for number in range(count)]
 
 

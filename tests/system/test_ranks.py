@@ -50,7 +50,7 @@ def fresh(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield repository
     assert not [path for path in (repository / "data").rglob(".*") if path.name != ".gitignore"]
     assert not [*(repository / ".checkpoints").glob("*.lock")]
-    shutil.rmtree(repository / ".checkpoints")
+    shutil.rmtree(repository / ".checkpoints", ignore_errors=True)
     for name in (MODEL, TABLE):
         (repository / name).unlink(missing_ok=True)
     call(repository, "git", "checkout", "--", ".")
@@ -239,7 +239,6 @@ def test_a_batch_that_ranks_cannot_share_is_refused_in_one_line(
     else:
         command = [name.replace("2", "3") for name in TORCHRUN]
         assert call(fresh, *command, status=1).count(line) == 1
-    (fresh / ".checkpoints").mkdir(exist_ok=True)
 
 
 def test_a_second_run_is_refused_while_ranks_are_at_work(
@@ -268,6 +267,24 @@ def test_two_runs_on_one_host_do_not_meet_each_other(
         outputs = [process.communicate()[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert (fresh / MODEL).read_bytes() == (other / MODEL).read_bytes()
+
+
+def test_a_grid_in_the_queue_trains_side_by_side_each_run_its_own_network(
+    fresh: Path,
+) -> None:
+    """They have no lock but those of their own trainings, and end with networks that differ."""
+    commit(fresh)
+    grid = ("-S", "steps=150", "-S", "lr=0.002,0.003,0.004")
+    call(fresh, "dvc", "exp", "run", "--queue", *grid, "train")
+    with begin(fresh, "dvc", "queue", "start", "--jobs", "2") as process:
+        process.communicate()
+    status = call(fresh, "dvc", "queue", "status")
+    call(fresh, "dvc", "queue", "stop")
+    assert status.count("Success") == 3, status
+    refs = call(fresh, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    locked = [call(fresh, "git", "show", f"{ref}:dvc.lock") for ref in refs if "stash" not in ref]
+    sums = {re.findall(rf"path: {MODEL}\n\s+hash: md5\n\s+md5: (\w+)", text)[0] for text in locked}
+    assert len(sums) >= 3, sums
 
 
 SBATCH = """#!{python}

@@ -26,6 +26,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "count", "names"),
     [
+        (None, 1, ["0"]),
         (None, 2, ["0", "1"]),
         ("2,3", 2, ["2", "3"]),
         ("GPU-5f,GPU-07", 2, ["GPU-5f", "GPU-07"]),
