@@ -53,7 +53,9 @@ def launch(count: int, module: str) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger(ELASTIC).setLevel(logging.CRITICAL)  # the ranks say what there is to say
+    for name in logging.root.manager.loggerDict:  # each of which torch has given a level
+        if name.startswith(ELASTIC):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the ranks say what there is to say
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", PATIENCE_SECONDS)

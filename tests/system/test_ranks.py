@@ -48,12 +48,17 @@ def fresh(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CONVLSTM_CHECKPOINT_MINUTES", "0")
     monkeypatch.delenv("CONVLSTM_RANKS", raising=False)
     yield repository
-    assert not [path for path in (repository / "data").rglob(".*") if path.name != ".gitignore"]
-    assert not [*(repository / ".checkpoints").glob("*.lock")]
-    shutil.rmtree(repository / ".checkpoints", ignore_errors=True)
-    for name in (MODEL, TABLE):
-        (repository / name).unlink(missing_ok=True)
-    call(repository, "git", "checkout", "--", ".")
+    hidden = [path for path in (repository / "data").rglob(".*") if path.name != ".gitignore"]
+    locks = [*(repository / ".checkpoints").glob("*.lock")]
+    clear(repository)
+    assert hidden == locks == []
+
+
+def clear(folder: Path) -> None:
+    """Take back all that a test has changed."""
+    for name in (".checkpoints", "data/.train.lock", MODEL, TABLE):
+        call(folder, "rm", "-rf", name)
+    call(folder, "git", "checkout", "--", ".")
 
 
 def sized(folder: Path, **limits: int | None) -> None:
@@ -147,7 +152,9 @@ def test_ranks_train_under_dvc(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def undisturbed(repository: Path) -> dict[str, bytes]:
     """The outputs of a run of twenty epochs in one process."""
     sized(repository, epochs=20, steps=None)
-    return trained(repository)
+    outputs = trained(repository)
+    clear(repository)
+    return outputs
 
 
 @pytest.mark.parametrize(
