@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from signal import SIG_IGN, SIGTERM, Signals, getsignal
 from uuid import uuid4
 
-from convlstm.runtime.errors import UserError
+from convlstm.runtime.errors import RankLost
 from convlstm.runtime.signals import SIGNALS
 
 PATIENCE_SECONDS = "15"  # for ranks that are to end; each ends itself after eight
 ELASTIC = "torch.distributed.elastic"
 
 
-class RanksEnded(UserError):
+class RanksEnded(RankLost):
     """A rank has ended before its work was done; what it said itself stands above.
 
     The launcher then ends the others by SIGTERM, which tells nothing.

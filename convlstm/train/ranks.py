@@ -20,18 +20,12 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from convlstm.runtime.errors import UserError
+from convlstm.runtime.errors import RankLost
 
 SILENCE = timedelta(minutes=30)
 """A rank that says nothing for so long is lost; one that was killed is missed at once."""
 WAIT_SECONDS = 0.25
 BEGUN, ENTERED = "begun", "entered"  # by which the first rank tells the others how far it is
-
-
-class Lost(UserError):
-    """Another rank has ended, and the others cannot go on."""
-
-    status = 1
 
 
 @dataclass(frozen=True)
@@ -186,7 +180,7 @@ def _missed() -> Iterator[None]:
         yield
     except RuntimeError as error:  # of a lost connection, or of an end of the time
         reason = str(error).splitlines()[0][:200]
-        raise Lost(
+        raise RankLost(
             f"another rank of this run has ended, or is not reached ({reason}); the same command "
             f"goes on from the last checkpoint"
         ) from None

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from convlstm.model.batches import Batches
+from convlstm.runtime.errors import RankLost
 from convlstm.runtime.signals import Stopped, StopRequest
 from convlstm.train.checkpoint import Checkpoints
 from convlstm.train.loop import Training
 from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
 from convlstm.train.params import Train
-from convlstm.train.ranks import ALONE, Lost, Ranks
+from convlstm.train.ranks import ALONE, Ranks
 from tests.builders import REPORT, params_of
 
 CPU = torch.device("cpu")
@@ -303,7 +304,7 @@ def test_a_rank_that_is_missed_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("[pair.cc:5] Connection closed by peer\nand much more")
 
     monkeypatch.setattr(torch.distributed, "all_reduce", closed)
-    with pytest.raises(Lost) as raised:
+    with pytest.raises(RankLost) as raised:
         Ranks(0, 2).most(1)
     assert str(raised.value) == (
         "another rank of this run has ended, or is not reached ([pair.cc:5] Connection closed by "
