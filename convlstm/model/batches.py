@@ -126,10 +126,20 @@ class Batches:
         unit, measured = conversion.to_unit(parts, axis=-1)
         return unit.reshape(folded.shape), measured.reshape(folded.shape)
 
-    def in_order(self, split: str, batch_size: int) -> Iterator[Batch]:
-        """Yield all windows of `split` in the order of the index; the last batch may be smaller."""
+    def in_order(
+        self, split: str, batch_size: int, *, every: int = 1, first: int = 0
+    ) -> Iterator[Batch]:
+        """Yield all windows of `split` in the order of the index; the last batch may be smaller.
+
+        Args:
+            split: its name.
+            batch_size: the number of windows in a batch.
+            every: of this number of batches only one is yielded; the others are for other ranks.
+            first: the number of the first batch that is yielded.
+        """
         numbers = np.arange(self.count(split))
-        parts = (numbers[at : at + batch_size] for at in range(0, len(numbers), batch_size))
+        starts = range(first * batch_size, len(numbers), every * batch_size)
+        parts = (numbers[at : at + batch_size] for at in starts)
         yield from read_ahead(partial(self.take, split, part) for part in parts)
 
     def pixels(

@@ -25,9 +25,28 @@ LARGEST_KEPT_BYTES = 2**25  # at once, than which glibc takes no more
 MOST_KEPT_BYTES = 2**31 - 1  # in all, likewise
 
 
-def default_device() -> torch.device:
-    """Return the GPU when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def default_device(number: int = 0) -> torch.device:
+    """Return a GPU when there is one, else the CPU.
+
+    Args:
+        number: of our rank on this host, which takes the GPU of that number; where each rank is
+            shown its own only, as under some schedulers, all take the first.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if number:
+        torch.cuda.set_device(number % torch.cuda.device_count())
+    return torch.device("cuda")
+
+
+def gpus() -> int:
+    """Return the number of GPUs that this process sees, without a start of CUDA in it."""
+    return torch.cuda.device_count()
+
+
+def use_threads(count: int) -> None:
+    """Compute in so many threads of the CPU from now on."""
+    torch.set_num_threads(count)
 
 
 def training_dtype(

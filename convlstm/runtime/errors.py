@@ -43,6 +43,12 @@ class NoRoom(UserError):
     status = 4
 
 
+class RankLost(UserError):
+    """Another process of the same run has ended, and this one cannot go on."""
+
+    status = 1
+
+
 class Faults:
     """Collects the faults of one input, so that the user can fix all of them at once.
 

@@ -92,6 +92,12 @@ def listen(*, to_parent: bool) -> None:
         threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 
+def hear_nothing() -> None:
+    """Ignore further signals: the process is about to end, and what it has said is all."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _hear_once(number: int) -> None:
     """Let the system itself end the process at a second signal of this number.
 

@@ -19,7 +19,7 @@ import torch
 from convlstm.runtime import locks
 from convlstm.runtime.errors import UserError
 from convlstm.runtime.files import replacing, to_text
-from convlstm.runtime.signals import StopRequest
+from convlstm.runtime.signals import Stopped, StopRequest
 from convlstm.train.loop import Epoch, Training
 
 KEPT = 2
@@ -93,7 +93,10 @@ class Checkpoints:
     def epochs(
         self, training: Training, stop: StopRequest, on_step: Callable[[float], None]
     ) -> Iterator[Epoch]:
-        """Train, and save a checkpoint when one is due or the process was asked to stop.
+        """Train, and save a checkpoint when one is due or a rank was asked to stop.
+
+        All ranks stop after the same step. The first one alone saves, and the others do not end
+        before it has, because a launcher stops them all when one has ended.
 
         Args:
             training: the run.
@@ -104,14 +107,18 @@ class Checkpoints:
             Each epoch when it is done.
 
         Raises:
-            Stopped: the process was asked to stop; the checkpoint is saved.
+            Stopped: a rank was asked to stop; the checkpoint is saved.
         """
+        ranks = training.ranks
 
         def after_step(loss: float) -> None:
             on_step(loss)
-            if self.due() or stop.pending:
+            asked = ranks.most(stop.signal_number or 0)
+            if ranks.first and (asked or self.due()):
                 self.save(training.iteration, training.state())
-            stop.check()
+            if asked:
+                ranks.meet()
+                raise Stopped(asked)
 
         yield from training.epochs(after_step)
 

@@ -1,7 +1,7 @@
 """The windows that an epoch shows: which, in which order, and turned how.
 
 Everything is drawn from (seed, epoch, step) alone, so that a resumed run goes on as if it had not
-been stopped.
+been stopped, and the same windows make a step whatever the number of ranks that share it.
 """
 
 from bisect import bisect_right
@@ -11,11 +11,13 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from convlstm.model.batches import TURNS, Batch, Batches, read_ahead
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.patches import MEASURED, WET, Span, Window
 from convlstm.train.params import Train
+from convlstm.train.ranks import ALONE, Ranks
 
 LEAST_KEPT = 0.05  # of the driest windows, so that the network learns when no rain comes, too
 MOST_TRIES = 100
@@ -65,13 +67,14 @@ class Drawing:
     Args:
         batches: the data.
         params: how many windows make a step, which are preferred, how they are turned, the seed.
+        ranks: which share the windows of a step.
 
     Raises:
         BadInput: windows that are not square cannot be turned.
     """
 
-    def __init__(self, batches: Batches, params: Train) -> None:
-        self.batches, self.params = batches, params
+    def __init__(self, batches: Batches, params: Train, ranks: Ranks = ALONE) -> None:
+        self.batches, self.params, self.ranks = batches, params, ranks
         self.steps = -(-batches.count("train") // params.batch_size)
         self._ways = {"none": 1, "flips": TURNS // 2, "turns": TURNS}[params.augment]
         rows, cols = batches.geometry.rows, batches.geometry.cols
@@ -86,7 +89,7 @@ class Drawing:
         self._least_wet: float = batches.params["min_wet_fraction"]
 
     def epoch(self, number: int, *, done: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, as many windows as the grid has.
+        """Yield our part of the batches of an epoch, as many windows as the grid has.
 
         Those of the grid come in a random order, or as many random ones in their place. The first
         `done` batches are left out, because a resumed run has seen them.
@@ -100,14 +103,25 @@ class Drawing:
             for step in range(done, self.steps)
         )
 
+    def windows(self, iteration: int) -> int:
+        """Return how many windows all ranks together show in a step; the last has what is left."""
+        first = iteration % self.steps * self.params.batch_size
+        return min(self.params.batch_size, self.batches.count("train") - first)
+
     def _batch(self, grid: list[Window], epoch: int, step: int) -> Batch:
-        """Return the batch of a step, whose windows of the grid are these."""
+        """Return our part of the batch of a step, whose windows of the grid are these.
+
+        A rank that would have none shows one of which no pixel counts, so that all do the same.
+        """
         windows = grid
         if self.params.random_windows:
             places = self._generator(epoch, step, PLACES)
             windows = [self._random(window, places) for window in grid]
         ways = self._generator(epoch, step, WAYS).integers(self._ways, size=len(windows))
-        return self.batches.cut(windows, ways.tolist())
+        own = self.ranks.places(len(windows))
+        batch = self.batches.cut(windows[own], ways[own].tolist())
+        spare = self.ranks.is_spare(len(windows))
+        return batch._replace(mask=torch.zeros_like(batch.mask)) if spare else batch
 
     def _random(self, instead: Window, generator: np.random.Generator) -> Window:
         """Draw windows until one is kept; after `MOST_TRIES` return the last that could train.

@@ -30,13 +30,14 @@ from convlstm.model.noise import draw_noise
 from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
 from convlstm.scores import ensemble
-from convlstm.scores.frame import LeadMeans
+from convlstm.scores.frame import LeadMeans, Values
 from convlstm.sums import frame
 from convlstm.sums.ensemble import sums as ensemble_sums
 from convlstm.train.budget import Budget, has_patience
 from convlstm.train.drawing import Drawing
 from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
 from convlstm.train.params import Train
+from convlstm.train.ranks import ALONE, Ranks
 from convlstm.train.schedules import (
     Probability,
     draw_fed_steps,
@@ -45,7 +46,7 @@ from convlstm.train.schedules import (
 )
 
 PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels, or set recompute_gates"
-PLAIN_STATE = ("iteration", "skipped", "_losses", "_last", "_best_score")
+PLAIN_STATE = ("iteration", "skipped", "others", "_losses", "_last", "_best_score")
 """The attributes of a `Training` that its state holds as plain values."""
 BETAS = (0.9, 0.99)
 """The memories of Adam. By its usual 0.999 the gradients of the first steps, a hundred times those
@@ -94,13 +95,22 @@ OnWindow = Callable[[Window, Window], None]
 
 
 def validate(
-    model: Model, batches: Batches, members: int, on_window: OnWindow | None = None
+    model: Model,
+    batches: Batches,
+    members: int,
+    on_window: OnWindow | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
-    """Return the scores of free forecasts of the validation windows, as means over lead times."""
-    means, known, leads = LeadMeans(), batches.context_frames, batches.forecast_frames
+    """Return the scores of free forecasts of the validation windows, as means over lead times.
+
+    The ranks take the batches in turn, so that each is the same however many share them, and sums
+    and counts are added up before a mean is taken. `on_window` sees our windows only.
+    """
+    known, leads = batches.context_frames, batches.forecast_frames
+    means = LeadMeans(*np.zeros((2, leads, len(Values._fields))))  # also of a rank without a window
     device = next(model.network.parameters()).device
     sums = np.zeros((leads, len(ensemble.Sums._fields)))
-    for batch in batches.in_order("valid", VALIDATION_BATCH):
+    for batch in batches.in_order("valid", VALIDATION_BATCH, every=ranks.count, first=ranks.number):
         seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
         folded = model.rollout(seen, mask_seen, leads, members)
         pixels = batches.geometry.unfold(folded.numpy()), *batches.pixels(batch)
@@ -112,6 +122,7 @@ def validate(
                 on_window(*window)
         parts = ensemble_sums(forecasts.clamp(0, 1)[:, None], truth, measured)
         sums += parts[0].sum(dim=0).cpu().numpy()
+    means.sums, means.counts, sums = ranks.sums(means.sums, means.counts, sums)
     by_lead = ensemble.crps(ensemble.Sums(*sums.T), value_width=float(batches.geometry.pixels))
     return {**means.overall(), "crps": float(by_lead.mean())}
 
@@ -132,19 +143,35 @@ def _architecture(batches: Batches, params: Train) -> Architecture:
     )
 
 
-class Training:
-    """One run: a network, its optimizer and its schedules, scaled to the run's own length."""
+def _weighting(batches: Batches, params: Train, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the thresholds of each channel, as training sees its values, and the weights."""
+    limits = np.array(params.loss_thresholds)
+    own = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
+    return torch.from_numpy(own).to(device), torch.tensor(params.loss_weights, device=device)
 
-    def __init__(self, batches: Batches, params: Train, device: torch.device) -> None:
+
+class Training:
+    """One run: a network, its optimizer and its schedules, scaled to the run's own length.
+
+    Of several ranks each has a network of its own. They hold the same weights at all times, because
+    they begin alike and take the same steps: what decides is summed over ranks, or comes of the
+    first one.
+    """
+
+    def __init__(
+        self, batches: Batches, params: Train, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
         use_deterministic_algorithms(params.deterministic)
         keep_freed_memory()
         torch.manual_seed(params.seed)
-        self.batches, self.params, self.device = batches, params, device
+        self.batches, self.params, self.device, self.ranks = batches, params, device, ranks
         with explain_out_of_memory(device, "the weights", lower="hidden_channels or kernel_size"):
             self.network = Network(_architecture(batches, params)).to(device)
             self.network.memory.recompute = params.recompute_gates
             self.averaged = AveragedModel(self.network, avg_fn=self._average)
-        self.dtype = training_dtype(params.precision, device, self._first_steps)
+        own = training_dtype(params.precision, device, self._first_steps)
+        slower = ranks.most(int(own == torch.float32))  # for one of the ranks, and so for all
+        self.dtype = torch.float32 if slower else torch.bfloat16
         self.network.memory.fused = self._has_kernels(params.fused_gates)
         self.model = Model(
             cast(Network, self.averaged.module),
@@ -157,20 +184,18 @@ class Training:
             params=params.model_dump(),
             training_precision=self.precision,
         )
-        self.drawing = Drawing(batches, params)
+        self.drawing = Drawing(batches, params, ranks)
         self.steps_per_epoch = self.drawing.steps
         self.budget = Budget(params, self.steps_per_epoch)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.lr, betas=BETAS)
         self.scheduler = learning_rate(self.optimizer, params, self.budget.total)
         self.generator = torch.Generator().manual_seed(params.seed)
         self.iteration, self.skipped = 0, 0
+        self.others = 0  # trainings among which the cores were shared when this one began
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
         self.finished: list[Epoch] = []
         self._losses: list[float] = []  # of the epoch under way
-        limits = np.array(params.loss_thresholds)
-        own = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
-        weights = torch.tensor(params.loss_weights, device=device)
-        self._weighting = torch.from_numpy(own).to(device), weights
+        self._weighting = _weighting(batches, params, device)
         self._best_score, self._best = float("inf"), self._weights()
         self.on_window: OnWindow | None = None  # for whoever shows the forecasts of a validation
 
@@ -223,7 +248,8 @@ class Training:
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the weights, except the code.
 
-        What auto has measured is left out, because a run that goes on must not decide anew.
+        What auto has measured is left out, because a run that goes on must not decide anew; so is
+        the number of ranks, which changes last digits only.
         """
         return {
             "params": self.params.model_dump(),
@@ -267,6 +293,12 @@ class Training:
             self._take(before)
             raise
 
+    def follow_first(self) -> None:
+        """Take the state of the first rank, which alone reads checkpoints."""
+        state = self.ranks.state_of_first(self.state())
+        if not self.ranks.first:
+            self.restore(state)
+
     def _take(self, state: Mapping[str, Any]) -> None:
         self.dtype = training_dtype(state["precision"], self.device, self._first_steps)
         if self.precision != state["precision"]:
@@ -292,7 +324,7 @@ class Training:
     @torch.no_grad()
     def _first_steps(self, dtype: torch.dtype) -> None:
         """Run the network for two steps, by which auto may tell which precision is faster."""
-        a, batch = self.network.architecture, self.params.batch_size
+        a, batch = self.network.architecture, -(-self.params.batch_size // self.ranks.count)
         frames = torch.zeros(batch, 2, self.network.entering, a.rows, a.cols, device=self.device)
         fed = torch.ones(batch, 2, dtype=torch.bool, device=self.device)
         with explain_out_of_memory(self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY):
@@ -316,6 +348,7 @@ class Training:
             loss = self._loss_of_members(frames, mask)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        loss = self.ranks.gradient(self.network.parameters(), loss)
         limit = self.params.gradient_clip or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         finite = bool(torch.isfinite(loss) & torch.isfinite(norm))
@@ -329,14 +362,15 @@ class Training:
 
     def _loss_of_frames(self, frames: Tensor, mask: Tensor, probability: Probability) -> Tensor:
         """Return the loss of all next frames, some of which follow the network's own."""
+        windows = self.drawing.windows(self.iteration)
         fed = draw_fed_steps(
             probability,
-            batch=len(frames),
+            batch=windows,
             context=self.batches.context_frames,
             steps=frames.shape[1] - 1,
             generator=self.generator,
         )
-        forecast = self.network(frames, fed, self.dtype)
+        forecast = self.network(frames, fed[self.ranks.places(windows)], self.dtype)
         return self._pixel_loss(forecast, frames[:, 1:], mask[:, 1:])
 
     def _loss_of_members(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -344,21 +378,25 @@ class Training:
         known, p = self.batches.context_frames, self.batches.geometry.patch_size
         count = self.params.members
         truth, measured = unfold(frames[:, known:], p), unfold(mask[:, known:], p)
-        batch, leads, _, rows, cols = truth.shape
-        white = draw_noise(count, (batch, leads, rows, cols), self.generator, together=count)
+        (_, leads, _, rows, cols), windows = truth.shape, self.drawing.windows(self.iteration)
+        # Each rank draws the noise of all windows, so that a window has the same on any of them.
+        white = draw_noise(count, (windows, leads, rows, cols), self.generator, together=count)
+        own = (some[:, self.ranks.places(windows)] for some in white)
         (members,) = self.network.ensemble(
-            frames[:, :known], mask[:, :known], leads, white, self.dtype
+            frames[:, :known], mask[:, :known], leads, own, self.dtype
         )
         if self.params.loss == "crps":
-            return masked_crps(members, truth, measured, self.params.crps_alpha)
+            alpha = self.params.crps_alpha
+            return masked_crps(members, truth, measured, alpha, self.ranks.total)
         return self._pixel_loss(members[0], truth, measured)
 
     def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        total = self.ranks.total
         if self.params.loss == "weighted":
-            thresholds, weights = self._weighting
-            return masked_weighted(forecast, truth, mask, thresholds=thresholds, weights=weights)
+            limits, weights = self._weighting
+            return masked_weighted(forecast, truth, mask, total, thresholds=limits, weights=weights)
         loss = masked_mse if self.params.loss == "mse" else masked_mae
-        return loss(forecast, truth, mask)
+        return loss(forecast, truth, mask, total)
 
     def _average(self, average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
         """Return the running mean of a weight, which in the first steps forgets faster."""
@@ -397,6 +435,8 @@ class Training:
     def _go_on(self) -> None:
         """Let the learning rate follow the budget, after a step or a validation."""
         self.budget.count_time()
+        if self.budget.steps is None:  # the clocks of the ranks differ
+            self.budget.seconds = self.ranks.of_first(self.budget.seconds)
         while self.scheduler.last_epoch < self.budget.spent(self.iteration):
             self.scheduler.step()
 
@@ -417,7 +457,7 @@ class Training:
 
     def _validation(self) -> dict[str, float]:
         members = 1 if self.params.members == 1 else VALIDATION_MEMBERS
-        return validate(self.model, self.batches, members, self.on_window)
+        return validate(self.model, self.batches, members, self.on_window, self.ranks)
 
     def _size(self) -> str:
         length = self.batches.context_frames + self.batches.forecast_frames

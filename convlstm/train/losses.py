@@ -1,5 +1,6 @@
 """The losses that training minimises, over measured pixels only."""
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -13,26 +14,44 @@ BLOCKS_PIXELS = (1, 4, 16)
 """Sides of the squares whose means are scored, and what a mean leaves out of the next finer ones:
 members that are right at single pixels only are neither smooth nor scattered as rain is."""
 CHANGE_WEIGHT = 0.5  # of changes in time, relative to the values
+Total = Callable[[Tensor], Tensor]
+"""Returns the sum of a count over all processes that share a batch.
+
+A loss of a part of a batch is divided by the count of the whole, so that the sum of the parts'
+losses is the loss of the whole, and so are the sums of their gradients.
+"""
+
+
+def alone(count: Tensor) -> Tensor:
+    """Return the count of a process that has the whole batch."""
+    return count
 
 
 def masked_mse(
-    forecast: Float[Tensor, "*shape"], truth: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
+    forecast: Float[Tensor, "*shape"],
+    truth: Float[Tensor, "*shape"],
+    mask: Bool[Tensor, "*shape"],
+    total: Total = alone,
 ) -> Float[Tensor, ""]:
     """Return the mean squared error over the pixels in the mask; 0 if there are none."""
-    return _masked_mean((forecast - truth) ** 2, mask)
+    return _masked_mean((forecast - truth) ** 2, mask, total)
 
 
 def masked_mae(
-    forecast: Float[Tensor, "*shape"], truth: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
+    forecast: Float[Tensor, "*shape"],
+    truth: Float[Tensor, "*shape"],
+    mask: Bool[Tensor, "*shape"],
+    total: Total = alone,
 ) -> Float[Tensor, ""]:
     """Return the mean absolute error over the pixels in the mask; 0 if there are none."""
-    return _masked_mean((forecast - truth).abs(), mask)
+    return _masked_mean((forecast - truth).abs(), mask, total)
 
 
 def masked_weighted(
     forecast: Float[Tensor, "*lead folded row col"],
     truth: Float[Tensor, "*lead folded row col"],
     mask: Bool[Tensor, "*lead folded row col"],
+    total: Total = alone,
     *,
     thresholds: Float[Tensor, "channel threshold"],
     weights: Float[Tensor, " class"],
@@ -46,6 +65,7 @@ def masked_weighted(
         forecast: in [0, 1]; its channels may be folded, as `fold` orders them.
         truth: in [0, 1]; it alone decides on the weight.
         mask: of measured pixels.
+        total: over the processes that share the batch.
         thresholds: of each channel, ascending, on the scale of the truth.
         weights: of values below the first threshold, then from each threshold on.
     """
@@ -54,14 +74,14 @@ def masked_weighted(
     each = thresholds.T.repeat(1, folds)[:, :, None, None]
     classes = torch.stack([truth >= limit for limit in each]).sum(dim=0)
     weight = weights[classes]
-    return _masked_mean(weight * (error**2 + error.abs()), mask)
+    return _masked_mean(weight * (error**2 + error.abs()), mask, total)
 
 
 def _masked_mean(
-    errors: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]
+    errors: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"], total: Total
 ) -> Float[Tensor, ""]:
     weights = mask.to(errors.dtype)  # once, because the backward pass multiplies by it too
-    return (errors * weights).sum() / mask.sum().clamp(min=1)
+    return (errors * weights).sum() / total(mask.sum()).clamp(min=1)
 
 
 def mean_crps(
@@ -69,6 +89,7 @@ def mean_crps(
     truth: Float[Tensor, "..."],
     weights: Float[Tensor, "..."],
     alpha: float,
+    total: Total = alone,
 ) -> Float[Tensor, ""]:
     """Return the weighted mean of the almost fair CRPS; of one member, that of the absolute error.
 
@@ -80,8 +101,9 @@ def mean_crps(
         truth: the truth.
         weights: of each value, not negative; if all are 0, so is the mean.
         alpha: 1 is the fair score; a little less keeps the spread of few members finite.
+        total: over the processes that share the batch.
     """
-    score: Tensor = _MeanCrps.apply(members, truth, weights, alpha)  # type: ignore[no-untyped-call]
+    score: Tensor = _MeanCrps.apply(members, truth, weights, alpha, total)  # type: ignore[no-untyped-call]
     return score
 
 
@@ -95,6 +117,7 @@ class _MeanCrps(torch.autograd.Function):
         truth: Float[Tensor, "..."],
         weights: Float[Tensor, "..."],
         alpha: float,
+        total: Total,
     ) -> Float[Tensor, ""]:
         """Return the score, and keep the gradient of the members."""
         count = len(members)
@@ -110,16 +133,16 @@ class _MeanCrps(torch.autograd.Function):
             grads[a].sub_(sign, alpha=kept)
             grads[b].add_(sign, alpha=kept)
             score += torch.add(errors[a], errors[b]).sub_(between.abs_(), alpha=kept)
-        scale = 1 / (weights.sum().clamp(min=1e-6) * max(1, count * (count - 1)))
+        scale = 1 / (total(weights.sum()).clamp(min=1e-6) * max(1, count * (count - 1)))
         ctx.save_for_backward(grads.mul_(weights), scale)
         return score.mul_(weights).sum() * scale
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, ""]) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Float[Tensor, ""]) -> tuple[Tensor, None, None, None, None]:
         """Return the gradient of the members; the truth is given none."""
         grads, scale = ctx.saved_tensors
-        return grads * (grad * scale), None, None, None
+        return grads * (grad * scale), None, None, None, None
 
 
 def masked_crps(
@@ -127,6 +150,7 @@ def masked_crps(
     truth: Float[Tensor, "batch time channel row col"],
     mask: Bool[Tensor, "batch time channel row col"],
     alpha: float,
+    total: Total = alone,
 ) -> Float[Tensor, ""]:
     """Return the almost fair CRPS of the means of blocks and of the details between them.
 
@@ -136,13 +160,13 @@ def masked_crps(
     ensemble that stands still would not have.
     """
     finest = Blocks(members, truth, mask.to(truth.dtype), BLOCKS_PIXELS[0])
-    total = finest.crps(alpha)
+    loss = finest.crps(alpha, total)
     for side in BLOCKS_PIXELS[1:]:
         larger = finest.larger(side)
-        total = total + larger.crps(alpha) + finest.details(larger).crps(alpha)
-        total = total + CHANGE_WEIGHT * finest.changes().crps(alpha)
+        loss = loss + larger.crps(alpha, total) + finest.details(larger).crps(alpha, total)
+        loss = loss + CHANGE_WEIGHT * finest.changes().crps(alpha, total)
         finest = larger
-    return total / len(BLOCKS_PIXELS)
+    return loss / len(BLOCKS_PIXELS)
 
 
 class Blocks(NamedTuple):
@@ -153,9 +177,9 @@ class Blocks(NamedTuple):
     weights: Float[Tensor, "batch time channel row col"]
     side: int
 
-    def crps(self, alpha: float) -> Float[Tensor, ""]:
+    def crps(self, alpha: float, total: Total) -> Float[Tensor, ""]:
         """Return the weighted mean of the almost fair CRPS; 0 if nothing is measured."""
-        return mean_crps(self.members, self.truth, self.weights, alpha)
+        return mean_crps(self.members, self.truth, self.weights, alpha, total)
 
     def larger(self, side: int) -> "Blocks":
         """Return the blocks of a larger side, a multiple of this one."""

@@ -12,7 +12,7 @@ from convlstm.model.batches import Batches
 from convlstm.model.kernels import compiled
 from convlstm.runtime.errors import NonFinite, NoRoom
 from convlstm.train.loop import Epoch, Training, validate
-from convlstm.train.losses import masked_mse
+from convlstm.train.losses import Total, masked_mse
 from convlstm.train.params import Train
 from tests.builders import REPORT, params_of
 
@@ -36,10 +36,10 @@ class Spoilt:
     def __init__(self, *at: int) -> None:
         self.at, self.calls = at, 0
 
-    def __call__(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, forecast: Tensor, truth: Tensor, mask: Tensor, total: Total) -> Tensor:
         """Return `masked_mse`, or NaN."""
         self.calls += 1
-        loss = masked_mse(forecast, truth, mask)
+        loss = masked_mse(forecast, truth, mask, total)
         return loss * float("nan") if self.calls in self.at else loss
 
 
