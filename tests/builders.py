@@ -17,7 +17,6 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from convlstm.ingest import cutting, making, sources
 from convlstm.ingest.params import Reading
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
@@ -28,15 +27,14 @@ from convlstm.patch.curves import Transform
 from convlstm.patch.folding import Geometry
 from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling
-from convlstm.runtime.errors import BadInput, Faults
+from convlstm.runtime.errors import BadInput
 from convlstm.runtime.files import replacing_folder
 from convlstm.storage import frames as frames_h5
-from convlstm.storage import hdf5, tasks
+from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import NOTHING_SAID, Channel, Meaning, Quantity, quantities
 from convlstm.storage.patches import Patches
-from convlstm.storage.shards import Cache
 from convlstm.train.params import Train
 
 ROOT = Path(__file__).parent.parent
@@ -133,16 +131,6 @@ def patches_of(
     with replacing_folder(patches) as new:
         building.build(frames, new, params_of(Patch, **changes), cache, lambda _: None)
     return patches
-
-
-def ingest(raw: Path, folder: Path, reading: Reading, cache: Path) -> list[str]:
-    """Put raw frames into shards as the stage does, and return the names of the shards."""
-    faults = Faults()
-    jobs = cutting.jobs(sources.find(raw, reading, faults), reading, "", cache)
-    with replacing_folder(folder) as new:
-        names = tasks.make(making.make, jobs, Cache(cache), new, lambda _: None, faults)
-        frames_h5.write_index(new, names, reading.model_dump())
-    return names
 
 
 @contextmanager

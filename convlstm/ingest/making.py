@@ -51,10 +51,11 @@ def _append(
         return sum(1 for _ in frames)
     tallied = Tallied(frames, tick)
     labels = tuple(path.name for path in source.files) if source.part is None else ()
-    dataset = frames_h5.append_sequence(
-        file, source.name, tallied, labels=labels, times=source.times
+    return frames_h5.append_sequence(
+        file,
+        source.name,
+        tallied,
+        labels=labels,
+        times=source.times,
+        tally=lambda: tallied.tally.text,
     )
-    if dataset is None:
-        return 0
-    hdf5.set_text(dataset, "tally", tallied.tally.text)
-    return len(dataset)

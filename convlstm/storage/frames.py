@@ -19,7 +19,7 @@ grids/000000 ...       as in a shard
 Its description holds `reading`: the params by which the raw files were read.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
@@ -125,8 +125,9 @@ def append_sequence(
     *,
     labels: tuple[str, ...] = (),
     times: tuple[int, ...] | None = None,
-) -> hdf5.Dataset | None:
-    """Stream a sequence, or a piece of it, into a shard; few frames are in memory at a time.
+    tally: Callable[[], str] = str,
+) -> int:
+    """Stream a sequence, or a piece of it, into a shard, and return the number of its frames.
 
     Args:
         file: the new shard.
@@ -134,9 +135,7 @@ def append_sequence(
         frames: of one shape, type and meaning.
         labels: the names of the frames' files, if each has its own.
         times: of the frames from their names, which come before those inside the files.
-
-    Returns:
-        The dataset of its frames, if there are any.
+        tally: called at the end for a text on the frames, which is kept with them.
     """
     key = f"{len(file.require_group('sequences')):06d}"
     dataset: hdf5.Dataset | None = None
@@ -154,10 +153,11 @@ def append_sequence(
             hashed.result()
             found += [frame.time for frame in some]
     if dataset is None:  # every frame of the sequence was refused
-        return None
-    hdf5.set_text(dataset, "digest", sums.hexdigest())
+        return 0
+    for about, text in (("digest", sums.hexdigest()), ("tally", tally())):
+        hdf5.set_text(dataset, about, text)
     _write_origins(file, key, labels, times or found)
-    return dataset
+    return len(found)
 
 
 def _write_origins(
@@ -227,7 +227,7 @@ def _pieces(file: hdf5.File, shard: str) -> Iterator[Piece]:
     for key, frames in hdf5.arrays(file.get("sequences", {})).items():
         times = file.get(f"times/{key}", ())
         texts = {
-            name: hdf5.text(frames, name) if name in frames.attrs else ""
+            name: hdf5.text(frames, name)
             for name in ("name", "channels", "grid", "digest", "tally")
         }
         yield Piece(

@@ -32,7 +32,7 @@ from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from tests import builders
+from tests import ingesting
 from tests.builders import open_patches, params_of, reading_of, write_params
 
 from .measuring import MORE, exhaust, forget_peak, high_water_bytes, peak_megabytes, seconds
@@ -56,7 +56,7 @@ def ingest(raw: Path, folder: Path, reading: Reading) -> None:
     """Do what the stage does when it knows nothing of what was made before."""
     cache = folder.with_name("ingested")
     shutil.rmtree(cache, ignore_errors=True)
-    builders.ingest(raw, folder, reading, cache)
+    ingesting.ingest(raw, folder, reading, cache)
 
 
 def decode(paths: list[Path]) -> None:

@@ -40,8 +40,8 @@ REQUIRED = [
     *PROJECT["dependency-groups"]["dev"],
 ]
 CODE = sorted(path for room in ("convlstm", "stages") for path in (ROOT / room).rglob("*.py"))
-MOST_MODULES_TO_A_PICTURE, MOST_MODULES_OF_A_READOUT = 27, 5
-"""It was 18 before files told their units, and 25 before there were shards."""
+MOST_MODULES_TO_A_PICTURE, MOST_MODULES_OF_A_READOUT = 28, 5
+"""It was 18 before files told their units, and 25 before there were shards and kernels."""
 MOST_README_LINES = 150
 
 

@@ -13,7 +13,8 @@ from convlstm.ingest.params import Reading
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import tasks
-from tests.builders import ingest, reading_of
+from tests.builders import reading_of
+from tests.ingesting import ingest
 
 SHAPES = {"a": (30, 16, 17), "b": (3, 16, 17), "c": (5, 8, 9)}
 

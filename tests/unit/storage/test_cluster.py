@@ -13,7 +13,8 @@ import pytest
 
 from convlstm.ingest import cutting
 from convlstm.storage import tasks
-from tests.builders import ingest, reading_of
+from tests.builders import reading_of
+from tests.ingesting import ingest
 
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
 pytestmark = [
