@@ -1,4 +1,4 @@
-"""data/model.safetensors, data/patches.h5, data/frames.h5 -> data/metrics/, data/forecasts.h5.
+"""data/model.safetensors, data/patches/, data/frames/ -> data/metrics/, data/forecasts.h5.
 
 It takes a second of CPU time per test window of 140 x 140 pixels, in constant memory, or a GPU; it
 runs as `python -m stages.evaluate`.
@@ -12,7 +12,7 @@ from convlstm.storage import forecasts, hdf5, patches
 from stages.launch import start
 from stages.progress import bar
 
-PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
+PATCHES, FRAMES = Path("data/patches"), Path("data/frames")
 MODEL = Path("data/model.safetensors")
 METRICS, FORECASTS = Path("data/metrics"), Path("data/forecasts.h5")
 SUMMARY, SCORES, SUMS = (

@@ -1,59 +1,51 @@
-"""Raw frames (`raw` in params) -> data/frames.h5.
+"""Raw frames (`raw` in params) -> data/frames/, shards of HDF5.
 
-It decodes on all cores and writes about as many bytes as the raw files of a radar hold; it keeps a
-few frames per core in memory, and runs as `python -m stages.ingest`.
+It decodes and writes on all cores, or on a cluster, about as many bytes as the raw files of a radar
+hold; it keeps a few frames per core in memory. What an earlier run has decoded is taken from
+`.shards/`, so a day more costs a day. It runs as `python -m stages.ingest`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import os
 from pathlib import Path
 
-from convlstm.ingest import decoding, sources, summary
+from convlstm.ingest import cutting, making, sources, summary
 from convlstm.ingest.params import Ingest, Reading
-from convlstm.runtime import console
+from convlstm.runtime import console, files, locks
 from convlstm.runtime.errors import Faults
-from convlstm.storage import frames, hdf5
+from convlstm.storage import frames, shards, tasks
 from stages.launch import start
 from stages.progress import bar
 
-FRAMES = Path("data/frames.h5")
+FRAMES = Path("data/frames")
+SHARDS = Path(os.environ.get("DVC_ROOT", ""), ".shards/frames")
 
 
 def main(params: Ingest) -> None:
-    """Stream every sequence under `raw` into one file; name every file that cannot be read."""
-    raw, faults = Path(params.raw), Faults()
-    tallied: dict[str, summary.Tallied] = {}
+    """Put every sequence under `raw` into shards; name every file that cannot be read."""
+    raw, faults, cache = Path(params.raw), Faults(), shards.Cache(SHARDS)
     found = sources.find(raw, params, faults)
-    single = all(source.part is None for source in found)
-    total = sum(len(source.files) for source in found) if single else None
-    with hdf5.create(FRAMES) as file, bar("ingest", total, "frames") as progress:
-        for source, sequence in decoding.read(found, params, faults):
-            if source.faulty:  # its names may be no text, but its files are looked at, too
-                sum(1 for _ in sequence)
-                continue
-            tallied[source.name] = summary.Tallied(sequence)
-            frames.append_sequence(
-                file,
-                source.name,
-                _counted(tallied[source.name], progress.update),
-                labels=tuple(path.name for path in source.files) if source.part is None else (),
-                times=source.times,
-            )
-        faults.check()
-        seen = [
-            summary.of_sequence(name, own.frames.shape, own.times, tallied[name].tally)
-            for name, own in frames.sequences(file).items()
-        ]
-        hdf5.describe(file, reading=params.model_dump(include=set(Reading.model_fields)))
+    jobs = cutting.jobs(found, params, shards.code(), SHARDS)
+    left = [job.frames for job in jobs if not cache.is_noted(job.source)]
+    total = None if None in left else sum(filter(None, left))
+    # The cache is shared by the workspace, `--temp` and the queue.
+    with locks.awaited(SHARDS.with_suffix(".lock"), say), files.replacing_folder(FRAMES) as folder:
+        with bar("ingest", total, "frames") as progress:
+            names = tasks.make(making.make, jobs, cache, folder, progress.update, faults)
+        frames.write_index(folder, names, params.model_dump(include=set(Reading.model_fields)))
+        with frames.opened(folder) as stored:
+            seen = [
+                summary.of_stored(own, (piece.tally for piece in own.pieces))
+                for own in stored.sequences.values()
+            ]
     console.say(*summary.table(seen))
     if others := sources.left_out(raw):
-        names = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
-        console.say(f"ingest: {len(others)} files or folders were left out: {names}", error=True)
+        named = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        console.say(f"ingest: {len(others)} files or folders were left out: {named}", error=True)
 
 
-def _counted(items: Iterable[frames.Frame], count: Callable[[], object]) -> Iterator[frames.Frame]:
-    for item in items:
-        yield item
-        count()
+def say(line: str) -> None:
+    """Print a line of this stage."""
+    console.say(f"ingest: {line}")
 
 
 if __name__ == "__main__":

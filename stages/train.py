@@ -1,4 +1,4 @@
-"""data/patches.h5, data/frames.h5 -> data/model.safetensors, data/metrics/training.csv.
+"""data/patches/, data/frames/ -> data/model.safetensors, data/metrics/training.csv.
 
 The shipped network takes four minutes on two CPU cores, less on a GPU, and 1 GB of memory; it runs
 as `python -m stages.train`, in a process for each GPU. Checkpoints lie outside the outputs, which
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convlstm.train.checkpoint import Checkpoints
     from convlstm.train.loop import Training
 
-PATCHES, FRAMES = Path("data/patches.h5"), Path("data/frames.h5")
+PATCHES, FRAMES = Path("data/patches"), Path("data/frames")
 MODEL = Path("data/model.safetensors")
 TRAINING, SUMS = Path("data/metrics/training.csv"), Path("data/metrics/train.sha256")
 CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")

@@ -28,6 +28,7 @@ from convlstm.patch.folding import Geometry
 from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling
 from convlstm.runtime.errors import BadInput
+from convlstm.runtime.files import replacing_folder
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
@@ -105,7 +106,7 @@ def patches_of(
     meanings: Mapping[str, Meaning] | None = None,
     **changes: object,
 ) -> Path:
-    """Build frames.h5 and from it patches.h5 in `folder`; return the path of patches.h5.
+    """Build `frames` and from it `patches` in `folder`; return the path of `patches`.
 
     Args:
         folder: exists.
@@ -115,27 +116,35 @@ def patches_of(
         meanings: of the numbers of sequences; the others say nothing.
         changes: to the shipped params of the patch stage.
     """
-    source_path, target_path = folder / "frames.h5", folder / "patches.h5"
-    with hdf5.create(source_path) as file:
-        for name, frames in sequences.items():
+    frames, patches, cache = (folder / name for name in ("frames", "patches", ".shards"))
+    frames.mkdir(exist_ok=True)
+    with hdf5.create(frames / "all.h5") as file:
+        for name, own in sequences.items():
             frames_h5.append_sequence(
                 file,
                 name,
-                frames_from(frames, (meanings or {}).get(name, NOTHING_SAID)),
-                labels=tuple(f"{number}.png" for number in range(len(frames))),
+                frames_from(own, (meanings or {}).get(name, NOTHING_SAID)),
+                labels=tuple(f"{number}.png" for number in range(len(own))),
                 times=(times or {}).get(name),
             )
-        hdf5.describe(file, reading=reading_of(time_format=time_format).model_dump())
-    params = params_of(Patch, **changes)
-    with hdf5.open_complete(source_path) as source, hdf5.create(target_path) as target:
-        list(building.build(source, target, params))
-    return target_path
+    frames_h5.write_index(frames, ["all.h5"], reading_of(time_format=time_format).model_dump())
+    with replacing_folder(patches) as new:
+        building.build(frames, new, params_of(Patch, **changes), cache, lambda _: None)
+    return patches
+
+
+@contextmanager
+def stored_frames(shard: Path) -> Iterator[dict[str, frames_h5.Sequence]]:
+    """Open the sequences of one shard, beside which an index is written."""
+    frames_h5.write_index(shard.parent, [shard.name], {})
+    with frames_h5.opened(shard.parent) as stored:
+        yield stored.sequences
 
 
 @contextmanager
 def open_patches(path: Path) -> Iterator[Patches]:
-    """Open a patches.h5 beside whose path its frames.h5 lies."""
-    with patches_h5.opened(path, path.with_name("frames.h5")) as stored:
+    """Open patches beside whose path their frames lie."""
+    with patches_h5.opened(path, path.with_name("frames")) as stored:
         yield stored
 
 

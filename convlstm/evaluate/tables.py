@@ -195,7 +195,7 @@ def _of_events(totals: Totals) -> dict[str, Float[np.ndarray, "lead threshold"]]
 
 
 def _totals(scores: Scores) -> Totals:
-    assert scores.totals is not None  # a patches.h5 has at least one test window
+    assert scores.totals is not None  # data/patches has at least one test window
     return scores.totals
 
 

@@ -24,18 +24,24 @@ Decoded = tuple[Path, Frame | BadInput]
 
 
 def read(
-    sources: Iterable[Source], reading: Reading, faults: Faults
+    sources: Iterable[Source], reading: Reading, faults: Faults, threads: int | None = None
 ) -> Iterator[tuple[Source, Iterator[Frame]]]:
     """Yield each sequence with its frames in order, all of one shape, type and meaning.
 
     Consume the frames of one sequence before the next. A frame that cannot be read is left out and
     noted in `faults`; check them at the end.
+
+    Args:
+        sources: sequences, or pieces of them.
+        reading: how their files are read.
+        faults: collects what cannot be read.
+        threads: that decode; one for each core, if it is None.
     """
     sources = list(sources)
-    cores = os.cpu_count() or 1
-    ahead = reading.limited(_pixels_ahead(TASKS_AHEAD * cores + 1))
+    threads = threads or os.cpu_count() or 1
+    ahead = reading.limited(_pixels_ahead(TASKS_AHEAD * threads + 1))
     tasks = (task for source in sources for task in _tasks(source, reading, ahead))
-    done = prefetch(tasks, threads=cores, depth=TASKS_AHEAD * cores)
+    done = prefetch(tasks, threads=threads, depth=TASKS_AHEAD * threads)
     for source in sources:
         own = islice(done, sum(1 for _ in _tasks(source, reading, ahead)))
         decoded: Iterator[Decoded] = chain.from_iterable(own)
@@ -58,8 +64,9 @@ def _tasks(
         stream = partial(_streamed, source.files[0], source.part)
         yield partial(_begin, stream, reading, ahead, BYTES_PER_TASK)
     else:
-        for start in range(0, len(source.files), FILES_PER_TASK):
-            some = partial(_decode_some, source.files[start : start + FILES_PER_TASK])
+        files = (*source.before, *source.files)
+        for start in range(0, len(files), FILES_PER_TASK):
+            some = partial(_decode_some, files[start : start + FILES_PER_TASK])
             yield partial(_begin, some, reading, ahead, math.inf)
 
 
@@ -142,14 +149,22 @@ def _as_stored(decoded: Decoded) -> Decoded:
 
 
 def _alike(source: Source, decoded: Iterator[Decoded], faults: Faults) -> Iterator[Frame]:
-    """Yield the frames that are like the first one and later than the last; others are faults."""
+    """Yield the frames that are like the first one and later than the last; others are faults.
+
+    Those before a piece are neither: they belong to other pieces.
+    """
     first: tuple[Path, Frame] | None = None
     last: tuple[Path, int] | None = None
-    for path, frame in decoded:
+    for number, (path, frame) in enumerate(decoded):
+        own = number >= len(source.before)
         if isinstance(frame, BadInput):
-            faults.add(str(frame))
+            if own:
+                faults.add(str(frame))
             continue
         first = (path, frame) if first is None else first
+        if not own:
+            last = last if frame.time is None else (path, frame.time)
+            continue
         with faults.collected():
             _check_alike(source, path, frame, first)
             if frame.time is not None:

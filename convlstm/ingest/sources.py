@@ -23,7 +23,8 @@ class Source:
     """One sequence: a frame in each of its files, or part number `part` of its only file.
 
     `times` are microseconds since 1970, UTC, if the names carry them. It is `faulty` if something
-    is wrong with the names of its files, so that it is not whole or not in order.
+    is wrong with the names of its files, so that it is not whole or not in order. Of a piece of a
+    sequence, `before` are its first file and the last one before the piece, to be compared with.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Source:
     part: int | None = None
     times: tuple[int, ...] | None = None
     faulty: bool = False
+    before: tuple[Path, ...] = ()
 
     def last(self, count: int) -> "Source":
         """Return the sequence of the last `count` files, or all of a file that holds a sequence.

@@ -1,6 +1,6 @@
 """A table of the sequences that were read: their times, sizes and values."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Int, Num
 
 from convlstm.ingest import times
+from convlstm.runtime.files import from_text, to_text
 from convlstm.storage.frames import Frame
+from convlstm.storage.frames import Sequence as FrameSequence
 from convlstm.storage.meaning import Channel, Marks, names
 
 SHOWN = 20  # sequences that a table lists
@@ -58,6 +60,22 @@ class Tally:
                 self._ends[number] = np.fmin(ends[0], low), np.fmax(ends[1], high)
 
     @property
+    def text(self) -> str:
+        """The counts so far as a text, which `add_counted` takes."""
+        return to_text(
+            {"pixels": self.pixels, "missing": self.missing.tolist(), "ends": self._ends.tolist()}
+        )
+
+    def add_counted(self, text: str) -> None:
+        """Count in what another tally of the same channels has counted."""
+        counted = from_text(text)
+        self.pixels += counted["pixels"]
+        self.missing += counted["missing"]
+        low, high = np.array(counted["ends"], np.float64).reshape(-1, 2).T
+        self._ends[:, 0] = np.fmin(self._ends[:, 0], low)
+        self._ends[:, 1] = np.fmax(self._ends[:, 1], high)
+
+    @property
     def ranges(self) -> list[tuple[float, float]]:
         """The smallest and the largest physical value of each channel; NaN if there is none."""
         found = []
@@ -68,11 +86,16 @@ class Tally:
 
 
 class Tallied:
-    """The frames of a sequence, on their way, and a tally of those that have passed."""
+    """The frames of a sequence, on their way, and a tally of those that have passed.
 
-    def __init__(self, frames: Iterable[Frame]) -> None:
+    Args:
+        frames: of the sequence.
+        tick: called with 1 after each of them.
+    """
+
+    def __init__(self, frames: Iterable[Frame], tick: Callable[[int], object]) -> None:
         self.tally = Tally((), np.dtype(np.uint8))
-        self._frames = frames
+        self._frames, self._tick = frames, tick
 
     def __iter__(self) -> Iterator[Frame]:
         for number, frame in enumerate(self._frames):
@@ -81,6 +104,7 @@ class Tallied:
                 self.tally = Tally(channels, frame.values.dtype)
             self.tally.add(frame.values[None])
             yield frame
+            self._tick(1)
 
 
 def _ends(
@@ -178,6 +202,15 @@ def of_sequence(
             )
         ),
     )
+
+
+def of_stored(sequence: FrameSequence, tallies: Iterable[str]) -> Summary:
+    """Return what was counted in the pieces of a sequence, of which these are the tallies."""
+    dtype, shape = sequence.frames.dtype, sequence.frames.shape
+    tally = Tally(sequence.meaning.of_each(shape[1]), dtype)
+    for text in tallies:
+        tally.add_counted(text)
+    return of_sequence(sequence.name, shape, sequence.times, tally)
 
 
 def table(summaries: Iterable[Summary]) -> list[str]:

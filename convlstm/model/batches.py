@@ -1,4 +1,4 @@
-"""Windows of patches.h5 in the frames of frames.h5, as batches of tensors, read ahead."""
+"""Windows of data/patches in the frames of data/frames, as batches of tensors, read ahead."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -12,11 +12,11 @@ from torch import Tensor
 from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import Scaling
-from convlstm.storage import hdf5
 from convlstm.storage.frames import Sequence as FrameSequence
 from convlstm.storage.meaning import Quantity
 from convlstm.storage.patches import Patches, Window
 from convlstm.storage.prefetch import prefetch
+from convlstm.storage.shards import Stored
 
 KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
 TURNS = 8
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The windows of an open patches.h5.
+    """The windows of an open data/patches.
 
     Args:
         stored: the contents of the open file, and the frames.
@@ -56,7 +56,7 @@ class Batches:
         self.context_frames: int = about["context_frames"]
         self.forecast_frames: int = about["forecast_frames"]
         self.index, self.sequences = stored.windows, list(stored.sequences)
-        self._frames: list[hdf5.Array | np.ndarray] = [own.frames for own in every]
+        self._frames: list[Stored | np.ndarray] = [own.frames for own in every]
         self._counts, self.spans = stored.counts, stored.spans
         self.sizes = [frames.shape[-2:] for frames in self._frames]
         size = sum(array.nbytes for array in (*self._frames, *self._counts))
@@ -187,6 +187,6 @@ def _conversions(scaling: Scaling, sequences: Iterable[FrameSequence]) -> list[C
     return [found[key] for key in keys]
 
 
-def _read(arrays: Iterable[hdf5.Array | np.ndarray]) -> list[hdf5.Array | np.ndarray]:
+def _read(arrays: Iterable[Stored | np.ndarray]) -> list[Stored | np.ndarray]:
     """Read arrays into memory, each of them at once."""
     return [array[:] for array in arrays]

@@ -1,20 +1,19 @@
-"""The build of patches.h5 from frames.h5: an index of windows in frames that are checked."""
+"""The build of data/patches from data/frames: an index of windows in frames that are checked."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Num, UInt
+from jaxtyping import Int
 
 from convlstm.ingest import summary, times
-from convlstm.ingest.summary import Tally
 from convlstm.ingest.time_format import time_format
-from convlstm.patch import agreement, overlaps, ranges
-from convlstm.patch.conversion import Conversion
-from convlstm.patch.dataset import Dataset, Filling
-from convlstm.patch.folding import Geometry, tile_corners
+from convlstm.patch import agreement, counting, overlaps, ranges
+from convlstm.patch.dataset import Dataset
+from convlstm.patch.folding import Geometry
 from convlstm.patch.params import Patch
 from convlstm.patch.scaling import Scaling, check_count
 from convlstm.patch.windows import (
@@ -27,23 +26,14 @@ from convlstm.patch.windows import (
 )
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage import frames as frames_h5
-from convlstm.storage import hdf5
 from convlstm.storage import patches as patches_h5
+from convlstm.storage import tasks
 from convlstm.storage.frames import Sequence
 from convlstm.storage.meaning import Quantity, quantities
-from convlstm.storage.patches import Window
+from convlstm.storage.patches import MEASURED, WET, Counted, Window
+from convlstm.storage.shards import Cache, code
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
-BLOCK_VALUES = 2**20  # of the frames that are in memory at once, also in float64
-
-
-class Block(NamedTuple):
-    """Successive frames of a sequence from frame `start` on, and their measured and wet pixels."""
-
-    start: int
-    frames: Num[np.ndarray, "time channel row col"]
-    mask: Bool[np.ndarray, "time channel row col"]
-    wet: Bool[np.ndarray, "time channel row col"]
 
 
 class Tile(NamedTuple):
@@ -56,14 +46,6 @@ class Tile(NamedTuple):
     col: int
     measured: Int[np.ndarray, " time"]
     wet: Int[np.ndarray, " time"]
-
-    def add(self, block: Block, geometry: Geometry) -> None:
-        """Count the pixels of a block in this tile."""
-        times = slice(block.start, block.start + len(block.frames))
-        rows = slice(self.row, self.row + geometry.rows)
-        cols = slice(self.col, self.col + geometry.cols)
-        self.measured[times] = block.mask[..., rows, cols].sum(axis=(1, 2, 3))
-        self.wet[times] = block.wet[..., rows, cols].sum(axis=(1, 2, 3))
 
     def fault(self, frames: slice, least_wet: float) -> str | None:
         """Say why these frames make no window, if a frame is empty or too few pixels are wet.
@@ -78,80 +60,97 @@ class Tile(NamedTuple):
         return None
 
 
-class Frames:
-    """The frames of a sequence, checked in blocks, and a tally of them."""
+class Plan(NamedTuple):
+    """A plan, made before frames are read: where windows may lie, and how they are scaled."""
 
-    def __init__(self, sequence: Sequence, scaling: Scaling, params: Patch) -> None:
-        self.sequence = sequence
-        dtype, channels = sequence.frames.dtype, len(scaling.curves)
-        self.conversion = Conversion(scaling, sequence.meaning.channels, dtype)
-        self._tally = Tally(self.conversion.channels, dtype)
-        check_count("wet_threshold", params.wet_threshold, channels)
-        self._wet = params.wet_threshold
-
-    def blocks(self, filling: Filling, faults: Faults) -> Iterator[Block]:
-        """Yield the frames in their order."""
-        frames, conversion = self.sequence.frames, self.conversion
-        step = max(1, BLOCK_VALUES * len(frames) // frames.size)
-        step = max(step - step % frames.chunks[0], frames.chunks[0])  # chunks are unpacked once
-        for start in range(0, len(frames), step):
-            block = frames[start : start + step]
-            outside = conversion.outside(block)
-            for number in np.flatnonzero(outside.any(axis=(1, 2, 3))).tolist():
-                with faults.collected():
-                    label = self.sequence.label(start + number)
-                    conversion.check(block[number], outside[number], where=label)
-            mask = ~conversion.is_missing(block)
-            wet = conversion.above(block, self._wet)
-            filling.add(block, outside & mask, conversion)
-            self._tally.add(block, ~mask)
-            yield Block(start, block, mask, wet)
-
-    def summary(self, name: str) -> summary.Summary:
-        """Return what was read, when all blocks have been taken."""
-        frames = self.sequence.frames
-        return summary.of_sequence(name, frames.shape, self.sequence.times, self._tally)
+    geometry: Geometry
+    spans: dict[str, list[Span]]
+    dataset: Dataset
 
 
-def build(source: hdf5.File, target: hdf5.New, params: Patch) -> Iterator[Dataset]:
-    """Fill patches.h5 from frames.h5, with one block of frames in memory at a time.
+def build(
+    frames: Path, folder: Path, params: Patch, cache: Path, tick: Callable[[int], object]
+) -> Dataset:
+    """Fill data/patches from data/frames, and return what was read and made.
 
-    Yields:
-        After each sequence, what was read and made so far; it is the same object each time.
+    Args:
+        frames: the folder of the frames.
+        folder: a new one.
+        params: of the stage.
+        cache: the folder of the shards that were made before.
+        tick: called with the number of pieces of sequences that are counted.
 
     Raises:
         BadInput: frames and params do not fit together, or sequences to each other; the message
             names the sequence or the key.
     """
-    sequences = frames_h5.sequences(source)
+    with frames_h5.opened(frames) as source:
+        sequences = source.sequences
+        plan = _plan(source, params)
+        about = counting.Counting(
+            plan.dataset.scaling, plan.geometry, params.wet_threshold, code(), frames, cache
+        )
+        jobs = counting.jobs(sequences, about)
+        names = tasks.make(counting.count, jobs, Cache(cache), folder, tick, Faults())
+        counted: dict[tuple[str, str], Counted] = {}
+        for job, name in zip(jobs, names, strict=True):
+            own, filling = patches_h5.counted(folder / name)
+            plan.dataset.filling.add_counted(filling)
+            counted |= {(job.pieces[0][0].shard, key): each for key, each in own.items()}
+        in_order = {
+            name: [counted[piece.shard, piece.key] for piece in own.pieces]
+            for name, own in sequences.items()
+        }
+        windows = _windows(sequences, in_order, plan, params)
+        _check_windows(windows, plan.dataset.lost)
+        places = [each.place for own in in_order.values() for each in own]
+        description = _description(plan, source, params)
+        trained = _trained(plan.spans.values())
+        patches_h5.write_index(folder, sequences, places, windows, trained, description)
+    return plan.dataset
+
+
+def _plan(source: frames_h5.Frames, params: Patch) -> Plan:
+    """Check that sequences and params fit together, and split what is whole."""
+    sequences = source.sequences
     geometry = _geometry(sequences, params)
     agreement.check(sequences)
-    reading = hdf5.description(source)["reading"]
     runs = {name: times.runs(own.times, len(own.frames)) for name, own in sequences.items()}
     short = _short(runs, params)
     whole = {name: own for name, own in sequences.items() if name not in short}
-    spans, lost = _spans(whole, runs, params, dated=_is_dated(reading["time_format"]))
+    spans, lost = _spans(whole, runs, params, dated=_is_dated(source.reading["time_format"]))
     dataset = _dataset(whole, spans, params)
+    check_count("wet_threshold", params.wet_threshold, len(dataset.scaling.curves))
     dataset.lost, dataset.short = lost, short
-    writer = patches_h5.Writer(target, sequences)
+    return Plan(geometry, spans, dataset)
+
+
+def _windows(
+    sequences: Mapping[str, Sequence],
+    counted: Mapping[str, list[Counted]],
+    plan: Plan,
+    params: Patch,
+) -> dict[str, list[Window]]:
+    """Return the windows of each split, and note in the dataset what was read of each sequence."""
     windows: dict[str, list[Window]] = {split: [] for split in SPLITS}
-    faults = Faults()
     for number, (name, sequence) in enumerate(sequences.items()):
-        frames = Frames(sequence, dataset.scaling, params)
-        tiles = _tiles(sequence, geometry)
-        for block in frames.blocks(dataset.filling, faults):
-            writer.append(number, _counts(block, params.patch_size))
-            for tile in tiles:
-                tile.add(block, geometry)
-        for split, window in _kept(number, tiles, spans.get(name, []), params, dataset):
+        tiles = _tiles(sequence, counted[name], plan.geometry)
+        spans = plan.spans.get(name, [])
+        for split, window in _kept(number, tiles, spans, params, plan.dataset):
             windows[split].append(window)
-        dataset.add(frames.summary(name), {split: len(rows) for split, rows in windows.items()})
-        yield dataset
-    faults.check()
-    _check_windows(windows, lost)
-    about = _description(geometry, dataset.scaling, params, reading)
-    about |= {"left_out": lost, "quantities": _quantities(sequences, dataset.scaling)}
-    writer.finish(windows, _trained(spans.values()), about)
+        own = summary.of_stored(sequence, (each.tally for each in counted[name]))
+        plan.dataset.add(own, {split: len(rows) for split, rows in windows.items()})
+    return windows
+
+
+def _tiles(sequence: Sequence, counted: list[Counted], geometry: Geometry) -> list[Tile]:
+    """Return the tiles that cover the frames of a sequence, and what is counted in them."""
+    counts = np.concatenate([each.tiles for each in counted])
+    corners = counting.corners(sequence.frames.shape, geometry)
+    return [
+        Tile(row, col, counts[:, MEASURED, number], counts[:, WET, number])
+        for number, (row, col) in enumerate(corners)
+    ]
 
 
 def _is_dated(form: str | None) -> bool:
@@ -204,17 +203,18 @@ def _trained(spans: Iterable[list[Span]]) -> list[patches_h5.Span]:
     ]
 
 
-def _description(
-    geometry: Geometry, scaling: Scaling, params: Patch, reading: Mapping[str, Any]
-) -> dict[str, Any]:
+def _description(plan: Plan, source: frames_h5.Frames, params: Patch) -> dict[str, Any]:
     """Return what a reader of the patches must know."""
+    scaling = plan.dataset.scaling
     return {
-        "geometry": asdict(geometry),
+        "geometry": asdict(plan.geometry),
         "scaling": asdict(scaling),
-        "reading": dict(reading),
+        "reading": dict(source.reading),
         "params": params.model_dump(),
         "context_frames": params.context_frames,
         "forecast_frames": params.forecast_frames,
+        "left_out": plan.dataset.lost,
+        "quantities": _quantities(source.sequences, scaling),
     }
 
 
@@ -290,24 +290,6 @@ def _spans(
     for span in sorted(kept, key=lambda span: span.start):
         parts[span.sequence].append(span)
     return parts, lost
-
-
-def _counts(block: Block, patch_size: int) -> UInt[np.ndarray, "time kind patch_row patch_col"]:
-    """Count the measured and the wet pixels of each patch."""
-    _, channels, rows, cols = block.frames.shape
-    geometry = Geometry(channels, rows, cols, patch_size)
-    kind = np.min_scalar_type(channels * patch_size**2)
-    counted = (block.mask, block.wet)
-    return np.stack([geometry.fold(part).sum(axis=1, dtype=kind) for part in counted], axis=1)
-
-
-def _tiles(sequence: Sequence, geometry: Geometry) -> list[Tile]:
-    """Return the tiles that cover the frames of a sequence, with nothing counted yet."""
-    time, *_, height, width = sequence.frames.shape
-    corners = product(tile_corners(height, geometry.rows), tile_corners(width, geometry.cols))
-    return [
-        Tile(row, col, np.zeros(time, np.int64), np.zeros(time, np.int64)) for row, col in corners
-    ]
 
 
 def _check_windows(windows: Mapping[str, list[Window]], lost: Mapping[str, int]) -> None:

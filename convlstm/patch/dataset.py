@@ -1,4 +1,4 @@
-"""The content of patches.h5 in numbers, for the terminal, for dataset.json and for the page."""
+"""The content of data/patches in numbers, for the terminal, for dataset.json and for the page."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +40,18 @@ class Filling:
         places = np.rint(np.nan_to_num(unit) * BINS).astype(np.intp)
         for number, own in enumerate(self._bins):
             own += np.bincount(places[:, number][measured[:, number]], minlength=BINS + 1)
+
+    @property
+    def counted(self) -> Int[np.ndarray, "channel bin"]:
+        """The counts so far as one array, which `add_counted` takes."""
+        pixels = np.full_like(self.clipped, self.pixels)
+        return np.column_stack([self._bins, self.clipped, pixels])
+
+    def add_counted(self, counted: Int[np.ndarray, "channel bin"]) -> None:
+        """Count in what another filling of the same channels has counted."""
+        self._bins += counted[:, :-2]
+        self.clipped += counted[:, -2]
+        self.pixels += int(counted[0, -1])
 
     def percents(self) -> list[float]:
         """Return the width from the 1st to the 99th percentile in percent of the range.

@@ -24,6 +24,10 @@ class UserError(Exception):
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(map(visible, lines)))
 
+    def __reduce__(self) -> tuple[type["UserError"], tuple[str, ...]]:
+        """Travel to another process line by line, or the ends of lines would be spelt there."""
+        return type(self), tuple(str(self).split("\n"))
+
 
 class BadInput(UserError):
     """The params or the files are wrong."""
@@ -64,6 +68,13 @@ class Faults:
         self.count += 1
         if len(self._lines) < FAULTS_SHOWN:
             self._lines.append(line)
+
+    def add_all(self, others: "Faults") -> None:
+        """Note the faults of a part of the input, which were collected apart."""
+        unseen = others.count - len(others._lines)
+        for line in others._lines:
+            self.add(line)
+        self.count += unseen
 
     @contextmanager
     def collected(self) -> Iterator[None]:

@@ -89,7 +89,12 @@ def listen(*, to_parent: bool) -> None:
             signal.signal(number, _request.handle)
             _hear_once(number)
     if to_parent:
-        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+        end_with_parent()
+
+
+def end_with_parent() -> None:
+    """From now on let the end of the parent process count as a SIGTERM."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 
 def hear_nothing() -> None:

@@ -206,6 +206,19 @@ def _check_complete(file: h5py.File, path: Path) -> None:
         raise _refused(path, "its writer did not finish")
 
 
+def check(path: Path) -> None:
+    """Read back all chunks of a file, and compare them with their sums.
+
+    Raises:
+        BadInput: one is not as it was written.
+    """
+    with open_complete(path) as file:
+        found: list[h5py.Dataset] = []
+        file.visititems(lambda _, node: found.append(node) if FIRST_SUM in node.attrs else None)
+        for dataset in found:
+            Array(dataset).check()
+
+
 def _refused(path: Path, reason: str) -> BadInput:
     return BadInput(f"{path}: {' '.join(reason.split())}; delete it and run `dvc repro`")
 
@@ -314,6 +327,17 @@ class Array:
             if FIRST_SUM in self.attrs:
                 self._check(picks)
             return np.asarray(self._dataset[picks])
+        except (OSError, RuntimeError) as error:
+            raise _refused(Path(self._dataset.file.filename), f"damaged: {error}") from None
+
+    def check(self) -> None:
+        """Compare all chunks with their sums, without unpacking them.
+
+        Raises:
+            BadInput: one is damaged; the message names the file.
+        """
+        try:
+            self._check(slice(None))
         except (OSError, RuntimeError) as error:
             raise _refused(Path(self._dataset.file.filename), f"damaged: {error}") from None
 

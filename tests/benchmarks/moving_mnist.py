@@ -2,7 +2,7 @@
 
 `python -m tests.benchmarks.moving_mnist [--openstl CHECKOUT] [--minutes 20] [-S key=value]...`
 takes the params of train from params.yaml, changed by -S, and windows of 10 and 10 frames from
-data/patches.h5, which the stages build with `demo_kind: digits` and `demo_size: 64`. To choose
+data/patches, which the stages build with `demo_kind: digits` and `demo_size: 64`. To choose
 params, `--split valid` scores the validation windows in the place of the test windows.
 
 Both networks take their best weights by free forecasts of the validation windows. The time of these
@@ -179,7 +179,7 @@ def compare(asked: argparse.Namespace) -> None:
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of a command line; None for that of the process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patches", type=Path, default=Path("data/patches.h5"))
+    parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--openstl", type=Path, help="a checkout of OpenSTL to compare with")
     parser.add_argument("--only-openstl", action="store_true", help="train no network of ours")
     parser.add_argument("--minutes", type=float, default=20.0, help="of CPU time, for each")

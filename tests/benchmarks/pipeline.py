@@ -8,6 +8,7 @@ of it, each in a process of its own, and how much more ten times the sequences t
 """
 
 import argparse
+import shutil
 import statistics
 import tempfile
 import time
@@ -21,17 +22,17 @@ from convlstm.demo import rain
 from convlstm.demo.params import Demo
 from convlstm.evaluate import scoring
 from convlstm.evaluate.params import Evaluate
-from convlstm.ingest import decoding, sources, summary
 from convlstm.ingest.params import Reading
 from convlstm.model.batches import Batches
 from convlstm.model.device import default_device
 from convlstm.patch import building
 from convlstm.patch.params import Patch
-from convlstm.runtime.errors import Faults
+from convlstm.runtime.files import replacing_folder
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
+from tests import ingesting
 from tests.builders import open_patches, params_of, reading_of, write_params
 
 from .measuring import MORE, exhaust, forget_peak, high_water_bytes, peak_megabytes, seconds
@@ -51,14 +52,11 @@ def write_demo(folder: Path, demo: Demo) -> list[Path]:
     return paths
 
 
-def ingest(raw: Path, path: Path, reading: Reading) -> None:
-    """Do what the stage does."""
-    faults = Faults()
-    with hdf5.create(path) as file:
-        for source, sequence in decoding.read(sources.find(raw, reading, faults), reading, faults):
-            frames_h5.append_sequence(file, source.name, summary.Tallied(sequence))
-        faults.check()
-        hdf5.describe(file, reading=reading.model_dump())
+def ingest(raw: Path, folder: Path, reading: Reading) -> None:
+    """Do what the stage does when it knows nothing of what was made before."""
+    cache = folder.with_name("ingested")
+    shutil.rmtree(cache, ignore_errors=True)
+    ingesting.ingest(raw, folder, reading, cache)
 
 
 def decode(paths: list[Path]) -> None:
@@ -70,8 +68,8 @@ def decode(paths: list[Path]) -> None:
 
 def print_disk(frames: Path, patches: Path, raw: list[Path], repeats: int) -> None:
     """Print the bytes of our files over those of the raw ones, and how fast frames are moved."""
-    with hdf5.open_complete(frames) as file:
-        stored = [sequence.frames for sequence in frames_h5.sequences(file).values()]
+    with frames_h5.opened(frames) as found:
+        stored = [sequence.frames for sequence in found.sequences.values()]
         blocks = [dataset[:] for dataset in stored]
         megabytes = sum(block.nbytes for block in blocks) / 1e6
         reads = [seconds(lambda: exhaust(dataset[:] for dataset in stored)) for _ in range(repeats)]
@@ -80,7 +78,7 @@ def print_disk(frames: Path, patches: Path, raw: list[Path], repeats: int) -> No
         batches = Batches(opened, repeated=False)
         every = range(batches.count("train"))
         windows = [seconds(partial(batches.take, "train", [number])) for number in every]
-    ours = sum(path.stat().st_size for path in (frames, patches))
+    ours = sum(path.stat().st_size for own in (frames, patches) for path in own.iterdir())
     share = ours / sum(path.stat().st_size for path in raw)
     written, read = (megabytes / statistics.median(taken) for taken in (writes, reads))
     print(
@@ -168,7 +166,7 @@ def main() -> None:
     demo = params_of(Demo, **({"demo_sequences": asked.sequences} if asked.sequences else {}))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths, path = write_demo(folder / "demo", demo), folder / "frames.h5"
+        paths, path = write_demo(folder / "demo", demo), folder / "frames"
         rounds = [
             (
                 seconds(lambda: ingest(folder / "demo", path, reading_of())),
@@ -179,12 +177,12 @@ def main() -> None:
         rate = len(paths) / statistics.median(ours for ours, _ in rounds)
         share = statistics.median(bare / ours for ours, bare in rounds)
         print(f"ingest    {rate:.0f} frames/s, {share:.2f} of the bare decoder's")
-        with hdf5.open_complete(path) as source, hdf5.create(folder / "patches.h5") as target:
-            exhaust(building.build(source, target, params_of(Patch)))
-        print_disk(path, folder / "patches.h5", paths, asked.repeats)
-        with open_patches(folder / "patches.h5") as stored:
+        with replacing_folder(folder / "patches") as new:
+            building.build(path, new, params_of(Patch), folder / "counted", lambda _: None)
+        print_disk(path, folder / "patches", paths, asked.repeats)
+        with open_patches(folder / "patches") as stored:
             print_training(Batches(stored, repeated=True), asked.repeats)
-        with open_patches(folder / "patches.h5") as stored:
+        with open_patches(folder / "patches") as stored:
             print_evaluation(Batches(stored, repeated=False))
 
 

@@ -262,7 +262,7 @@ def costs(kind: Kind, folder: Path, shown: Film, rounds: int) -> list[dict[str, 
     raw, reading = folder / kind.raw, reading_of(**kind.reading)
     kind.write(raw, shown)
     work: dict[str, Callable[[], object]] = {
-        "ingest": lambda: ingest(raw, folder / "frames.h5", reading),
+        "ingest": lambda: ingest(raw, folder / "frames", reading),
         "reader": lambda: read(raw, reading),
         "library": lambda: exhaust(kind.read(raw)),
     }

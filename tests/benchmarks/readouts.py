@@ -1,6 +1,6 @@
 """Measures a step of training with each readout: `python -m tests.benchmarks.readouts`.
 
-It takes windows of data/patches.h5, which `dvc repro patch` builds, and the shipped params, and
+It takes windows of data/patches, which `dvc repro patch` builds, and the shipped params, and
 prints the median of each, of steps that run interleaved in one process, and its ratio to `frame`.
 """
 
@@ -30,7 +30,7 @@ READOUTS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Print a row for each readout."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patches", type=Path, default=Path("data/patches.h5"))
+    parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
     shipped = load(Path("params.yaml"), Train).model_dump()

@@ -1,6 +1,6 @@
 """Scores the model on the test windows beside what a forecaster would use instead of it.
 
-`python -m tests.benchmarks.rivals [--patches data/patches.h5] [--model data/model.safetensors]`
+`python -m tests.benchmarks.rivals [--patches data/patches] [--model data/model.safetensors]`
 needs the extra `rivals` and the params.yaml of the run, from which it takes the thresholds; with
 `--untrained` the readout `cascade` stands in as it is before training. An ensemble has three rows:
 its mean (with the CRPS of the members), its probability-matched mean and a single member (mean over
@@ -253,7 +253,7 @@ def report(results: Results, config: ScoreConfig, from_lead: int) -> Iterator[st
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patches", type=Path, default=Path("data/patches.h5"))
+    parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--model", type=Path, default=Path("data/model.safetensors"))
     parser.add_argument("--untrained", action="store_true", help="the cascade, not --model")
     parser.add_argument("--members", type=int, default=8)

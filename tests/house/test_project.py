@@ -27,7 +27,7 @@ PINS = dict(
     line.split("==") for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PINNED_BY_THEMSELVES = ("onnx", "rivals", "search")
+PINNED_BY_THEMSELVES = ("cluster", "onnx", "rivals", "search")
 """Extras that no stage needs."""
 REQUIRED = [
     *PROJECT["project"]["dependencies"],
@@ -40,7 +40,8 @@ REQUIRED = [
     *PROJECT["dependency-groups"]["dev"],
 ]
 CODE = sorted(path for room in ("convlstm", "stages") for path in (ROOT / room).rglob("*.py"))
-MOST_MODULES_TO_A_PICTURE, MOST_MODULES_OF_A_READOUT = 25, 5  # 18 before files told their units
+MOST_MODULES_TO_A_PICTURE, MOST_MODULES_OF_A_READOUT = 28, 5
+"""It was 18 before files told their units, and 25 before there were shards and kernels."""
 MOST_README_LINES = 150
 
 

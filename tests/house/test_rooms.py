@@ -29,6 +29,7 @@ DOORS = {
     "tifffile": {"forecast.writers", "ingest.tiffpixels", "ingest.tiffs", "ingest.tifftags"},
     "av": {"ingest.video"},
     "cftime": {"ingest.cf"},
+    "distributed": {"storage.tasks"},
     "h5netcdf": {"storage.netcdf"},
     "hdf5plugin": {"storage.hdf5"},
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},

@@ -34,7 +34,7 @@ def test_the_gradient_still_reaches_the_lowest_cell_after_48_steps(
     patches: Path, seed: int
 ) -> None:
     shares = []
-    with patches_h5.opened(patches, patches.with_name("frames.h5")) as stored:
+    with patches_h5.opened(patches, patches.with_name("frames")) as stored:
         batches = Batches(stored, repeated=True)
         training = Training(batches, params_of(Train, seed=seed, epochs=12), torch.device("cpu"))
 

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 OUTPUTS = (
     CHECKED,
     "data/demo/000/00.png",
-    "data/frames.h5",
-    "data/patches.h5",
+    "data/frames/index.h5",
+    "data/patches/index.h5",
     "data/model.safetensors",
     "data/metrics/training.csv",
     "data/metrics/by_lead.csv",
@@ -236,7 +236,7 @@ def test_what_is_removed_before_a_stage_that_fails_can_be_had_back(repository: P
     output = call(repository, "dvc", "exp", "run", "-S", "value_range=[0,1]", status=255)
     assert "lies outside value_range [0, 1]" in output
     assert ran(output) == ["check", "patch"]
-    lost = {"data/patches.h5", "data/metrics/dataset.json", "data/metrics/patch.sha256"}
+    lost = {"data/patches/index.h5", "data/metrics/dataset.json", "data/metrics/patch.sha256"}
     assert set(before) - set(digests(repository)) == lost
     call(repository, "git", "checkout", "--", "params.yaml", "dvc.lock", "data/metrics")
     call(repository, "dvc", "checkout")

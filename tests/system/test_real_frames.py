@@ -17,7 +17,6 @@ from PIL import Image
 
 from convlstm.demo import digits
 from convlstm.storage import frames as frames_h5
-from convlstm.storage import hdf5
 from tests.builders import STAGES, run_stage, write_params
 
 DATA = Path(os.environ.get("CONVLSTM_TEST_DATA", "absent"))
@@ -54,8 +53,8 @@ def test_meteoswiss_palette_gifs_run_to_the_plots(tmp_path: Path) -> None:
         time_format="AQC%y%j%H%M",
         tile_size=140,
     )
-    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
-        sequences = frames_h5.sequences(file)
+    with frames_h5.opened(tmp_path / "data/frames") as stored:
+        sequences = stored.sequences
         lengths = {name: len(sequence.frames) for name, sequence in sequences.items()}
         assert lengths == {"20150515": 40, "20160711": 40, "20170131": 40}
         found = sequences["20150515"]
@@ -86,8 +85,8 @@ def test_knmi_hdf5_runs_to_the_plots_and_its_model_forecasts_meteoswiss(tmp_path
     raw = DATA / "radar/knmi"
     summary = run_pipeline(tmp_path, raw=str(raw), tile_size=140, split_by="time")
     assert summary["persistence"]["mse"] < summary["zeros"]["mse"]
-    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
-        ((name, sequence),) = frames_h5.sequences(file).items()
+    with frames_h5.opened(tmp_path / "data/frames") as stored:
+        ((name, sequence),) = stored.sequences.items()
         assert (name, len(sequence.frames)) == ("knmi", 92)
         with h5py.File(min(raw.iterdir())) as first:
             np.testing.assert_array_equal(sequence.frames[0, 0], first["image1/image_data"][:])
@@ -114,8 +113,8 @@ def test_moving_mnist_is_made_and_runs_to_the_plots(tmp_path: Path) -> None:
     )
     assert run_stage(tmp_path, "-m", "stages.demo").returncode == 0
     summary = run_pipeline(tmp_path)
-    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
-        shapes = {sequence.frames.shape for sequence in frames_h5.sequences(file).values()}
+    with frames_h5.opened(tmp_path / "data/frames") as stored:
+        shapes = {sequence.frames.shape for sequence in stored.sequences.values()}
     assert shapes == {(20, 1, 64, 64)}
     assert summary["zeros"]["mse"] < summary["persistence"]["mse"]  # digits leave where they were
 
@@ -126,6 +125,6 @@ def test_moving_mnists_own_array_is_read_by_its_axes(tmp_path: Path) -> None:
     sequences = [digits.sequence(made, frames=20, size=64, seed=0, index=n) for n in range(3)]
     np.save(tmp_path / "mnist_test_seq.npy", np.stack(sequences, axis=1))
     run_pipeline(tmp_path, raw="mnist_test_seq.npy", raw_axes="TNHW")
-    with hdf5.open_complete(tmp_path / "data/frames.h5") as file:
-        found = frames_h5.sequences(file)
+    with frames_h5.opened(tmp_path / "data/frames") as stored:
+        found = stored.sequences
         np.testing.assert_array_equal(found["mnist_test_seq[2]"].frames[:, 0], sequences[2])

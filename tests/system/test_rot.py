@@ -39,18 +39,20 @@ def noise(count: int) -> np.ndarray:
 
 
 def write_frames(path: Path) -> None:
+    """Write a shard, and beside it its index; `path` is one of them."""
+    path = path.with_name("shard.h5")
     with hdf5.create(path) as file:
         for name in ("first", "zweite Wolke ☁"):
             labels, times = ("a.png", "b.png", "c.png"), (1, 2, 3)
             frames_h5.append_sequence(file, name, frames_from(noise(3)), labels=labels, times=times)
-        hdf5.describe(file, reading=reading_of().model_dump())
+    frames_h5.write_index(path.parent, [path.name], reading_of().model_dump())
 
 
 def read_frames(path: Path) -> object:
-    with hdf5.open_complete(path) as file:
-        return hdf5.description(file), [
+    with frames_h5.opened(path.parent) as stored:
+        return stored.reading, [
             (name, found.frames[:].tolist(), found.times, [found.label(time) for time in range(3)])
-            for name, found in frames_h5.sequences(file).items()
+            for name, found in stored.sequences.items()
         ]
 
 
@@ -58,19 +60,29 @@ RAIN = Quantity("rain", "mm/h", (0.0, 255.0))
 
 
 def write_patches(path: Path) -> None:
-    frames = path.with_name("frames.h5")
-    write_frames(frames)
-    with hdf5.open_complete(frames) as source, hdf5.create(path) as file:
-        writer = patches_h5.Writer(file, frames_h5.sequences(source))
-        for sequence in range(2):
-            writer.append(sequence, CHANCE.integers(0, 16, (3, 2, 2, 2), np.uint8))
-        windows = {"train": [Window(0, 0, 0, 0)], "valid": [], "test": [Window(4, 0, 0, 0)]}
-        about = {"scaling": {"value_range": ((0.0, 255.0),)}}
-        writer.finish(windows, [Span(0, 0, 3)], about)
+    write_frames(path.parent.with_name("frames") / "shard.h5")
+    write_counts(path, [CHANCE.integers(0, 16, (3, 2, 2, 2), np.uint8) for _ in range(2)])
+
+
+def write_counts(path: Path, counts: list[np.ndarray]) -> None:
+    """Write a shard of patches, and beside it its index; `path` is one of them."""
+    with hdf5.create(path.with_name("shard.h5")) as file:
+        for number, own in enumerate(counts):
+            writer = patches_h5.Counts(file, f"{number:06d}")
+            writer.append(own)
+            writer.finish(own.sum(axis=3, dtype=np.int64), "")
+        hdf5.write_array(file, "filling", np.zeros((1, 3), np.int64))
+    places = [own.place for own in patches_h5.counted(path.with_name("shard.h5"))[0].values()]
+    windows = {"train": [Window(0, 0, 0, 0)], "valid": [], "test": [Window(4, 0, 0, 0)]}
+    about = {"scaling": {"value_range": ((0.0, 255.0),)}}
+    with frames_h5.opened(path.parent.with_name("frames")) as source:
+        patches_h5.write_index(
+            path.parent, source.sequences, places, windows, [Span(0, 0, 3)], about
+        )
 
 
 def read_patches(path: Path) -> object:
-    with open_patches(path) as found:
+    with open_patches(path.parent) as found:
         windows = {split: rows.tolist() for split, rows in found.windows.items()}
         counts = [counted[:].tolist() for counted in found.counts]
         return found.description, counts, windows, found.spans
@@ -104,8 +116,8 @@ def read_model(path: Path) -> object:
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
-    "frames.h5": (write_frames, read_frames),
-    "patches.h5": (write_patches, read_patches),
+    **dict.fromkeys(("frames/shard.h5", "frames/index.h5"), (write_frames, read_frames)),
+    **dict.fromkeys(("patches/shard.h5", "patches/index.h5"), (write_patches, read_patches)),
     "forecasts.h5": (write_forecasts, read_forecasts),
     "model.safetensors": (write_model, read_model),
 }
@@ -158,7 +170,6 @@ def dry_radar(count: int) -> np.ndarray:
 
 def write_radar(path: Path) -> None:
     """Write the file of `path`, with radar in it; what has another name is written beside it."""
-    frames, patches = (path.with_name(name) for name in ("frames.h5", "patches.h5"))
     if path.name == "forecasts.h5":
         with hdf5.create(path) as file:
             forecasts.describe(file, (RAIN,), {})
@@ -166,26 +177,24 @@ def write_radar(path: Path) -> None:
             window = forecasts.DrawnWindow("median", context, truth, forecast, (RAIN,))
             forecasts.append(file, window)
         return
-    with hdf5.create(frames) as file:
+    frames = path.parent.with_name("frames")
+    with hdf5.create(frames / "shard.h5") as file:
         frames_h5.append_sequence(file, "radar", frames_from(dry_radar(9)))
-        hdf5.describe(file, reading=reading_of().model_dump())
-    if path == patches:
-        with hdf5.open_complete(frames) as source, hdf5.create(path) as file:
-            writer = patches_h5.Writer(file, frames_h5.sequences(source))
-            counts = dry_radar(18).reshape(9, 2, 256, 256)
-            writer.append(0, counts)
-            writer.finish({"train": [Window(0, 0, 0, 0)]}, [Span(0, 0, 3)], {})
+    frames_h5.write_index(frames, ["shard.h5"], {})
+    if path.parent != frames:
+        write_counts(path, [dry_radar(18).reshape(9, 2, 256, 256)])
 
 
 def read_radar(path: Path) -> object:
     """Return the numbers as bytes, for texts of so many take long."""
-    if path.name == "patches.h5":
-        with open_patches(path) as stored:
+    if path.parent.name == "patches":
+        with open_patches(path.parent) as stored:
             windows = [rows.tobytes() for rows in stored.windows.values()]
             return stored.description, windows, stored.spans, stored.counts[0][:].tobytes()
+    if path.parent.name == "frames":
+        with frames_h5.opened(path.parent) as found:
+            return found.sequences["radar"].frames[:].tobytes()
     with hdf5.open_complete(path) as file:
-        if path.name == "frames.h5":
-            return frames_h5.sequences(file)["radar"].frames[:].tobytes()
         (window,), _ = forecasts.read(file)
         return [getattr(window, part).tobytes() for part in forecasts.PARTS]
 
@@ -234,7 +243,7 @@ OVERWRITES: dict[str, Callable[[bytearray, random.Random], None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", OVERWRITES)
-@pytest.mark.parametrize("name", ["frames.h5", "patches.h5", "forecasts.h5"])
+@pytest.mark.parametrize("name", ["frames/shard.h5", "patches/shard.h5", "forecasts.h5"])
 def test_no_lost_sector_of_dry_radar_is_silent(tmp_path: Path, name: str, damage: str) -> None:
     path, chance = tmp_path / name, random.Random(0)
     write_radar(path)

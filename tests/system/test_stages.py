@@ -179,13 +179,13 @@ def test_a_failed_ingest_leaves_the_old_frames_untouched(tmp_path: Path) -> None
     write_params(tmp_path, raw="mine")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/1.png").write_bytes(b"no image")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/frames.h5").write_bytes(b"old")
+    (tmp_path / "data/frames").mkdir(parents=True)
+    (tmp_path / "data/frames/index.h5").write_bytes(b"old")
     done = run_stage(tmp_path, "-m", "stages.ingest")
     assert done.returncode == 2
     assert "1.png" in done.stderr
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["frames.h5"]
-    assert (tmp_path / "data/frames.h5").read_bytes() == b"old"
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["frames"]
+    assert (tmp_path / "data/frames/index.h5").read_bytes() == b"old"
 
 
 def test_outside_the_repository_a_stage_says_where_to_run_it(tmp_path: Path) -> None:

@@ -167,16 +167,21 @@ HARMS: dict[str, Callable[[Path], object]] = {
 }
 FILES = [
     *("params.yaml", "data", "data/demo", "data/demo/001", "data/demo/001/03.png"),
-    *("data/frames.h5", "data/patches.h5", "data/model.safetensors", "data/forecasts.h5"),
+    *(
+        "data/frames/index.h5",
+        "data/patches/index.h5",
+        "data/model.safetensors",
+        "data/forecasts.h5",
+    ),
     *("data/metrics", "data/metrics/by_lead.csv", "data/metrics/training.csv"),
     *("data/metrics/dataset.json", "data/metrics/summary.json", "data/plots", "out"),
     *(
         "data/.train.lock",
         "data/.ingest.lock",
-        "data/.frames.partial.h5",
+        "data/.frames.partial",
         "data/plots/.overview.partial",
     ),
-    *("data/plots/.overview.old", "data/.demo.partial", ".checkpoints"),
+    *("data/plots/.overview.old", "data/.demo.partial", ".checkpoints", ".shards"),
 ]
 
 

@@ -18,7 +18,7 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
 from convlstm.storage.meaning import Channel
-from tests.builders import reading_of, values_of
+from tests.builders import reading_of, stored_frames, values_of
 
 GRAY = np.random.default_rng(0).integers(0, 256, (9, 11), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (9, 11, 3), np.uint8)
@@ -493,7 +493,7 @@ def test_webp_is_stored_as_pillow_reads_it_in_500_draws(
 
 
 def check_webp(folder: Path, data: st.DataObject) -> None:
-    """Save pictures of which some rows change, and compare what frames.h5 holds of them."""
+    """Save pictures of which some rows change, and compare what a shard holds of them."""
     samples, count = data.draw(st.sampled_from((1, 3, 4))), data.draw(st.integers(1, 4))
     rows, cols, orientation = (data.draw(st.integers(1, most)) for most in (9, 9, 8))
     wanted = data.draw(st.sampled_from(("rgb", "luminance")))
@@ -521,8 +521,8 @@ def check_webp(folder: Path, data: st.DataObject) -> None:
     with hdf5.create(folder / "frames.h5") as file:
         read = readers.frames(folder / "a.webp", reading_of(pixel_values=wanted))
         frames_h5.append_sequence(file, "a", read)
-    with hdf5.open_complete(folder / "frames.h5") as file:
-        stored = frames_h5.sequences(file)["a"]
+    with stored_frames(folder / "frames.h5") as sequences:
+        stored = sequences["a"]
         np.testing.assert_array_equal(np.moveaxis(stored.frames[:], 1, -1), expected)
         assert stored.frames.dtype == (np.int16 if has_alpha else np.uint8)
         assert {one.missing for one in stored.meaning.of_each(1)} == {(-1,) if has_alpha else ()}

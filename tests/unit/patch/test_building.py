@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlstm.patch import building
+from convlstm.patch import counting
 from convlstm.runtime.errors import BadInput
-from convlstm.storage import hdf5
 from convlstm.storage.meaning import Channel, Meaning
 from convlstm.storage.patches import MEASURED, WET, Patches, Span, Window
 from tests.builders import MINUTE, open_patches, patches_of, reading_of
@@ -24,7 +23,7 @@ def build(
     /,
     **changes: object,
 ) -> Patches:
-    """Build patches.h5 with windows of 2 frames to 1, and return it with its counts as arrays.
+    """Build patches with windows of 2 frames to 1, and return it with its counts as arrays.
 
     `minutes` are the times of the frames after a day of 2020, and `meanings` what their numbers
     mean, for the sequences that have them.
@@ -123,8 +122,8 @@ def test_the_patches_are_the_same_however_many_frames_are_in_memory_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, built = three(), []
-    for values in (1, 2 * raw["s0"][0].size, building.BLOCK_VALUES):  # 1, 2 and all frames
-        monkeypatch.setattr(building, "BLOCK_VALUES", values)
+    for values in (1, 2 * raw["s0"][0].size, counting.BLOCK_VALUES):  # 1, 2 and all frames
+        monkeypatch.setattr(counting, "BLOCK_VALUES", values)
         built.append(build(tmp_path, raw, tile_size=7, **WIDE))
     first, *others = [each.description["fingerprint"] for each in built]
     assert others == [first, first]
@@ -205,16 +204,16 @@ def test_times_without_a_date_are_not_compared_between_sequences(tmp_path: Path)
     """Names such as day1/05.png say the hour of some day."""
     raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
     same = dict.fromkeys(raw, tuple(range(0, 100 * MINUTE, 5 * MINUTE)))
-    with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format="%H%M")) as file:
-        assert hdf5.description(file)["left_out"] == {}
+    with open_patches(patches_of(tmp_path, raw, times=same, time_format="%H%M")) as built:
+        assert built.description["left_out"] == {}
 
 
 def test_films_without_a_date_are_not_taken_for_films_of_one_hour(tmp_path: Path) -> None:
     """Such films count from the first moment of 1970."""
     raw = {name: np.zeros((20, 1, 8, 8), np.uint8) for name in "abc"}
     same = dict.fromkeys(raw, tuple(range(0, 20 * MINUTE, MINUTE)))
-    with hdf5.open_complete(patches_of(tmp_path, raw, times=same, time_format=None)) as file:
-        assert hdf5.description(file)["left_out"] == {}
+    with open_patches(patches_of(tmp_path, raw, times=same, time_format=None)) as built:
+        assert built.description["left_out"] == {}
 
 
 def test_a_sequence_cut_to_pieces_is_named(tmp_path: Path) -> None:

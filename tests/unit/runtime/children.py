@@ -89,7 +89,7 @@ def outlive_the_parent() -> None:
 
 
 def store() -> None:
-    """Write frames.h5; the stop is asked for in the middle of a write to the disk.
+    """Write a shard of frames; the stop is asked for in the middle of a write to the disk.
 
     The arguments are the file, and the number of the write.
     """

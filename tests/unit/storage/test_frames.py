@@ -1,4 +1,4 @@
-"""Sequences come back from frames.h5 with their frames, names, labels, times and order."""
+"""Sequences come back from data/frames with their frames, names, labels, times and order."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5
-from tests.builders import frames_from
+from tests.builders import frames_from, stored_frames
 
 
 def frames_of(count: int, dtype: str = "u1") -> np.ndarray:
@@ -24,8 +24,8 @@ def test_a_sequence_comes_back_with_its_name_and_type(
 ) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(file, name, frames_from(frames_of(19, dtype)))
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        ((found, sequence),) = frames_h5.sequences(file).items()
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        ((found, sequence),) = sequences.items()
         assert found == name
         assert sequence.frames.dtype == dtype
         np.testing.assert_array_equal(sequence.frames[:], frames_of(19, dtype))
@@ -41,8 +41,8 @@ def test_a_sequence_comes_back_whatever_is_written_at_once(
     monkeypatch.setattr(frames_h5, "BYTES_PER_WRITE", bytes_per_write)
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(file, "a", iter(frames_from(frames_of(19))))
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        stored = frames_h5.sequences(file)["a"].frames
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        stored = sequences["a"].frames
         np.testing.assert_array_equal(stored[:], frames_of(19))
 
 
@@ -62,8 +62,8 @@ def test_the_fingerprint_is_that_of_names_types_sizes_and_values(tmp_path: Path)
         with hdf5.create(tmp_path / f"{number}.h5") as file:
             for name, frames in content.items():
                 frames_h5.append_sequence(file, name, frames_from(frames))
-        with hdf5.open_complete(tmp_path / f"{number}.h5") as file:
-            found.append(frames_h5.fingerprint(frames_h5.sequences(file)))
+        with stored_frames(tmp_path / f"{number}.h5") as sequences:
+            found.append(frames_h5.fingerprint(sequences))
     assert found[0] == found[-1]
     assert len(set(found)) == len(contents)
 
@@ -71,8 +71,8 @@ def test_the_fingerprint_is_that_of_names_types_sizes_and_values(tmp_path: Path)
 def test_the_digest_of_a_sequence_is_the_sha256_of_its_values(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(file, "a", frames_from(np.zeros((1, 1, 1, 3), np.uint8)))
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        digest = frames_h5.sequences(file)["a"].digest
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        digest = sequences["a"].digest
     # head -c 3 /dev/zero | sha256sum
     assert digest == "709e80c88487a2411e1ee4dfb9f22a861492d20c4765150c0c794abd70f8147c"
 
@@ -84,8 +84,8 @@ def test_colours_that_lie_side_by_side_in_memory_are_stored_as_all_others(tmp_pa
     with hdf5.create(tmp_path / "frames.h5") as file:
         frames_h5.append_sequence(file, "as Pillow has them", frames_from(frames))
         frames_h5.append_sequence(file, "in order", frames_from(frames.copy()))
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        views, copies = frames_h5.sequences(file).values()
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        views, copies = sequences.values()
         np.testing.assert_array_equal(views.frames[:], frames)
         assert views.digest == copies.digest
 
@@ -95,8 +95,8 @@ def test_labels_and_times_come_back(tmp_path: Path) -> None:
         frames_h5.append_sequence(
             file, "a", frames_from(frames_of(2)), labels=("ä.png", "b.png"), times=(-5, 2**60)
         )
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        sequence = frames_h5.sequences(file)["a"]
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        sequence = sequences["a"]
         assert sequence.label(0) == "a/ä.png"
         assert sequence.times is not None
         assert sequence.times.tolist() == [-5, 2**60]
@@ -107,8 +107,8 @@ def test_sequences_keep_their_order(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         for name in names:
             frames_h5.append_sequence(file, name, frames_from(frames_of(1)))
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        assert list(frames_h5.sequences(file)) == names
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        assert list(sequences) == names
 
 
 names = st.lists(
@@ -138,8 +138,8 @@ def test_sequences_of_any_name_shape_and_type_come_back(
     with hdf5.create(tmp_path / "frames.h5") as file:
         for name, frames in stored.items():
             frames_h5.append_sequence(file, name, frames_from(frames), labels=labels[name])
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        found = frames_h5.sequences(file)
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        found = sequences
         assert list(found) == names
         for name, frames in stored.items():
             np.testing.assert_array_equal(found[name].frames[:], frames)
@@ -153,5 +153,5 @@ def test_a_sequence_without_a_frame_leaves_nothing(tmp_path: Path) -> None:
         frames_h5.append_sequence(
             file, "good", frames_from(frames_of(1)), labels=("x",), times=(1,)
         )
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        assert list(frames_h5.sequences(file)) == ["good"]
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        assert list(sequences) == ["good"]

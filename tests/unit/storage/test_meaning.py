@@ -1,4 +1,4 @@
-"""What a file says of its numbers survives frames.h5, and what differs is named."""
+"""What a file says of its numbers survives data/frames, and what differs is named."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from convlstm.storage.meaning import (
     Quantity,
     quantities,
 )
+from tests.builders import stored_frames
 
 RATE = Channel("rain", "mm h-1", 0.5, -32.0, missing=(255.0,), undetected=(0.0,))
 VALUES = np.ones((1, 2, 3), np.uint8)
@@ -33,8 +34,8 @@ def stored(path: Path, *frames: Frame) -> frames_h5.Sequence:
     """Write frames, and read the sequence as long as its file is open."""
     with hdf5.create(path) as file:
         frames_h5.append_sequence(file, "a", frames)
-    with hdf5.open_complete(path) as file:
-        return frames_h5.sequences(file)["a"]
+    with stored_frames(path) as sequences:
+        return sequences["a"]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +83,10 @@ def test_each_grid_is_stored_once(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "frames.h5") as file:
         for name, first in (("a", 0.0), ("b", 1.0), ("c", 0.0)):
             frames_h5.append_sequence(file, name, [Frame(VALUES, Meaning((), grid_of(first)))])
-    with hdf5.open_complete(tmp_path / "frames.h5") as file:
-        assert len(file["grids"]) == 2
-        found = frames_h5.sequences(file)
+    with stored_frames(tmp_path / "frames.h5") as sequences:
+        with hdf5.open_complete(tmp_path / "index.h5") as index:
+            assert len(index["grids"]) == 2
+        found = sequences
         firsts = {
             name: sequence.meaning.grid.coordinates["y"].values[0]
             for name, sequence in found.items()

@@ -1,4 +1,4 @@
-"""Counts, windows and description come back from patches.h5, beside the frames that it names."""
+"""Counts, windows and description come back from data/patches, beside the frames that it names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
 from convlstm.storage import hdf5, patches
 from convlstm.storage.meaning import Channel, Meaning
-from convlstm.storage.patches import Patches, Span, Window, Writer
+from convlstm.storage.patches import Counts, Patches, Span, Window
 from tests.builders import frames_from
 
 FRAMES = [
@@ -27,11 +27,12 @@ SPANS = [Span(0, 0, 2), Span(1, 1, 3)]
 DESCRIPTION: Mapping[str, object] = {"context_frames": 2, "scaling": {"value_range": (0.0, 9.0)}}
 
 
-def write_frames(path: Path, frames: list[np.ndarray] = FRAMES, scale: float = 1.0) -> None:
+def write_frames(folder: Path, frames: list[np.ndarray] = FRAMES, scale: float = 1.0) -> None:
     meanings = (Meaning((Channel("rain", "mm/h", scale),) * 4), Meaning())
-    with hdf5.create(path) as file:
-        for name, own, meaning in zip(("a", "ü"), frames, meanings, strict=True):
+    with hdf5.create(folder / "all.h5") as file:
+        for name, own, meaning in zip(("a", "ü"), frames, meanings, strict=False):
             frames_h5.append_sequence(file, name, frames_from(own, meaning))
+    frames_h5.write_index(folder, ["all.h5"], {})
 
 
 def written(
@@ -44,18 +45,22 @@ def written(
     description: Mapping[str, object] = DESCRIPTION,
     scale: float = 1.0,
 ) -> Patches:
-    """Return what a patches.h5 holds, its counts as arrays, after a block of 2 frames and rest."""
-    write_frames(folder / "frames.h5", frames, scale)
-    with (
-        hdf5.open_complete(folder / "frames.h5") as source,
-        hdf5.create(folder / "patches.h5") as file,
-    ):
-        writer = Writer(file, frames_h5.sequences(source))
+    """Return what patches hold, their counts as arrays, after a block of 2 frames and the rest."""
+    write_frames(folder / "frames", frames, scale)
+    with hdf5.create(folder / "patches/all.h5") as file:
         for number, counted in enumerate(counts):
-            writer.append(number, counted[:2])
-            writer.append(number, counted[2:])
-        writer.finish(windows, spans, description)
-    with patches.opened(folder / "patches.h5", folder / "frames.h5") as found:
+            writer = Counts(file, f"{number:06d}")
+            writer.append(counted[:2])
+            writer.append(counted[2:])
+            writer.finish(counted.sum(axis=3, dtype=np.int64), "")
+        hdf5.write_array(file, "filling", np.zeros((1, 3), np.int64))
+    own, _ = patches.counted(folder / "patches/all.h5")
+    places = [each.place for each in own.values()]
+    with frames_h5.opened(folder / "frames") as source:
+        patches.write_index(
+            folder / "patches", source.sequences, places, windows, spans, description
+        )
+    with patches.opened(folder / "patches", folder / "frames") as found:
         return found._replace(counts=[own[:] for own in found.counts])
 
 
@@ -73,7 +78,7 @@ def test_opened_gives_back_what_the_writer_wrote(tmp_path: Path) -> None:
 
 def test_the_frames_are_those_of_the_other_file(tmp_path: Path) -> None:
     written(tmp_path)
-    with patches.opened(tmp_path / "patches.h5", tmp_path / "frames.h5") as found:
+    with patches.opened(tmp_path / "patches", tmp_path / "frames") as found:
         assert list(found.sequences) == ["a", "ü"]
         for sequence, expected in zip(found.sequences.values(), FRAMES, strict=True):
             np.testing.assert_array_equal(sequence.frames[:], expected)
@@ -85,28 +90,27 @@ def test_patches_are_not_read_beside_other_frames(tmp_path: Path, other: str) ->
     changed = FRAMES[1].copy()
     changed[2, 3, 5, 2] += 1
     if other == "a sequence":
-        with hdf5.create(tmp_path / "frames.h5") as file:
-            frames_h5.append_sequence(file, "a", frames_from(FRAMES[0]))
+        write_frames(tmp_path / "frames", FRAMES[:1])
     else:
         last = changed if other == "a pixel" else FRAMES[1]
-        write_frames(tmp_path / "frames.h5", [FRAMES[0], last], 0.5 if other == "a scale" else 1.0)
+        write_frames(tmp_path / "frames", [FRAMES[0], last], 0.5 if other == "a scale" else 1.0)
     with (
         pytest.raises(BadInput) as raised,
-        patches.opened(tmp_path / "patches.h5", tmp_path / "frames.h5"),
+        patches.opened(tmp_path / "patches", tmp_path / "frames"),
     ):
         pass
     assert str(raised.value) == (
-        f"{tmp_path}/patches.h5 was made of other frames than {tmp_path}/frames.h5; run `dvc repro`"
+        f"{tmp_path}/patches was made of other frames than {tmp_path}/frames; run `dvc repro`"
     )
 
 
-@pytest.mark.parametrize("name", ["frames.h5", "patches.h5"])
+@pytest.mark.parametrize("name", ["frames/index.h5", "patches/index.h5"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     written(tmp_path)
     (tmp_path / name).unlink()
     with (
         pytest.raises(BadInput, match=f"{name}: no such file; `dvc repro` makes it"),
-        patches.opened(tmp_path / "patches.h5", tmp_path / "frames.h5"),
+        patches.opened(tmp_path / "patches", tmp_path / "frames"),
     ):
         pass
 
