@@ -36,7 +36,9 @@ def start(
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # before torch is imported
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages for torch, where Linux has them
+    os.environ.setdefault(
+        "THP_MEM_ALLOC_ENABLE", "1"
+    )  # large pages for torch, where Linux has them
 
     def run() -> None:
         with shared or nullcontext():

@@ -179,7 +179,7 @@ def write_index(folder: Path, names: Iterable[str], reading: Mapping[str, Any]) 
         reading: the params by which the raw files were read.
     """
     pieces: list[Piece] = []
-    times: list[Int[np.ndarray, " time"]] = []
+    times: list[Int[np.ndarray, " _"]] = []
     with hdf5.create(folder / INDEX) as index:
         for shard in names:
             with hdf5.open_complete(folder / shard) as file:
@@ -246,7 +246,7 @@ def _sequences(index: hdf5.File, shelf: Shelf) -> dict[str, Sequence]:
     """Return the sequences by name, in the order in which they were found."""
     grids = {key: _grid(group) for key, group in index.get("grids", {}).items()}
     times = hdf5.Array(index["times"])[:] if "times" in index else np.empty(0, np.int64)
-    of_each: dict[str, list[tuple[Piece, Int[np.ndarray, " time"]]]] = {}
+    of_each: dict[str, list[tuple[Piece, Int[np.ndarray, " _"]]]] = {}
     for text in hdf5.texts(hdf5.Array(index["pieces"])[:]):
         piece = Piece(**from_text(text))
         of_each.setdefault(piece.name, []).append((piece, times[: piece.times]))
@@ -255,7 +255,7 @@ def _sequences(index: hdf5.File, shelf: Shelf) -> dict[str, Sequence]:
 
 
 def _sequence(
-    own: list[tuple[Piece, Int[np.ndarray, " time"]]], grids: Mapping[str, Grid], shelf: Shelf
+    own: list[tuple[Piece, Int[np.ndarray, " _"]]], grids: Mapping[str, Grid], shelf: Shelf
 ) -> Sequence:
     """Return the sequence of these pieces, which ingest has found to agree."""
     pieces = tuple(piece for piece, _ in own)

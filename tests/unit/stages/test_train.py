@@ -14,7 +14,7 @@ from convlstm.runtime import locks
 from convlstm.runtime.errors import BadInput
 from convlstm.train import launching
 from convlstm.train.params import Train
-from stages import devices, ranks, train
+from stages import devices, ranks, train, training
 from tests.builders import params_of, patches_of
 
 HOST = socket.gethostname()
@@ -37,11 +37,11 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     patches_of(tmp_path / "data", films, split=(0.34, 0.33, 0.33), **changes)
     begun = Seen()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / ".checkpoints")
+    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path / ".checkpoints")
     monkeypatch.setattr(os, "environ", {"DVC_ROOT": str(tmp_path)})
     monkeypatch.setattr(device, "gpus", lambda: 4)
     monkeypatch.setattr(launching, "launch", lambda count, _: begun.note(count))
-    monkeypatch.setattr(train, "train", lambda *given: begun.note(given[2].count))
+    monkeypatch.setattr(training, "run", lambda *given: begun.note(given[2].count))
     return begun
 
 
@@ -103,18 +103,18 @@ def test_ranks_of_a_launcher_that_cannot_share_a_batch_are_refused(seen: Seen, c
     assert seen == []
 
 
-def training(iteration: int, others: int, kind: str = "cpu") -> Any:
+def begun_at(iteration: int, others: int, kind: str = "cpu") -> Any:
     return SimpleNamespace(iteration=iteration, others=others, device=SimpleNamespace(type=kind))
 
 
 @pytest.mark.parametrize(
     ("begun", "copy", "expected"),
     [
-        (training(0, 0), True, 4),  # beside one other
-        (training(0, 0), False, None),  # the workspace has all cores
-        (training(9, 0), True, None),  # as it began, alone
-        (training(9, 3), False, 2),  # as it began, beside three others
-        (training(9, 3, "cuda"), False, None),
+        (begun_at(0, 0), True, 4),  # beside one other
+        (begun_at(0, 0), False, None),  # the workspace has all cores
+        (begun_at(9, 0), True, None),  # as it began, alone
+        (begun_at(9, 3), False, 2),  # as it began, beside three others
+        (begun_at(9, 3, "cuda"), False, None),
     ],
 )
 @pytest.mark.usefixtures("seen")
@@ -125,11 +125,11 @@ def test_a_training_of_the_queue_keeps_the_share_of_the_cores_with_which_it_bega
     monkeypatch.setattr(device, "use_threads", used.append)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     os.environ["DVC_ROOT"] = str(Path.cwd().parent if copy else Path.cwd())
-    train.CHECKPOINTS.mkdir()
-    own, other = (train.CHECKPOINTS / f"{name}.lock" for name in ("own", "other"))
+    training.CHECKPOINTS.mkdir()
+    own, other = (training.CHECKPOINTS / f"{name}.lock" for name in ("own", "other"))
     for path in (own, other):
         path.write_text(f"process {os.getpid()} on {HOST}")
-    train._share_cores(begun, own)
+    training._share_cores(begun, own)
     assert used == ([expected] if expected else [])
 
 
