@@ -1,7 +1,7 @@
 """Measures a step of the shipped network in one or several ranks on CPUs.
 
 `OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m tests.benchmarks.ranks
-[data/patches.h5] [--precision float32]` prints the number of ranks, of threads in each, the median
+[data/patches] [--precision float32]` prints the number of ranks, of threads in each, the median
 and least seconds of a step, and the CPU time that the first rank needs for one, which does not
 depend on what else runs. Without torchrun there is one rank.
 """
@@ -27,7 +27,7 @@ WARM, STEPS = 3, 15  # the first steps choose kernels and fill buffers
 def main() -> None:
     """Train for some steps, and print what one takes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("patches", nargs="?", type=Path, default=Path("data/patches.h5"))
+    parser.add_argument("patches", nargs="?", type=Path, default=Path("data/patches"))
     parser.add_argument("--precision", default="float32")
     given, own = parser.parse_args(), place() or ALONE
     changes = {"precision": given.precision, "epochs": None, "steps": WARM + STEPS}

@@ -62,7 +62,7 @@ def check_pull(trained: Path, folder: Path) -> None:
     """Pull into a fresh clone: all outputs are there, and there is nothing to compute."""
     other = fresh_clone(trained, folder)
     call(other, "dvc", "pull")
-    for name in (MODEL, "data/frames.h5", "data/plots/report.html", "data/demo/000/00.png"):
+    for name in (MODEL, "data/frames/index.h5", "data/plots/report.html", "data/demo/000/00.png"):
         assert (other / name).read_bytes() == (trained / name).read_bytes(), name
     assert ran(call(other, "dvc", "repro")) == []
     assert "up to date" in call(other, "dvc", "status")
@@ -72,7 +72,7 @@ def check_model_alone(trained: Path, folder: Path) -> None:
     """Pull the model and nothing else, and forecast the same bytes with it."""
     other = fresh_clone(trained, folder)
     call(other, "dvc", "pull", MODEL)
-    assert not (other / "data/frames.h5").exists()
+    assert not (other / "data/frames").exists()
     shutil.copytree(trained / "data/demo/000", other / "mine")
     shutil.copytree(trained / "data/demo/000", trained / "mine", dirs_exist_ok=True)
     for place in (trained, other):
