@@ -6,6 +6,7 @@ Without one, `python -m stages.train` starts a rank for each GPU that it takes, 
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from convlstm.runtime import signals
 from convlstm.runtime.errors import BadInput, NoRoom, UserError
 
 FIRST_PORT, PORTS = 20_000, 12_000  # below those that systems give to connections
+SECONDS_TO_SPEAK = 3.0  # for the first rank: a launcher ends all ranks when one has ended
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def one_voice() -> Iterator[None]:
 
 
 def _silent(status: int) -> UserError:
-    """Return an error that ends the process with this status and no line."""
+    """Return an error that ends the process with this status and no line, after a while."""
+    time.sleep(SECONDS_TO_SPEAK)
     error = UserError()
     error.status = status
     return error

@@ -86,8 +86,8 @@ def _write(training: "Training", checkpoints: "Checkpoints", stop: signals.StopR
             files.write_csv(TRAINING, following.table(training))
             page.update()
     files.write_csv(TRAINING, following.table(training))  # also of a run that had ended
-    files.write_sums(SUMS, [TRAINING])
     model_file.save(MODEL, training.model)
+    files.write_sums(SUMS, [TRAINING])
     stop.check()  # before the checkpoints go, or all would be trained again
     checkpoints.end(training)
 

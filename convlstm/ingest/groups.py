@@ -168,7 +168,10 @@ class File:
             options |= {"consolidated": False, "group": name or None}
         if self._engine == "scipy":
             source = xr.backends.ScipyDataStore(str(self._path))
-            self._scipy = source.ds
+            try:
+                self._scipy = source.ds
+            except MemoryError:  # scipy takes as much at once as a damaged header says
+                raise ValueError("its header counts more than the memory holds") from None
         dataset = xr.open_dataset(
             source,
             engine=None if self._engine == "scipy" else self._engine,

@@ -255,7 +255,9 @@ def test_no_lost_sector_of_dry_radar_is_silent(tmp_path: Path, name: str, damage
         path.write_bytes(changed)
         outcomes[outcome(path, read_radar, whole) if changed != content else "unchanged"] += 1
     assert set(outcomes) <= {"refused", "harmless", "unchanged"}
-    assert outcomes["refused"] >= 0.8 * (OVERWRITTEN - outcomes["unchanged"])
+    # Most of it lies where something is: of the small shard of counts, a quarter is free.
+    most = 0.7 if name == "patches/shard.h5" else 0.8
+    assert outcomes["refused"] >= most * (OVERWRITTEN - outcomes["unchanged"])
 
 
 def test_no_damaged_checkpoint_is_continued_but_the_one_before_it(tmp_path: Path) -> None:

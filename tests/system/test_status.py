@@ -27,7 +27,7 @@ from convlstm.params import loading
 from convlstm.params.group import Group
 from convlstm.plot import pictures
 from convlstm.runtime import exits
-from stages import launch
+from stages import launch, ranks
 from tests.builders import SMALL, STAGES, SmallRun, write_params
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def run_stage(stage: str) -> None:
         exits.run(main)
         return
     group: type[Group] = getattr(import_module(f"convlstm.{stage}.params"), stage.capitalize())
-    launch.start(main, group)
+    launch.start(main, group, shared=ranks.one_voice() if stage == "train" else None)
 
 
 def status_of(folder: Path, stage: str) -> tuple[int, str]:

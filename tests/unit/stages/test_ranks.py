@@ -21,6 +21,12 @@ BATCH_SCRIPT = {"SLURM_JOB_ID": "4711", "SLURM_PROCID": "0", "SLURM_NTASKS": "8"
 
 
 @pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no rank wait for the first one to speak."""
+    monkeypatch.setattr(ranks, "SECONDS_TO_SPEAK", 0)
+
+
+@pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An environment without a launcher, which is as it was after the test."""
     usual = {
