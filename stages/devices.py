@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from convlstm.runtime import locks
+from convlstm.runtime import locks, system
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 GPU = "gpu-"  # with which the lock of a GPU begins
@@ -86,7 +86,7 @@ def share_of_cores(others: int) -> int | None:
     """
     if not others or "OMP_NUM_THREADS" in os.environ:
         return None
-    return max(1, len(os.sched_getaffinity(0)) // (1 + others))
+    return max(1, system.cores() // (1 + others))
 
 
 def _holds(path: Path) -> bool:

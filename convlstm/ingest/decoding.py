@@ -11,6 +11,7 @@ from convlstm.ingest import readers, times
 from convlstm.ingest.blocks import MOST_PIXEL_BYTES
 from convlstm.ingest.params import Reading, TooLarge
 from convlstm.ingest.sources import Source
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame, RawFrame
 from convlstm.storage.prefetch import prefetch
@@ -38,7 +39,7 @@ def read(
         threads: that decode; one for each core, if it is None.
     """
     sources = list(sources)
-    threads = threads or os.cpu_count() or 1
+    threads = threads or system.cores()
     ahead = reading.limited(_pixels_ahead(TASKS_AHEAD * threads + 1))
     tasks = (task for source in sources for task in _tasks(source, reading, ahead))
     done = prefetch(tasks, threads=threads, depth=TASKS_AHEAD * threads)

@@ -1,4 +1,4 @@
-"""The refusals of the system, in lines that say what is full, forbidden or not there."""
+"""The grants and refusals of the system, the latter in lines that say what is full or forbidden."""
 
 import errno
 import os
@@ -53,6 +53,11 @@ def scarcity(path: Path, bytes_needed: int = 1) -> str:
     return (
         f"{free:,} bytes are free" if free < bytes_needed else "a limit of the system allows less"
     )
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_address_space() -> None:

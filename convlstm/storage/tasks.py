@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from convlstm.runtime import signals
+from convlstm.runtime import signals, system
 from convlstm.runtime.errors import BadInput, Faults, NoRoom
 from convlstm.storage.shards import Cache
 
@@ -92,11 +92,6 @@ def make(
     return made_or_known
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(
     work: Work[JobT], jobs: Sequence[JobT], tick: Callable[[int], object]
 ) -> Generator[tuple[JobT, Made], None, None]:
@@ -109,9 +104,9 @@ def run(
     address = os.environ.get(CLUSTER)
     if not jobs:
         return
-    if not address and min(len(jobs), cores()) == 1:
+    if not address and min(len(jobs), system.cores()) == 1:
         for job in jobs:
-            yield job, work(job, threads=cores(), tick=tick)
+            yield job, work(job, threads=system.cores(), tick=tick)
         return
     for job, made in _on_cluster(address, work, jobs) if address else _in_processes(work, jobs):
         tick(made.steps)
@@ -119,14 +114,14 @@ def run(
 
 
 def _in_processes(work: Work[JobT], jobs: Sequence[JobT]) -> Iterator[tuple[JobT, Made]]:
-    count = min(cores(), len(jobs))
+    count = min(system.cores(), len(jobs))
     # A fork would copy the locks that our threads hold; these processes begin anew.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
     try:
         futures = {
-            pool.submit(work, job, threads=max(1, cores() // count), tick=_nothing): job
+            pool.submit(work, job, threads=max(1, system.cores() // count), tick=_nothing): job
             for job in jobs
         }
         for future in as_completed(futures):
@@ -137,10 +132,9 @@ def _in_processes(work: Work[JobT], jobs: Sequence[JobT]) -> Iterator[tuple[JobT
             "memory is too small; what is done is kept: run again, on fewer cores (taskset -c 0)"
         ) from None
     finally:  # also where we were stopped
-        pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
-            child.join()
+        pool.shutdown(wait=True, cancel_futures=True)  # which joins them; two joins would race
 
 
 def _begin() -> None:

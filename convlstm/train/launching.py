@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from convlstm.runtime.errors import RankLost
 from convlstm.runtime.signals import SIGNALS
+from convlstm.runtime.system import cores
 
 PATIENCE_SECONDS = "15"  # for ranks that are to end; each ends itself after eight
 ELASTIC = "torch.distributed.elastic"
@@ -56,8 +57,7 @@ def launch(count: int, module: str) -> None:
     for name in logging.root.manager.loggerDict:  # each of which torch has given a level
         if name.startswith(ELASTIC):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # the ranks say what there is to say
-    cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", PATIENCE_SECONDS)
     heard = [number.name for number in SIGNALS if getsignal(number) is not SIG_IGN]
     config = LaunchConfig(

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from convlstm.ingest import decoding, readers, sources
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
 from convlstm.storage.meaning import Channel, Meaning
@@ -154,13 +155,13 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 300
     # all frames are 12 MB of 40 kB each
-    in_flight = decoding.FILES_PER_TASK * (decoding.TASKS_AHEAD * (os.cpu_count() or 1) + 2)
+    in_flight = decoding.FILES_PER_TASK * (decoding.TASKS_AHEAD * system.cores() + 2)
     assert peak < in_flight * frame.nbytes + 1_000_000
 
 
 def films(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[sources.Source]:
     """Return the sources of `count` files of two frames, which two cores decode."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(system, "cores", lambda: 2)
     for number in range(count):
         np.save(folder / f"{number}.npy", np.zeros((2, 8, 8)))
     return sources.find(folder, reading_of(), Faults())

@@ -10,9 +10,9 @@ from PIL import Image
 
 from convlstm.ingest import cutting, decoding, summary
 from convlstm.ingest.params import Reading
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 from convlstm.storage import frames as frames_h5
-from convlstm.storage import tasks
 from tests.builders import reading_of
 from tests.ingesting import ingest
 
@@ -72,14 +72,14 @@ def test_several_processes_make_the_same_bytes_as_one(
     tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for cores in (1, 2):
-        monkeypatch.setattr(tasks, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(system, "cores", lambda cores=cores: cores)
         ingest(raw, tmp_path / f"by {cores}", reading_of(), tmp_path / f"cache {cores}")
     assert content(tmp_path / "by 1") == content(tmp_path / "by 2")
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list to which the name of each file that is decoded is added."""
-    monkeypatch.setattr(tasks, "cores", lambda: 1)
+    monkeypatch.setattr(system, "cores", lambda: 1)
     names: list[str] = []
     original = decoding._decode
 
@@ -159,7 +159,7 @@ def test_faults_of_any_piece_are_named_as_those_of_the_whole_sequence(
     line: str,
     cores: int,
 ) -> None:
-    monkeypatch.setattr(tasks, "cores", lambda: cores)
+    monkeypatch.setattr(system, "cores", lambda: cores)
     harm(raw)
     (raw / "c/202001010001.png").write_bytes(b"none")
     with pytest.raises(BadInput) as raised:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from convlstm.ingest import cutting
+from convlstm.runtime import system
 from convlstm.storage import tasks
 from tests.builders import reading_of
 from tests.ingesting import ingest
@@ -69,6 +70,6 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     made = {path.name for path in (tmp_path / "shared").iterdir() if path.suffix == ".h5"}
     assert made == set(names)
     monkeypatch.delenv(tasks.CLUSTER)
-    monkeypatch.setattr(tasks, "cores", lambda: 1)
+    monkeypatch.setattr(system, "cores", lambda: 1)
     ingest(raw, tmp_path / "alone", reading_of(), tmp_path / "own")
     assert content(tmp_path / "by the cluster") == content(tmp_path / "alone")

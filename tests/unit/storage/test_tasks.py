@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, Faults, NoRoom
 from convlstm.storage import tasks
 from convlstm.storage.shards import Cache
@@ -44,7 +45,7 @@ def do(job: Job, /, *, threads: int, tick: Callable[[int], object]) -> Made:
 
 def ran(monkeypatch: pytest.MonkeyPatch, cores: int, *sources: str) -> tuple[list[str], int]:
     """Return the names that jobs have made, and the steps that were told."""
-    monkeypatch.setattr(tasks, "cores", lambda: cores)
+    monkeypatch.setattr(system, "cores", lambda: cores)
     steps: list[int] = []
     done = tasks.run(do, [*map(Job, sources)], steps.append)
     names = {job.source: made.name for job, made in done}
@@ -87,7 +88,7 @@ def test_an_error_ends_the_other_processes_and_keeps_its_lines(
 def test_the_faults_of_all_jobs_are_raised_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
-    monkeypatch.setattr(tasks, "cores", lambda: cores)
+    monkeypatch.setattr(system, "cores", lambda: cores)
     before = Faults()
     before.add("first")
     jobs = [Job("fault 1"), Job("b"), Job("fault 2")]

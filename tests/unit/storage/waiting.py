@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from convlstm.runtime import exits
+from convlstm.runtime import exits, system
 from convlstm.storage import tasks
 from convlstm.storage.tasks import Made
 
@@ -31,7 +31,7 @@ def wait(job: Job, /, *, threads: int, tick: Callable[[int], object]) -> Made:  
 
 def main() -> None:
     """Run two tasks at once."""
-    tasks.cores = lambda: 2
+    system.cores = lambda: 2
     list(tasks.run(wait, [Job(sys.argv[1])] * 2, lambda _: None))
 
 
