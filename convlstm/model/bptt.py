@@ -4,8 +4,8 @@
 with its own gradient, and with less work around the convolutions, whose layers are those of
 `gates`:
 
-- Forward, a step is one convolution of (X, H) in each layer. The frames that enter and I, F, O, G,
-  C and H are kept, no more; to save memory, the gates I, F, O and G are not.
+- Forward, a step is one convolution of (X, H) in each layer. (X, H), I, F, O, G and C are kept, no
+  more; to save memory, the gates I, F, O and G are not.
 - Backward, the gradients of the pre-activations overwrite I, F, O and G, and the weights of a layer
   get their gradient from one convolution over all steps; if gates are computed again, from one for
   each step.
@@ -24,6 +24,9 @@ from torch.autograd.function import once_differentiable
 
 from convlstm.model.gates import Activations, Layer, Maps
 from convlstm.model.kernels import compiled
+
+FUSED = ("cpu", torch.float32)
+"""The device, and the precision of C, for which there are kernels."""
 
 
 @dataclass
@@ -70,18 +73,18 @@ class Stack:
             for start in range(0, len(cells), per_layer)
         ]
         self.readout = readout.flatten(1)
-        self.frames = frames.permute(1, 0, 3, 4, 2).to(dtype).contiguous()
+        self.frames = frames.permute(1, 0, 3, 4, 2)
         self.fed, self.memory = fed.to(frames.device, non_blocking=True), options.memory
         self.dtype, self.state_dtype = dtype, frames.dtype
-        known, all_fed = len(self.frames), fed.all(dim=0).tolist()
+        known, all_fed, any_fed = len(self.frames), fed.all(dim=0).tolist(), fed.any(dim=0).tolist()
         self.wholly_fed = [
             step == 0 or (step < known and all_fed[step]) for step in range(len(all_fed))
         ]
+        self.free = [step > 0 and (step >= known or not some) for step, some in enumerate(any_fed)]
 
     def is_fed(self, step: int) -> Bool[Tensor, "batch 1 1 1"]:
         """Return for each window whether `step` takes the true frame."""
-        fed = self.fed[:, step, None, None, None]
-        return fed if step < len(self.frames) else torch.zeros_like(fed)
+        return self.fed[:, step, None, None, None]
 
     def empty(
         self, steps: int, channels: int, dtype: torch.dtype
@@ -98,59 +101,62 @@ class Stack:
     ) -> tuple[Float[Tensor, "time batch row col output"], list[Tensor]]:
         """Return the outputs of all steps, and what is kept.
 
-        Kept are X of layer 0, then gates, C and H of each layer; without `keep`, of one step only,
-        and the gates also if they are computed again.
+        Kept are what enters each layer, its gates and C (`Activations`), and H of the uppermost;
+        without `keep`, of one step only, and the gates also if they are computed again.
         """
         steps = len(self.wholly_fed)
         count = steps if keep else 1
-        entered = self.empty(count, self.frames.shape[-1], self.dtype)
+        top = self.empty(count, self.layers[-1].hidden, self.dtype)
         parts = [
             self.empty(number, channels, dtype)
             for layer in self.layers
             for number, channels, dtype in (
+                (count + 1, layer.inputs + layer.hidden, self.dtype),
                 (1 if self.memory.recompute else count, 4 * layer.hidden, self.dtype),
                 (count, layer.hidden, self.state_dtype),
-                (count, layer.hidden, self.dtype),
             )
         ]
-        kept = [entered, *parts]
+        kept = [*parts, top]
         activations = self._activations(kept)
+        entering = activations[0].x
         shape = (steps, *self.frames.shape[1:4], len(self.bias))
         outputs = self.frames.new_empty(shape, dtype=self.state_dtype)
+        at_once = keep and all(self.wholly_fed)  # no step waits for an output
         for step in range(steps):
-            now = step if keep else 0  # without keep, each step overwrites the one before
-            entered[now] = self._input(step, outputs)
-            before = None if step == 0 else now - keep
+            entering[step % len(entering)] = self._input(step, outputs)
             for own in activations:
-                hidden = own.forward(now, before)
-            outputs[step] = torch.nn.functional.linear(
-                hidden.to(self.state_dtype), self.readout, self.bias
-            )
-        return outputs, kept
+                own.forward(step)
+            if not at_once:
+                outputs[step] = self._read(top[step % count])
+        return self._read(top) if at_once else outputs, kept
+
+    def _read(self, hidden: Float[Tensor, "*some hidden"]) -> Float[Tensor, "*some output"]:
+        return torch.nn.functional.linear(hidden.to(self.state_dtype), self.readout, self.bias)
 
     def _activations(self, kept: Sequence[Tensor]) -> list[Activations]:
-        """Group gates, C and H by layer; layers of one size share their scratch."""
-        x, *parts = kept
+        """Group what is kept by layer; layers of one size share their scratch."""
         grid = self.frames.shape[1:4]
         scratch = {
             hidden: self.frames.new_empty((3, *grid, hidden), dtype=self.state_dtype)
             for hidden in {layer.hidden for layer in self.layers}
         }
-        activations = []
-        fused = self.memory.fused and (x.device.type, self.state_dtype) == ("cpu", torch.float32)
+        fused = self.memory.fused and (kept[0].device.type, self.state_dtype) == FUSED
         kernels = compiled(self.dtype) if fused else None
-        for number, layer in enumerate(self.layers):
-            gates, cell, hidden = parts[3 * number : 3 * number + 3]
-            own = Activations(layer, x, gates, cell, hidden, scratch[layer.hidden], kernels)
-            activations.append(own)
-            x = hidden
-        return activations
+        activations: list[Activations] = []
+        above = kept[-1]
+        for number, layer in reversed([*enumerate(self.layers)]):
+            entered, gates, cell = kept[3 * number : 3 * number + 3]
+            bias = cell.new_zeros(torch.get_num_threads(), 4 * layer.hidden)
+            own = scratch[layer.hidden]
+            activations.append(Activations(layer, entered, gates, cell, above, own, kernels, bias))
+            above = activations[-1].x
+        return activations[::-1]
 
     def _input(self, step: int, outputs: Tensor) -> Maps:
         """Return the frame that enters at `step`: the true one, or the last output."""
         if self.wholly_fed[step]:
             return self.frames[step]
-        if step >= len(self.frames):
+        if self.free[step]:
             return outputs[step - 1]
         return torch.where(self.is_fed(step), self.frames[step], outputs[step - 1])
 
@@ -171,29 +177,36 @@ class Stack:
         """
         activations = self._activations(kept)
         frames = torch.zeros_like(self.frames) if of_frames else None
-        dh, dc = ([torch.zeros_like(own.cell[0]) for own in activations] for _ in range(2))
+        later: list[Maps | None] = [None] * len(activations)
+        dc = [torch.zeros_like(own.cell[0]) for own in activations]
         for step in reversed(range(len(grads))):
-            above = grads[step] @ self.readout
+            above: Maps = (grads[step] @ self.readout).to(self.dtype)
             for number in reversed(range(len(self.layers))):
                 layer = self.layers[number]
-                grad = activations[number].backward(step, above + dh[number], dc[number])
+                grad = activations[number].backward(step, above, later[number], dc[number])
                 # X of layer 0 is a true frame where the step is wholly fed, and needs no gradient.
                 start = 0 if number or of_frames or not self.wholly_fed[step] else layer.inputs
                 stop = layer.inputs + (layer.hidden if step else 0)  # H before step 0 is zero
                 if start == stop:
                     break
-                both = layer.input_gradient(grad, start, stop).to(self.state_dtype)
+                both = layer.input_gradient(grad, start, stop)
                 below = layer.inputs - start
-                above, dh[number] = both[..., :below], both[..., below:]
-            if frames is not None and step < len(frames):
-                frames[step] = above if self.wholly_fed[step] else above * self.is_fed(step)
-            if not self.wholly_fed[step]:
-                grads[step - 1].addcmul_(above, ~self.is_fed(step))
+                above, later[number] = both[..., :below], both[..., below:]
+            self._divide(step, above, grads, frames)
         self.memory.buffers[:] = kept
         cells = [weight for own in activations for weight in own.weight_gradients()]
-        flat, hidden = grads.flatten(0, -2), activations[-1].hidden.flatten(0, -2)
-        readout = flat.T @ hidden.to(flat.dtype)
-        return [frames, *cells, readout[..., None, None], flat.sum(dim=0)]
+        flat, hidden = grads.flatten(0, -2), kept[-1].flatten(0, -2)
+        weight = flat.T @ hidden.to(flat.dtype)
+        return [frames, *cells, weight[..., None, None], flat.sum(dim=0)]
+
+    def _divide(self, step: int, grad: Maps, grads: Tensor, frames: Tensor | None) -> None:
+        """Add the gradient of what entered at `step` to that of the output or frame it was."""
+        if self.free[step]:
+            grads[step - 1] += grad
+        elif not self.wholly_fed[step]:
+            grads[step - 1].addcmul_(grad.to(grads.dtype), ~self.is_fed(step))
+        if frames is not None and not self.free[step]:
+            frames[step] = grad if self.wholly_fed[step] else grad * self.is_fed(step)
 
 
 class Unroll(torch.autograd.Function):

@@ -11,6 +11,8 @@ in C.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -66,15 +68,14 @@ class Layer:
         """The number of channels of X."""
         return self.weight.shape[1] - self.hidden
 
-    def convolve(
-        self,
-        x: Float[Tensor, "batch row col inputs"],
-        hidden: Float[Tensor, "batch row col hidden"] | None,
-    ) -> Float[Tensor, "batch row col gates"]:
-        """Return the pre-activations of I, F and O, and -2 times that of G; None is a zero H."""
-        joined = x if hidden is None else torch.cat((x, hidden), dim=-1)
-        weight = self.weight[:, : joined.shape[-1]]
-        maps = torch.conv2d(_nchw(joined), weight, self.bias, padding=weight.shape[-1] // 2)
+    def convolve(self, entered: Maps) -> Float[Tensor, "batch row col gates"]:
+        """Return the pre-activations of I, F and O, and -2 times that of G.
+
+        Args:
+            entered: X and H of the step before; or X alone, for a zero H.
+        """
+        weight = self.weight[:, : entered.shape[-1]]
+        maps = torch.conv2d(_nchw(entered), weight, self.bias, padding=weight.shape[-1] // 2)
         return _nhwc(maps)
 
     def input_gradient(
@@ -108,91 +109,105 @@ def tanh(x: Float[Tensor, "*shape"], out: Float[Tensor, "*shape"]) -> Float[Tens
 
 @dataclass(frozen=True)
 class Activations:
-    """A layer and what its backward pass needs of each step; without gradients, of one step only.
+    """A layer and what its backward pass needs of each step.
 
-    The gates may be of one step only beside X, C and H of all: then the backward pass computes them
-    again, and `sums` are the gradients of the weights so far. `scratch` holds three buffers that
-    every step uses again, because allocating memory costs more than the arithmetic. `kernels`
-    compute in the place of torch, if there are any.
+    `entered` holds X and H of the step before as the convolution takes them, side by side; a step
+    writes its H for the next step, and into `above`, which is X of the next layer or what the
+    readout reads. So `entered` has one entry more than there are steps, or two that take turns
+    where no backward pass follows; then gates and C are of one step only. The gates may be of one
+    step also beside C and H of all: then the backward pass computes them again, and `sums` are the
+    gradients of peepholes and weight so far. `scratch` holds three buffers that every step uses
+    again, because allocating memory costs more than the arithmetic. `kernels` compute in the place
+    of torch, if there are any. The rows of `bias`, one for each thread, add up to the gradient of
+    the bias.
     """
 
     layer: Layer
-    x: Float[Tensor, "time batch row col inputs"]
+    entered: Float[Tensor, "moment batch row col both"]
     gates: Float[Tensor, "kept batch row col gates"]
     cell: Float[Tensor, "time batch row col hidden"]
-    hidden: Float[Tensor, "time batch row col hidden"]
+    above: Float[Tensor, "step batch row col hidden"]
     scratch: Float[Tensor, "3 batch row col hidden"]
-    kernels: Kernels | None = None
+    kernels: Kernels | None
+    bias: Float[Tensor, "thread gates"]
     sums: list[Tensor] = field(default_factory=list)
 
-    def forward(self, step: int, before: int | None) -> Float[Tensor, "batch row col hidden"]:
-        """Write I, F, O, G, C and H of `step` and return H.
+    @property
+    def x(self) -> Float[Tensor, "moment batch row col inputs"]:
+        """The inputs of all steps."""
+        return self.entered[..., : self.layer.inputs]
 
-        Args:
-            step: index of X, at which to write.
-            before: index of C and H of the step before, the same as `step` if only one step is
-                kept; None at the first step, where they are zero.
-        """
-        hidden = None if before is None else self.hidden[before]
-        z = self.layer.convolve(self.x[step], hidden)
+    def forward(self, step: int) -> None:
+        """Write I, F, O, G, C and H of a step, whose X and H before are there."""
+        views = self._views
+        # H before step 0 is zero, and nothing of it is computed
+        z = self.layer.convolve(_at(views.entered if step else views.x, step))
+        hidden, above = _at(views.hidden, step + 1), _at(views.above, step)
         if self.kernels is None:
-            return self._by_torch(z.to(self.cell.dtype), step, before)
-        gates, cell, hidden = self._gates(step), self.cell[step], self.hidden[step]
-        earlier = torch.zeros_like(cell) if before is None else self.cell[before]
-        peepholes = self.layer.peepholes
-        self.kernels.forward(z, earlier, peepholes, gates=gates, cell=cell, hidden=hidden)
-        return hidden
+            self._by_torch(z.to(self.cell.dtype), step, above)
+            hidden.copy_(above)
+            return
+        self.kernels.forward(
+            z,
+            self._before(step),
+            self.layer.peepholes,
+            gates=self._gates(step),
+            cell=self._cell(step),
+            hidden=(hidden, above),
+        )
 
     def _by_torch(
-        self, z: Float[Tensor, "batch row col gates"], step: int, before: int | None
-    ) -> Float[Tensor, "batch row col hidden"]:
+        self,
+        z: Float[Tensor, "batch row col gates"],
+        step: int,
+        hidden: Float[Tensor, "batch row col hidden"],
+    ) -> None:
         # In one precision the gates are computed where they are kept; else in `z`, then copied.
-        layer, kept = self.layer, self._gates(step)
+        layer, kept, before = self.layer, self._gates(step), self._before(step)
         a = kept if kept.dtype == z.dtype else z
         own = layer.hidden
         if layer.peepholes:
             late = z[..., 2 * own : 3 * own].clone()  # O sees C(t), which is not there yet
-            if before is not None:
+            if step:
                 # overwrites the pre-activations of I and F in z
-                z[..., :own].addcmul_(self.cell[before], layer.peepholes[0])
-                z[..., own : 2 * own].addcmul_(self.cell[before], layer.peepholes[1])
+                z[..., :own].addcmul_(before, layer.peepholes[0])
+                z[..., own : 2 * own].addcmul_(before, layer.peepholes[1])
         torch.sigmoid(z, out=a)
         i, f, o, g = a.chunk(4, dim=-1)
         torch.sub(ONE, g, alpha=2, out=g)  # overwrites sigmoid(-2 x) with tanh(x)
-        cell = self.cell[step]
-        if before is None:
-            torch.mul(i, g, out=cell)
+        cell = self._cell(step)
+        if step:
+            torch.mul(f, before, out=cell).addcmul_(i, g)
         else:
-            torch.mul(f, self.cell[before], out=cell).addcmul_(i, g)
+            torch.mul(i, g, out=cell)
         if layer.peepholes:
             torch.sigmoid(late.addcmul_(cell, layer.peepholes[2]), out=o)
         if a is z:
             kept.copy_(a)
-        return torch.mul(o, tanh(cell, self.scratch[0]), out=self.hidden[step])
+        torch.mul(o, tanh(cell, self.scratch[0]), out=hidden)
 
     def backward(
-        self,
-        step: int,
-        dh: Float[Tensor, "batch row col hidden"],
-        dc: Float[Tensor, "batch row col hidden"],
+        self, step: int, above: Maps, later: Maps | None, dc: Float[Tensor, "batch row col hidden"]
     ) -> Float[Tensor, "batch row col gates"]:
         """Overwrite the gates of `step` with the gradients of their pre-activations; return them.
 
         Args:
             step: counted down from the last to the first.
-            dh: gradient of H.
+            above: gradient of H as the layer above, or the readout, has it.
+            later: gradient of H as the next step has it, if there is one.
             dc: gradient of C that comes from the next step; overwritten with the gradient of the C
                 before this step.
         """
         if self.recomputes:
-            self.forward(step, step - 1 if step else None)
+            self.forward(step)
         if self.kernels is None:
-            grad = self._overwritten(step, dh, dc)
+            wide = above.to(dc.dtype)
+            grad = self._overwritten(step, wide if later is None else wide + later, dc)
         else:
-            grad, cell = self._gates(step), self.cell[step]
-            before = self.cell[step - 1] if step else torch.zeros_like(cell)
-            peepholes = self.layer.peepholes
-            self.kernels.backward(dh, cell, before, peepholes, gates=grad, dc=dc)
+            grad = self._gates(step)
+            dh = above, _zeros(above) if later is None else later
+            cell, before = self._cell(step), self._before(step)
+            self.kernels.backward(dh, cell, before, self.layer.peepholes, (grad, dc, self.bias))
         if self.recomputes:
             new = self._gradients(grad[None], step, step + 1)
             self.sums[:] = map(torch.add, self.sums, new) if self.sums else new
@@ -210,7 +225,7 @@ class Activations:
         do, di, dg = self.scratch
         tanh(self.cell[step], do).mul_(dh)  # do = dL/dO = tanh(C) dh
         # dc += dh O (1 - tanh^2 C), where O tanh^2 C = tanh(C) H, since H = O tanh(C)
-        dc.addcmul_(dh, o).addcmul_(do, self.hidden[step], value=-1)
+        dc.addcmul_(dh, o).addcmul_(do, self.above[step], value=-1)
         aten.sigmoid_backward.grad_input(do, o, grad_input=o)  # overwrites O; do is free again
         if layer.peepholes:
             dc.addcmul_(o, layer.peepholes[2])  # O saw C(t)
@@ -233,20 +248,33 @@ class Activations:
 
         They are those of the peepholes, if there are any, then of weight and bias.
         """
-        return self.sums or self._gradients(self.gates, 0, len(self.gates))
+        sums = self.sums or self._gradients(self.gates, 0, len(self.gates))
+        return [*sums, self.bias.sum(dim=0)]
 
     @property
     def recomputes(self) -> bool:
         """Whether the gates of a step are computed again for its backward pass."""
         return len(self.gates) < len(self.cell)
 
+    @cached_property
+    def _views(self) -> "_Views":
+        hidden = self.entered[..., self.layer.inputs :]
+        tensors = self.entered, self.x, hidden, self.above, self.gates, self.cell
+        return _Views(*(tensor.unbind() for tensor in tensors))
+
     def _gates(self, step: int) -> Float[Tensor, "batch row col gates"]:
-        return self.gates[step % len(self.gates)]
+        return _at(self._views.gates, step)
+
+    def _cell(self, step: int) -> Float[Tensor, "batch row col hidden"]:
+        return _at(self._views.cell, step)
+
+    def _before(self, step: int) -> Float[Tensor, "batch row col hidden"]:
+        return self._cell(step - 1) if step else _zeros(self.cell[0])
 
     def _gradients(
         self, grad: Float[Tensor, "some batch row col gates"], start: int, stop: int
     ) -> list[Tensor]:
-        """Return what steps [start, stop) add to the gradients of all weights.
+        """Return what steps [start, stop) add to the gradients of peepholes and weight.
 
         Args:
             grad: gradients of the pre-activations of these steps.
@@ -254,20 +282,21 @@ class Activations:
             stop: step after the last one.
         """
         later = max(start, 1)  # C and H before step 0 are zero
-        late, earlier = grad[later - start :], slice(later - 1, stop - 1)
+        late = grad[later - start :]
         peepholes = []
         if self.layer.peepholes:
             i, f, _, _ = late.chunk(4, dim=-1)
-            o, before, after = grad.chunk(4, dim=-1)[2], self.cell[earlier], self.cell[start:stop]
-            pairs = ((i, before), (f, before), (o, after))
+            o, before = grad.chunk(4, dim=-1)[2], self.cell[later - 1 : stop - 1]
+            pairs = ((i, before), (f, before), (o, self.cell[start:stop]))
             peepholes = [(one * c).sum(dim=(0, 1)).permute(2, 0, 1) for one, c in pairs]
         weight = self.cell.new_zeros(self.layer.weight.shape)
         if start == 0:
             weight[:, : self.layer.inputs] = self._correlated(self.x[:1], grad[:1])
         if len(late):
-            both = torch.cat((self.x[later:stop], self.hidden[earlier]), dim=-1)
-            weight += self._correlated(both, late)
-        return [*peepholes, weight, grad.flatten(0, -2).sum(dim=0).to(weight.dtype)]
+            weight += self._correlated(self.entered[later:stop], late)
+        if self.kernels is None:
+            self.bias[0] += grad.flatten(0, -2).sum(dim=0)
+        return [*peepholes, weight]
 
     def _correlated(
         self,
@@ -279,3 +308,24 @@ class Activations:
         size = (grads.shape[-1], inputs.shape[-1], *kernel)
         flat = _nchw(inputs.flatten(0, 1)), _nchw(grads.flatten(0, 1))
         return conv2d_weight(flat[0], size, flat[1], padding=kernel[0] // 2)  # type: ignore[no-untyped-call,no-any-return]
+
+
+class _Views(NamedTuple):
+    """Views of the `Activations` by steps; made once, because each view takes microseconds."""
+
+    entered: tuple[Tensor, ...]
+    x: tuple[Tensor, ...]
+    hidden: tuple[Tensor, ...]
+    above: tuple[Tensor, ...]
+    gates: tuple[Tensor, ...]
+    cell: tuple[Tensor, ...]
+
+
+def _at(kept: tuple[Tensor, ...], step: int) -> Tensor:
+    """Return what is kept of a step, where only that of some last steps may be."""
+    return kept[step % len(kept)]
+
+
+def _zeros(like: Float[Tensor, "batch row col channel"]) -> Float[Tensor, "batch row col channel"]:
+    """Return zeros of this shape that take the memory of one pixel."""
+    return like.new_zeros(like.shape[-1]).expand_as(like)

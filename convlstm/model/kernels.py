@@ -5,7 +5,6 @@ C compiler, torch computes the gates, with the same results but for rounding.
 """
 
 import ctypes
-import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -21,27 +20,39 @@ from torch import Tensor
 SOURCE = Path(__file__).with_name("gates.c")
 COMPILER = "cc"
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp")
-WHOLE_REGISTERS = "-mprefer-vector-width=512"  # of x86, of which compilers else use the half
 LONGEST_SECONDS = 60  # of a compilation, which takes one
+
+PLACE = (ctypes.c_void_p,)
+SPACED = (ctypes.c_void_p, ctypes.c_long)
+"""A place, and the distance from one pixel to the next."""
+SIZES = (*[ctypes.c_long] * 3, ctypes.c_int)
+TAKEN = {
+    "forward": (*SIZES, *PLACE, *SPACED, *PLACE * 3, *PLACE * 2, *SPACED * 2),
+    "backward": (*SIZES, *SPACED * 2, *PLACE, *SPACED, *PLACE * 3, *PLACE * 3),
+}
+"""The arguments of the functions in C."""
 
 Own = Float[Tensor, "batch row col hidden"]
 Gates = Float[Tensor, "batch row col gates"]
 Peepholes = Sequence[Float[Tensor, "row col hidden"]]
 """Those of I, F and O, or none."""
+Two = tuple[Own, Own]
+Sums = Float[Tensor, "thread gates"]
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The functions of gates.c for gates of one dtype; C and all gradients but theirs are float32.
+    """The functions of gates.c for gates of one dtype; C and its gradient are float32.
 
-    All tensors are contiguous.
+    H, its gradients and the C before may lie among other channels, or be one row of zeros for all
+    pixels; the other tensors are contiguous.
     """
 
     library: ctypes.CDLL
     dtype: torch.dtype
 
     def forward(
-        self, z: Gates, before: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Own
+        self, z: Gates, before: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
     ) -> None:
         """Write I, F, O, G, C and H of a step.
 
@@ -51,47 +62,63 @@ class Kernels:
             peepholes: of the layer.
             gates: where to write I, F, O and G.
             cell: where to write C.
-            hidden: where to write H.
+            hidden: two places at which to write H; they may be one.
         """
-        self._check(kept=(z, gates, hidden), wide=(before, cell, *peepholes))
-        self._call("forward", cell, (z, before), peepholes, (gates, cell, hidden))
+        read = (*_at(z, self.dtype), *_spaced(before, cell.dtype), *_three(peepholes))
+        written = (*_at(gates, self.dtype), *_at(cell, torch.float32))
+        places = (*_spaced(hidden[0], self.dtype), *_spaced(hidden[1], self.dtype))
+        self.library.forward(*_sizes(cell), torch.get_num_threads(), *read, *written, *places)
 
     def backward(
-        self, dh: Own, cell: Own, before: Own, peepholes: Peepholes, *, gates: Gates, dc: Own
+        self,
+        dh: Two,
+        cell: Own,
+        before: Own,
+        peepholes: Peepholes,
+        written: tuple[Gates, Own, Sums],
     ) -> None:
         """Overwrite the gates with the gradients of their pre-activations.
 
         Args:
-            dh: gradient of H.
+            dh: two parts of the gradient of H: from above, and from the next step.
             cell: C of the step.
             before: C of the step before.
             peepholes: of the layer.
-            gates: I, F, O and G; overwritten.
-            dc: gradient of C that comes from the next step; overwritten with that of C before.
+            written: I, F, O and G, overwritten; the gradient of C that comes from the next step,
+                overwritten with that of C before; and the sums of the gradients of the
+                pre-activations over all pixels, a row for each thread, to which those of this step
+                are added.
         """
-        self._check(kept=(gates,), wide=(dh, cell, before, dc, *peepholes))
-        self._call("backward", cell, (dh, cell, before), peepholes, (gates, dc))
+        gates, dc, sums = written
+        parts = (*_spaced(dh[0], self.dtype), *_spaced(dh[1], self.dtype))
+        read = (*_at(cell, dc.dtype), *_spaced(before, cell.dtype), *_three(peepholes))
+        places = (*_at(gates, self.dtype), *_at(dc, torch.float32), *_at(sums, dc.dtype))
+        self.library.backward(*_sizes(cell), len(sums), *parts, *read, *places)
 
-    def _check(self, *, kept: Sequence[Tensor], wide: Sequence[Tensor]) -> None:
-        """Make sure of what C takes on trust: it would read and write elsewhere."""
-        for tensors, dtype in ((kept, self.dtype), (wide, torch.float32)):
-            for tensor in tensors:
-                assert tensor.is_contiguous()
-                assert (tensor.dtype, tensor.device.type) == (dtype, "cpu")
 
-    def _call(
-        self,
-        name: str,
-        cell: Own,
-        read: Sequence[Tensor],
-        peepholes: Peepholes,
-        written: Sequence[Tensor],
-    ) -> None:
-        batch, rows, cols, hidden = cell.shape
-        sizes = [ctypes.c_long(size) for size in (batch * rows * cols, hidden, rows * cols)]
-        tensors = (*read, *(peepholes or (None,) * 3), *written)
-        places = [ctypes.c_void_p(None if one is None else one.data_ptr()) for one in tensors]
-        self.library[name](*sizes, torch.get_num_threads(), *places)
+# C takes on trust what these make sure of: it would read and write elsewhere.
+
+
+def _sizes(cell: Own) -> tuple[int, int, int]:
+    batch, rows, cols, hidden = cell.shape
+    return batch * rows * cols, hidden, rows * cols
+
+
+def _at(tensor: Tensor, dtype: torch.dtype) -> tuple[int]:
+    assert tensor.is_contiguous()
+    assert (tensor.dtype, tensor.device.type) == (dtype, "cpu")
+    return (tensor.data_ptr(),)
+
+
+def _spaced(tensor: Own, dtype: torch.dtype) -> tuple[int, int]:
+    pixels = tensor.view(-1, tensor.shape[-1])  # refuses pixels that are not equally far apart
+    assert tensor.shape[-1] == 1 or pixels.stride(1) == 1
+    assert (tensor.dtype, tensor.device.type) == (dtype, "cpu")
+    return tensor.data_ptr(), pixels.stride(0)
+
+
+def _three(peepholes: Peepholes) -> tuple[int | None, ...]:
+    return tuple(_at(one, torch.float32)[0] for one in peepholes) or (None,) * 3
 
 
 @lru_cache
@@ -104,14 +131,16 @@ def compiled(dtype: torch.dtype) -> Kernels | None:
     compiler = shutil.which(COMPILER)
     if compiler is None or dtype not in (torch.float32, torch.bfloat16):
         return None
-    x86 = platform.machine() == "x86_64"
     define = f"-DBFLOAT16={int(dtype == torch.bfloat16)}"
     with TemporaryDirectory() as folder:
-        library = Path(folder, "gates.so")
-        flags = [*FLAGS, *[WHOLE_REGISTERS] * x86, define, "-shared", "-fPIC"]
-        command = [compiler, *flags, str(SOURCE), "-o", str(library)]
+        file = Path(folder, "gates.so")
+        command = [compiler, *FLAGS, define, "-shared", "-fPIC", str(SOURCE), "-o", str(file)]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=LONGEST_SECONDS)
-            return Kernels(ctypes.CDLL(str(library)), dtype)
+            library = ctypes.CDLL(str(file))
         except (OSError, subprocess.SubprocessError):  # a compiler without OpenMP, a full disk
             return None
+    for name, taken in TAKEN.items():
+        function = getattr(library, name)  # which the library keeps; library[name] is new each time
+        function.argtypes, function.restype = taken, None
+    return Kernels(library, dtype)
