@@ -22,11 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from convlstm.model.gates import Activations, Layer, Maps
-from convlstm.model.kernels import compiled
-
-FUSED = ("cpu", torch.float32)
-"""The device, and the precision of C, for which there are kernels."""
+from convlstm.model.gates import Activations, Layer, Maps, kernels_of
 
 
 @dataclass
@@ -34,9 +30,9 @@ class Memory:
     """How a network spends memory in training.
 
     `recompute`: compute the gates again in the backward pass instead of keeping them; they are two
-    thirds of what is kept. `fused`: compute them in one pass over memory, on a CPU with a compiler.
-    `buffers` of one step of training are used again by the next, because fresh memory costs a tenth
-    of a step on a CPU.
+    thirds of what is kept. `fused`: compute them in one pass over memory, where there are kernels
+    for it. `buffers` of one step of training are used again by the next, because fresh memory costs
+    a tenth of a step on a CPU.
     """
 
     recompute: bool = False
@@ -140,8 +136,8 @@ class Stack:
             hidden: self.frames.new_empty((3, *grid, hidden), dtype=self.state_dtype)
             for hidden in {layer.hidden for layer in self.layers}
         }
-        fused = self.memory.fused and (kept[0].device.type, self.state_dtype) == FUSED
-        kernels = compiled(self.dtype) if fused else None
+        fused = self.memory.fused and self.state_dtype == torch.float32  # as the kernels have C
+        kernels = kernels_of(self.dtype, self.frames.device) if fused else None
         activations: list[Activations] = []
         above = kept[-1]
         for number, layer in reversed([*enumerate(self.layers)]):

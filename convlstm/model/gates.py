@@ -6,12 +6,13 @@ as long as its sigmoid. Tensors are (time, batch, row, col, channel) here: convo
 layout, torch's channels-last, are the fastest. With bfloat16, the inputs and results of the
 convolutions and all that is kept but C are rounded; C, the peepholes, the arithmetic of the gates
 and the sums of gradients stay in the precision of the weights. `kernels` has the same arithmetic
-in C.
+in one pass over memory.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
+from convlstm.model import c_kernels
 from convlstm.model.kernels import Kernels
 
 aten = torch.ops.aten
@@ -26,6 +28,17 @@ ONE = torch.ones(())  # made once, not at every call
 
 Maps = Float[Tensor, "batch row col _"]
 """Any number of channels at one step."""
+
+
+def kernels_of(dtype: torch.dtype, device: torch.device) -> Kernels | None:
+    """Return what computes gates of this dtype in one pass, or None where nothing can."""
+    if device.type == "cpu":
+        return c_kernels.compiled(dtype)
+    if device.type != "cuda" or find_spec("triton") is None:
+        return None
+    from convlstm.model import triton_kernels  # Triton is there with CUDA only
+
+    return triton_kernels.compiled(dtype)
 
 
 @dataclass(frozen=True)
@@ -294,7 +307,7 @@ class Activations:
             weight[:, : self.layer.inputs] = self._correlated(self.x[:1], grad[:1])
         if len(late):
             weight += self._correlated(self.entered[later:stop], late)
-        if self.kernels is None:
+        if self.kernels is None or not self.kernels.sums_bias:
             self.bias[0] += grad.flatten(0, -2).sum(dim=0)
         return [*peepholes, weight]
 

@@ -23,7 +23,7 @@ from convlstm.model.device import (
     training_dtype,
     use_deterministic_algorithms,
 )
-from convlstm.model.kernels import compiled
+from convlstm.model.gates import kernels_of
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
 from convlstm.model.noise import draw_noise
@@ -305,7 +305,7 @@ class Training:
             raise ValueError(f"in {state['precision']}, which this machine has not")
         self.network.memory.fused = self._has_kernels(state["fused"])
         if self.network.memory.fused != state["fused"]:
-            raise ValueError("with gates in C, which this machine cannot compile")
+            raise ValueError("with fused gates, which this machine cannot compile")
         self.model = replace(self.model, training_precision=self.precision)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
@@ -318,8 +318,8 @@ class Training:
             setattr(self, name, state[name])
 
     def _has_kernels(self, wanted: bool) -> bool:
-        """Whether gates shall be computed in C, and can be."""
-        return wanted and self.device.type == "cpu" and compiled(self.dtype) is not None
+        """Whether gates shall be computed in one pass, and can be."""
+        return wanted and kernels_of(self.dtype, self.device) is not None
 
     @torch.no_grad()
     def _first_steps(self, dtype: torch.dtype) -> None:

@@ -2,16 +2,15 @@
 
 It prints the table of `train_step`; then, for a whole step of the shipped network (basis, network,
 readout, loss, and the optimizer), its time, how often the CPU waits within it, its memory, and
-whether two runs give the same bits; then what is yet to be won: the network's step as one CUDA
-graph, and the gates of a step fused by Inductor. On a machine without a GPU, `--dry` runs it on the
-CPU, to see that it runs; its figures are none then.
+whether two runs give the same bits; then the network's step as one CUDA graph. The gates are those
+of Triton; the column `by_torch` tells what they gain. On a machine without a GPU, `--dry` runs it
+on the CPU, to see that it runs; its figures are none then.
 """
 
 import argparse
 import statistics
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -42,6 +41,7 @@ def whole_step(dtype: torch.dtype) -> tuple[Network, Callable[[], None]]:
     """Return the shipped network, and a step of its training on random frames."""
     torch.manual_seed(0)
     net = Network(SHIPPED).to(DEVICE)
+    net.memory.fused = True
     adam = torch.optim.Adam(net.parameters())
     grid, leads = SIDE // PATCH, FRAMES - CONTEXT
     frames = torch.rand(BATCH, CONTEXT, PATCH**2, grid, grid, device=DEVICE)
@@ -87,6 +87,7 @@ def graph(name: str, dtype: torch.dtype) -> Callable[[], None]:
     """Return the forward and the backward pass of a network as one CUDA graph."""
     size = SIZES[name]
     net = size.network().to(DEVICE)
+    net.memory.fused = True
     frames = train_step.as_batches_are(train_step.windows(size))
     fed = (torch.arange(FRAMES - 1) < CONTEXT).repeat(size.batch, 1)
 
@@ -103,13 +104,6 @@ def graph(name: str, dtype: torch.dtype) -> Callable[[], None]:
     with torch.cuda.graph(captured):
         passes()
     return captured.replay
-
-
-def gates(z: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """Return C and H of pre-activations and C before, as plain operations."""
-    i, f, o, g = z.float().chunk(4, dim=-1)
-    cell = f.sigmoid() * before + i.sigmoid() * g.tanh()
-    return cell, (o.sigmoid() * cell.tanh()).to(z.dtype)
 
 
 def print_whole_step(repeats: int) -> None:
@@ -129,8 +123,8 @@ def print_whole_step(repeats: int) -> None:
         )
 
 
-def print_what_is_to_be_won(repeats: int) -> None:
-    """Print the time of a graph, and of fused gates, beside that of what is there."""
+def print_graphs(repeats: int) -> None:
+    """Print the time of a graph of each network beside that of a step."""
     for name in USUAL if CUDA else ():
         for precision, dtype in PRECISIONS.items():
             eager = median_ms(train_step.ours(SIZES[name], dtype)["step"], repeats)
@@ -139,12 +133,6 @@ def print_what_is_to_be_won(repeats: int) -> None:
             except RuntimeError as error:  # an operation that no graph takes
                 replayed = f"none: {str(error).splitlines()[0]}"
             print(f"graph {name} {precision}: eager {eager:.2f} ms, {replayed}", flush=True)
-    for hidden in (16, 64):
-        z = torch.randn(BATCH, 35, 35, 4 * hidden, device=DEVICE).bfloat16()
-        before = torch.randn(BATCH, 35, 35, hidden, device=DEVICE)
-        plain = median_ms(partial(gates, z, before), repeats)
-        fused = median_ms(partial(torch.compile(gates), z, before), repeats)
-        print(f"gates {hidden}: plain {plain:.3f} ms, by Inductor {fused:.3f}", flush=True)
 
 
 def main() -> None:
@@ -161,7 +149,7 @@ def main() -> None:
         for precision in PRECISIONS:
             print(train_step.row(name, precision, None, asked.repeats), flush=True)
     print_whole_step(asked.repeats)
-    print_what_is_to_be_won(asked.repeats)
+    print_graphs(asked.repeats)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 `python -m tests.benchmarks.train_step [--openstl CHECKOUT] [--sizes small,report] [--repeats 7]`
 prints a row for each network and precision. Everything that a row compares runs interleaved in one
-process; times are medians, ratios are medians of the ratios of one round. Operation is free after
-the context. The efficiency is the time of the bare convolutions over that of the step. A step
-that computes its gates again takes `recomputed` times as long as one that keeps them, and one whose
-gates are computed by torch, not in C, `by_torch` times.
+process, which keeps freed memory, as a training does; times are medians, ratios are medians of the
+ratios of one round. Operation is free after the context. The efficiency is the time of the bare
+convolutions over that of the step. A step that computes its gates again takes `recomputed` times as
+long as one that keeps them, and one whose gates are computed by torch `by_torch` times.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from convlstm.model.device import default_device
+from convlstm.model.device import default_device, keep_freed_memory
 from convlstm.train.losses import masked_mse
 
 from .measuring import forget_peak, high_water_bytes
@@ -140,6 +140,7 @@ def peak_megabytes(name: str, precision: str, work: str, checkout: Path | None) 
 def print_peak(name: str, precision: str, work: str, checkout: Path | None) -> None:
     """Print what `peak_megabytes` asks for, measured in this process."""
     size = SIZES[name]
+    keep_freed_memory()
     made = theirs(size, checkout) if checkout else ours(size, PRECISIONS[precision])
     run = made[work]
     forget_peak()
@@ -153,6 +154,7 @@ def print_peak(name: str, precision: str, work: str, checkout: Path | None) -> N
 def row(name: str, precision: str, checkout: Path | None, repeats: int) -> dict[str, str]:
     """Measure one network in one precision."""
     size, dtype = SIZES[name], PRECISIONS[precision]
+    keep_freed_memory()
     work = ours(size, dtype) | limits(size, dtype) | (theirs(size, checkout) if checkout else {})
     rounds = [{key: seconds(run) for key, run in work.items()} for _ in range(repeats + 1)][1:]
 

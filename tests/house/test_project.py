@@ -55,7 +55,7 @@ def test_every_dependency_is_pinned_inside_its_range(required: str) -> None:
 def test_every_library_that_the_package_imports_is_a_dependency() -> None:
     """But for the optional ones, which an extra names."""
     names = {"PIL": "pillow", "skimage": "scikit-image", "ruamel": "ruamel-yaml"}
-    names |= {"pydantic_core": "pydantic"}  # comes with it
+    names |= {"pydantic_core": "pydantic", "triton": "torch"}  # come with them
     extras = PROJECT["project"]["optional-dependencies"]
     needs = [*REQUIRED, *(need for extra in PINNED_BY_THEMSELVES for need in extras[extra])]
     required = {canonicalize_name(Requirement(need).name) for need in needs}

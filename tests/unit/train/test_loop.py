@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convlstm.model.batches import Batches
-from convlstm.model.kernels import compiled
+from convlstm.model.c_kernels import compiled
 from convlstm.runtime.errors import NonFinite, NoRoom
 from convlstm.train.loop import Epoch, Training, validate
 from convlstm.train.losses import Total, masked_mse
@@ -183,13 +183,13 @@ def test_a_run_goes_on_with_the_gates_with_which_it_began(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def learner(kernels: object) -> Training:
-        monkeypatch.setattr("convlstm.train.loop.compiled", lambda _: kernels)
+        monkeypatch.setattr("convlstm.train.loop.kernels_of", lambda *_: kernels)
         return Training(batches, params_of(Train, **SMALL | {"fused_gates": True}), CPU)
 
     fused, plain = learner(object()), learner(None)
     assert (fused.network.memory.fused, plain.network.memory.fused) == (True, False)
     assert fused.identity() == plain.identity()
-    with pytest.raises(ValueError, match="gates in C, which this machine cannot compile"):
+    with pytest.raises(ValueError, match="fused gates, which this machine cannot compile"):
         plain.restore(fused.state())
     assert not plain.network.memory.fused
     goes_on = learner(object())
