@@ -109,7 +109,7 @@ class Stack:
             for number, channels, dtype in (
                 (count + 1, layer.inputs + layer.hidden, self.dtype),
                 (1 if self.memory.recompute else count, 4 * layer.hidden, self.dtype),
-                (count, layer.hidden, self.state_dtype),
+                (count, layer.hidden, self.dtype),
             )
         ]
         kept = [*parts, top]
@@ -139,12 +139,14 @@ class Stack:
         fused = self.memory.fused and self.state_dtype == torch.float32  # as the kernels have C
         kernels = kernels_of(self.dtype, self.frames.device) if fused else None
         activations: list[Activations] = []
-        above = kept[-1]
+        above, threads = kept[-1], torch.get_num_threads()
         for number, layer in reversed([*enumerate(self.layers)]):
             entered, gates, cell = kept[3 * number : 3 * number + 3]
-            bias = cell.new_zeros(torch.get_num_threads(), 4 * layer.hidden)
             own = scratch[layer.hidden]
-            activations.append(Activations(layer, entered, gates, cell, above, own, kernels, bias))
+            state, bias = torch.empty_like(own[0]), own.new_zeros(threads, 4 * layer.hidden)
+            activations.append(
+                Activations(layer, entered, gates, cell, state, above, own, kernels, bias)
+            )
             above = activations[-1].x
         return activations[::-1]
 
@@ -174,7 +176,7 @@ class Stack:
         activations = self._activations(kept)
         frames = torch.zeros_like(self.frames) if of_frames else None
         later: list[Maps | None] = [None] * len(activations)
-        dc = [torch.zeros_like(own.cell[0]) for own in activations]
+        dc = [torch.zeros_like(own.state) for own in activations]
         for step in reversed(range(len(grads))):
             above: Maps = (grads[step] @ self.readout).to(self.dtype)
             for number in reversed(range(len(self.layers))):

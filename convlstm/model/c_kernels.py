@@ -23,7 +23,7 @@ SPACED = (ctypes.c_void_p, ctypes.c_long)
 """A place, and the distance from one pixel to the next."""
 SIZES = (*[ctypes.c_long] * 3, ctypes.c_int)
 TAKEN = {
-    "forward": (*SIZES, *PLACE, *SPACED, *PLACE * 3, *PLACE * 2, *SPACED * 2),
+    "forward": (*SIZES, *PLACE * 2, *PLACE * 3, *PLACE * 2, *SPACED * 2),
     "backward": (*SIZES, *SPACED * 2, *PLACE, *SPACED, *PLACE * 3, *PLACE * 3),
 }
 """The arguments of the functions in C."""
@@ -38,11 +38,11 @@ class CKernels:
     sums_bias = True
 
     def forward(
-        self, z: Gates, before: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
+        self, z: Gates, state: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
     ) -> None:
         """Write I, F, O, G, C and H of a step, as `Kernels` has it."""
-        read = (*_at(z, self.dtype), *_spaced(before, cell.dtype), *_three(peepholes))
-        written = (*_at(gates, self.dtype), *_at(cell, torch.float32))
+        read = (*_at(z, self.dtype), *_at(state, torch.float32), *_three(peepholes))
+        written = (*_at(gates, self.dtype), *_at(cell, self.dtype))
         places = (*_spaced(hidden[0], self.dtype), *_spaced(hidden[1], self.dtype))
         self.library.forward(*_sizes(cell), torch.get_num_threads(), *read, *written, *places)
 
@@ -57,8 +57,8 @@ class CKernels:
         """Overwrite the gates and dC with gradients, as `Kernels` has it."""
         gates, dc, sums = written
         parts = (*_spaced(dh[0], self.dtype), *_spaced(dh[1], self.dtype))
-        read = (*_at(cell, dc.dtype), *_spaced(before, cell.dtype), *_three(peepholes))
-        places = (*_at(gates, self.dtype), *_at(dc, torch.float32), *_at(sums, dc.dtype))
+        read = (*_at(cell, self.dtype), *_spaced(before, self.dtype), *_three(peepholes))
+        places = (*_at(gates, self.dtype), *_at(dc, torch.float32), *_at(sums, torch.float32))
         self.library.backward(*_sizes(cell), len(sums), *parts, *read, *places)
 
 

@@ -1,7 +1,8 @@
 /* The arithmetic of the gates of one layer at one step, in one pass over memory each way.
 
    It is that of gates.py, whose equations and layout it follows: `kept` is the type in which the
-   convolutions read and write and in which gates and H are kept; C and all arithmetic are float.
+   convolutions read and write and in which gates, C and H are kept; the state, which is C as it
+   goes from step to step, and all arithmetic are float.
    A pixel is one place of one window, and its channels lie beside each other. They are computed 16
    at a time, in vectors which GCC and Clang turn into the instructions of any machine; n says how
    many of the 16 there are. A gap is the distance from a pixel to the next, where it is not the
@@ -87,10 +88,9 @@ INLINE struct peepholes moved(struct peepholes from, long by) {
     return (struct peepholes){from.i + by, from.f + by, from.o + by};
 }
 
-INLINE void forward_lanes(long n, long own, const kept *z, const float *before,
-                          struct peepholes peep, kept *gates, float *cell, kept *hidden,
-                          kept *above) {
-    lanes was = load_floats(before, n);
+INLINE void forward_lanes(long n, long own, const kept *z, float *state, struct peepholes peep,
+                          kept *gates, kept *cell, kept *hidden, kept *above) {
+    lanes was = load_floats(state, n);
     lanes exp_i = 1 + exponential(-load(z, n) - seen(peep.i, was, n));
     lanes exp_f = 1 + exponential(-load(z + own, n) - seen(peep.f, was, n));
     lanes exp_g = 1 + exponential(-load(z + 3 * own, n)); /* of -2 times the candidate */
@@ -112,7 +112,8 @@ INLINE void forward_lanes(long n, long own, const kept *z, const float *before,
     store(gates + own, f, n);
     store(gates + 2 * own, o, n);
     store(gates + 3 * own, g, n);
-    store_floats(cell, c, n);
+    store_floats(state, c, n);
+    store(cell, c, n);
     store(hidden, h, n);
     store(above, h, n);
 }
@@ -120,15 +121,15 @@ INLINE void forward_lanes(long n, long own, const kept *z, const float *before,
 INLINE void add(float *to, lanes x, long n) { store_floats(to, load_floats(to, n) + x, n); }
 
 INLINE void backward_lanes(long n, long own, const kept *above, const kept *later,
-                           const float *cell, const float *before, struct peepholes peep,
+                           const kept *cell, const kept *before, struct peepholes peep,
                            kept *gates, float *dc, float *bias) {
     lanes i = load(gates, n), f = load(gates + own, n);
     lanes o = load(gates + 2 * own, n), g = load(gates + 3 * own, n);
-    lanes dh = load(above, n) + load(later, n), t = tangent(load_floats(cell, n));
+    lanes dh = load(above, n) + load(later, n), t = tangent(load(cell, n));
     lanes grad_o = dh * t * o * (1 - o);
     lanes d = load_floats(dc, n) + dh * o * (1 - t * t) + seen(peep.o, grad_o, n);
     lanes grad_i = d * g * i * (1 - i);
-    lanes grad_f = d * load_floats(before, n) * f * (1 - f);
+    lanes grad_f = d * load(before, n) * f * (1 - f);
     lanes grad_g = d * i * (1 - g * g);
     store(gates, grad_i, n);
     store(gates + own, grad_f, n);
@@ -155,24 +156,24 @@ INLINE void backward_lanes(long n, long own, const kept *above, const kept *late
         }                                                \
     }
 
-/* Write I, F, O, G and C of a step, and H at two places, which may be one. `before` is C of the
-   step before; `grid` is the number of pixels of one window, after which the peepholes begin anew. */
-void forward(long pixels, long own, long grid, int threads, const kept *z, const float *before,
-             long before_gap, const float *peep_i, const float *peep_f, const float *peep_o,
-             kept *gates, float *cell, kept *hidden, long hidden_gap, kept *above,
-             long above_gap) {
+/* Write I, F, O, G and C of a step, and H at two places, which may be one; overwrite the state of
+   the step before. `grid` is the number of pixels of one window, after which the peepholes begin
+   anew. */
+void forward(long pixels, long own, long grid, int threads, const kept *z, float *state,
+             const float *peep_i, const float *peep_f, const float *peep_o, kept *gates,
+             kept *cell, kept *hidden, long hidden_gap, kept *above, long above_gap) {
     const struct peepholes peep = {peep_i, peep_f, peep_o}, none = {0};
 #pragma omp parallel for num_threads(threads)
     for (long p = 0; p < pixels; p++) {
         const kept *zp = z + 4 * p * own;
-        const float *bp = before + p * before_gap;
-        kept *gp = gates + 4 * p * own, *hp = hidden + p * hidden_gap, *ap = above + p * above_gap;
-        float *cp = cell + p * own;
+        float *sp = state + p * own;
+        kept *gp = gates + 4 * p * own, *cp = cell + p * own;
+        kept *hp = hidden + p * hidden_gap, *ap = above + p * above_gap;
         if (peep.i)
-            FOR_CHANNELS(forward_lanes(n, own, zp + k, bp + k, moved(peep, p % grid * own + k),
+            FOR_CHANNELS(forward_lanes(n, own, zp + k, sp + k, moved(peep, p % grid * own + k),
                                        gp + k, cp + k, hp + k, ap + k))
         else
-            FOR_CHANNELS(forward_lanes(n, own, zp + k, bp + k, none, gp + k, cp + k, hp + k,
+            FOR_CHANNELS(forward_lanes(n, own, zp + k, sp + k, none, gp + k, cp + k, hp + k,
                                        ap + k))
     }
 }
@@ -182,14 +183,14 @@ void forward(long pixels, long own, long grid, int threads, const kept *z, const
    comes from above and from the next step. To `bias`, which has a row for each thread, add the sums
    of the gradients of the pre-activations over all pixels. */
 void backward(long pixels, long own, long grid, int threads, const kept *above, long above_gap,
-              const kept *later, long later_gap, const float *cell, const float *before,
+              const kept *later, long later_gap, const kept *cell, const kept *before,
               long before_gap, const float *peep_i, const float *peep_f, const float *peep_o,
               kept *gates, float *dc, float *bias) {
     const struct peepholes peep = {peep_i, peep_f, peep_o}, none = {0};
 #pragma omp parallel for num_threads(threads)
     for (long p = 0; p < pixels; p++) {
         const kept *ap = above + p * above_gap, *lp = later + p * later_gap;
-        const float *cp = cell + p * own, *bp = before + p * before_gap;
+        const kept *cp = cell + p * own, *bp = before + p * before_gap;
         kept *gp = gates + 4 * p * own;
         float *dp = dc + p * own, *sums = bias + 4 * own * omp_get_thread_num();
         if (peep.i)

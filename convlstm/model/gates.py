@@ -4,9 +4,9 @@ The equations are those of `cells`, with G = tanh(..) for the candidate. A tanh 
 1 - 2 sigmoid(-2 x), for G everywhere and for tanh(C) on a CPU, where torch's tanh takes six times
 as long as its sigmoid. Tensors are (time, batch, row, col, channel) here: convolutions of this
 layout, torch's channels-last, are the fastest. With bfloat16, the inputs and results of the
-convolutions and all that is kept but C are rounded; C, the peepholes, the arithmetic of the gates
-and the sums of gradients stay in the precision of the weights. `kernels` has the same arithmetic
-in one pass over memory.
+convolutions and all that is kept are rounded; C as it goes from step to step, the peepholes, the
+arithmetic of the gates and the sums of gradients stay in the precision of the weights. `kernels`
+have the same arithmetic in one pass over memory.
 """
 
 from collections.abc import Sequence
@@ -129,8 +129,9 @@ class Activations:
     readout reads. So `entered` has one entry more than there are steps, or two that take turns
     where no backward pass follows; then gates and C are of one step only. The gates may be of one
     step also beside C and H of all: then the backward pass computes them again, and `sums` are the
-    gradients of peepholes and weight so far. `scratch` holds three buffers that every step uses
-    again, because allocating memory costs more than the arithmetic. `kernels` compute in the place
+    gradients of peepholes and weight so far. `state` is C as it goes from step to step, in the
+    precision of the weights. `scratch` holds three buffers that every step uses again, because
+    allocating memory costs more than the arithmetic. `kernels` compute in the place
     of torch, if there are any. The rows of `bias`, one for each thread, add up to the gradient of
     the bias.
     """
@@ -139,6 +140,7 @@ class Activations:
     entered: Float[Tensor, "moment batch row col both"]
     gates: Float[Tensor, "kept batch row col gates"]
     cell: Float[Tensor, "time batch row col hidden"]
+    state: Float[Tensor, "batch row col hidden"]
     above: Float[Tensor, "step batch row col hidden"]
     scratch: Float[Tensor, "3 batch row col hidden"]
     kernels: Kernels | None
@@ -152,52 +154,48 @@ class Activations:
 
     def forward(self, step: int) -> None:
         """Write I, F, O, G, C and H of a step, whose X and H before are there."""
+        if step == 0:
+            self.state.zero_()
         views = self._views
+        places = _at(views.hidden, step + 1), _at(views.above, step)
+        self._compute(step, _at(views.cell, step), places)
+
+    def _compute(self, step: int, cell: Maps, places: tuple[Maps, Maps]) -> None:
+        """Compute the gates of a step, and C and H at these places, from the state before."""
+        views, gates = self._views, self._gates(step)
         # H before step 0 is zero, and nothing of it is computed
         z = self.layer.convolve(_at(views.entered if step else views.x, step))
-        hidden, above = _at(views.hidden, step + 1), _at(views.above, step)
+        peepholes = self.layer.peepholes
         if self.kernels is None:
-            self._by_torch(z.to(self.cell.dtype), step, above)
-            hidden.copy_(above)
-            return
-        self.kernels.forward(
-            z,
-            self._before(step),
-            self.layer.peepholes,
-            gates=self._gates(step),
-            cell=self._cell(step),
-            hidden=(hidden, above),
-        )
+            o = self._by_torch(z.to(self.state.dtype), gates)
+            cell.copy_(self.state)
+            torch.mul(o, tanh(self.state, self.scratch[0]), out=places[0])
+            places[1].copy_(places[0])
+        else:
+            self.kernels.forward(z, self.state, peepholes, gates=gates, cell=cell, hidden=places)
 
     def _by_torch(
-        self,
-        z: Float[Tensor, "batch row col gates"],
-        step: int,
-        hidden: Float[Tensor, "batch row col hidden"],
-    ) -> None:
+        self, z: Float[Tensor, "batch row col gates"], kept: Float[Tensor, "batch row col gates"]
+    ) -> Float[Tensor, "batch row col hidden"]:
+        """Write the gates of a step and overwrite the state; return O before it is rounded."""
         # In one precision the gates are computed where they are kept; else in `z`, then copied.
-        layer, kept, before = self.layer, self._gates(step), self._before(step)
+        layer, state = self.layer, self.state
         a = kept if kept.dtype == z.dtype else z
         own = layer.hidden
         if layer.peepholes:
             late = z[..., 2 * own : 3 * own].clone()  # O sees C(t), which is not there yet
-            if step:
-                # overwrites the pre-activations of I and F in z
-                z[..., :own].addcmul_(before, layer.peepholes[0])
-                z[..., own : 2 * own].addcmul_(before, layer.peepholes[1])
+            # overwrites the pre-activations of I and F in z
+            z[..., :own].addcmul_(state, layer.peepholes[0])
+            z[..., own : 2 * own].addcmul_(state, layer.peepholes[1])
         torch.sigmoid(z, out=a)
         i, f, o, g = a.chunk(4, dim=-1)
         torch.sub(ONE, g, alpha=2, out=g)  # overwrites sigmoid(-2 x) with tanh(x)
-        cell = self._cell(step)
-        if step:
-            torch.mul(f, before, out=cell).addcmul_(i, g)
-        else:
-            torch.mul(i, g, out=cell)
+        state.mul_(f).addcmul_(i, g)
         if layer.peepholes:
-            torch.sigmoid(late.addcmul_(cell, layer.peepholes[2]), out=o)
+            torch.sigmoid(late.addcmul_(state, layer.peepholes[2]), out=o)
         if a is z:
             kept.copy_(a)
-        torch.mul(o, tanh(cell, self.scratch[0]), out=hidden)
+        return o
 
     def backward(
         self, step: int, above: Maps, later: Maps | None, dc: Float[Tensor, "batch row col hidden"]
@@ -212,19 +210,25 @@ class Activations:
                 before this step.
         """
         if self.recomputes:
-            self.forward(step)
+            self._compute_again(step)
         if self.kernels is None:
             wide = above.to(dc.dtype)
             grad = self._overwritten(step, wide if later is None else wide + later, dc)
         else:
             grad = self._gates(step)
             dh = above, _zeros(above) if later is None else later
-            cell, before = self._cell(step), self._before(step)
+            cell, before = self.cell[step], self._before(step)
             self.kernels.backward(dh, cell, before, self.layer.peepholes, (grad, dc, self.bias))
         if self.recomputes:
             new = self._gradients(grad[None], step, step + 1)
             self.sums[:] = map(torch.add, self.sums, new) if self.sums else new
         return grad
+
+    def _compute_again(self, step: int) -> None:
+        """Compute the gates of a step a second time, and drop C and H, which are kept."""
+        self.state.copy_(self._before(step))
+        spare = torch.empty_like(self.cell[step])
+        self._compute(step, spare, (spare, spare))
 
     def _overwritten(
         self,
@@ -236,7 +240,7 @@ class Activations:
         a = kept.to(dc.dtype)
         i, f, o, g = a.chunk(4, dim=-1)
         do, di, dg = self.scratch
-        tanh(self.cell[step], do).mul_(dh)  # do = dL/dO = tanh(C) dh
+        tanh(self.cell[step].to(dc.dtype), do).mul_(dh)  # do = dL/dO = tanh(C) dh
         # dc += dh O (1 - tanh^2 C), where O tanh^2 C = tanh(C) H, since H = O tanh(C)
         dc.addcmul_(dh, o).addcmul_(do, self.above[step], value=-1)
         aten.sigmoid_backward.grad_input(do, o, grad_input=o)  # overwrites O; do is free again
@@ -278,11 +282,8 @@ class Activations:
     def _gates(self, step: int) -> Float[Tensor, "batch row col gates"]:
         return _at(self._views.gates, step)
 
-    def _cell(self, step: int) -> Float[Tensor, "batch row col hidden"]:
-        return _at(self._views.cell, step)
-
     def _before(self, step: int) -> Float[Tensor, "batch row col hidden"]:
-        return self._cell(step - 1) if step else _zeros(self.cell[0])
+        return self.cell[step - 1] if step else _zeros(self.cell[0])
 
     def _gradients(
         self, grad: Float[Tensor, "some batch row col gates"], start: int, stop: int
@@ -301,8 +302,8 @@ class Activations:
             i, f, _, _ = late.chunk(4, dim=-1)
             o, before = grad.chunk(4, dim=-1)[2], self.cell[later - 1 : stop - 1]
             pairs = ((i, before), (f, before), (o, self.cell[start:stop]))
-            peepholes = [(one * c).sum(dim=(0, 1)).permute(2, 0, 1) for one, c in pairs]
-        weight = self.cell.new_zeros(self.layer.weight.shape)
+            peepholes = [self._summed(one, c).permute(2, 0, 1) for one, c in pairs]
+        weight = self.state.new_zeros(self.layer.weight.shape)
         if start == 0:
             weight[:, : self.layer.inputs] = self._correlated(self.x[:1], grad[:1])
         if len(late):
@@ -310,6 +311,13 @@ class Activations:
         if self.kernels is None or not self.kernels.sums_bias:
             self.bias[0] += grad.flatten(0, -2).sum(dim=0)
         return [*peepholes, weight]
+
+    def _summed(
+        self,
+        grad: Float[Tensor, "some batch row col hidden"],
+        cell: Float[Tensor, "some batch row col hidden"],
+    ) -> Float[Tensor, "row col hidden"]:
+        return (grad * cell.to(self.state.dtype)).sum(dim=(0, 1))
 
     def _correlated(
         self,

@@ -21,28 +21,29 @@ Sums = Float[Tensor, "thread gates"]
 
 @runtime_checkable
 class Kernels(Protocol):
-    """The functions for gates of one dtype; C and its gradient are float32.
+    """The functions for gates of one dtype, in which C and H are kept, too.
 
-    H, its gradients and the C before may lie among other channels, or be one row of zeros for all
-    pixels; the other tensors are contiguous.
+    The state, which is C as it goes from step to step, and the gradient of C are float32. H, its
+    gradients and the C before may lie among other channels, or be one row of zeros for all pixels;
+    the other tensors are contiguous.
     """
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the gates and of H."""
+        """The dtype of the gates, C and H."""
 
     @property
     def sums_bias(self) -> bool:
         """Whether `backward` adds up the gradient of the bias."""
 
     def forward(
-        self, z: Gates, before: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
+        self, z: Gates, state: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
     ) -> None:
         """Write I, F, O, G, C and H of a step.
 
         Args:
             z: the pre-activations, and -2 times that of the candidate.
-            before: C of the step before.
+            state: C of the step before; overwritten with that of this step.
             peepholes: of the layer.
             gates: where to write I, F, O and G.
             cell: where to write C.

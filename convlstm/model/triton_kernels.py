@@ -28,13 +28,13 @@ class TritonKernels:
     sums_bias = False
 
     def forward(
-        self, z: Gates, before: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
+        self, z: Gates, state: Own, peepholes: Peepholes, *, gates: Gates, cell: Own, hidden: Two
     ) -> None:
         """Write I, F, O, G, C and H of a step, as `Kernels` has it."""
         places = [part for one in hidden for part in (one, pixel_gap(one))]
         with torch.cuda.device(_number(z)):
             _forward[_programs(cell)](
-                *(z, before, pixel_gap(before), *(peepholes or (None,) * 3)),
+                *(z, state, *(peepholes or (None,) * 3)),
                 *(gates, cell, *places, *_sizes(cell)),
                 block=BLOCK,
             )
@@ -73,13 +73,13 @@ def _sizes(cell: Own) -> tuple[int, int, int]:
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
-    z, before, before_gap, peep_i, peep_f, peep_o, gates, cell, hidden, hidden_gap, above,
-    above_gap, total, grid, own: tl.constexpr, block: tl.constexpr,
+    z, state, peep_i, peep_f, peep_o, gates, cell, hidden, hidden_gap, above, above_gap, total,
+    grid, own: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     there, pixel, channel = at < total, at // own, at % own
     four, seen = pixel * 4 * own + channel, pixel % grid * own + channel
-    was = tl.load(before + pixel * before_gap + channel, there)
+    was = tl.load(state + at, there)
     i = tl.load(z + four, there).to(tl.float32)
     f = tl.load(z + four + own, there).to(tl.float32)
     o = tl.load(z + four + 2 * own, there).to(tl.float32)
@@ -97,6 +97,7 @@ def _forward(  # type: ignore[no-untyped-def]
     tl.store(gates + four + own, f, there)
     tl.store(gates + four + 2 * own, o, there)
     tl.store(gates + four + 3 * own, g, there)
+    tl.store(state + at, c, there)
     tl.store(cell + at, c, there)
     tl.store(hidden + pixel * hidden_gap + channel, h, there)
     tl.store(above + pixel * above_gap + channel, h, there)
@@ -116,13 +117,14 @@ def _backward(  # type: ignore[no-untyped-def]
     g = tl.load(gates + four + 3 * own, there).to(tl.float32)
     dh = tl.load(above + pixel * above_gap + channel, there).to(tl.float32)
     dh += tl.load(later + pixel * later_gap + channel, there).to(tl.float32)
-    t = 1 - 2 * tl.sigmoid(-2 * tl.load(cell + at, there))
+    t = 1 - 2 * tl.sigmoid(-2 * tl.load(cell + at, there).to(tl.float32))
     grad_o = dh * t * o * (1 - o)
     d = tl.load(dc + at, there) + dh * o * (1 - t * t)
     if peep_i is not None:
         d += tl.load(peep_o + seen, there) * grad_o
     grad_i = d * g * i * (1 - i)
-    grad_f = d * tl.load(before + pixel * before_gap + channel, there) * f * (1 - f)
+    was = tl.load(before + pixel * before_gap + channel, there).to(tl.float32)
+    grad_f = d * was * f * (1 - f)
     earlier = d * f
     if peep_i is not None:
         earlier += tl.load(peep_i + seen, there) * grad_i
@@ -138,9 +140,9 @@ def _backward(  # type: ignore[no-untyped-def]
 def compiled(dtype: torch.dtype) -> TritonKernels | None:
     """Return the functions for gates of this dtype, or None if they cannot be had here."""
     own, pixel = TritonKernels(dtype), torch.zeros(1, 1, 1, 1, device="cuda")
-    z = pixel.to(dtype).repeat(1, 1, 1, 4)
+    one, z = pixel.to(dtype), pixel.to(dtype).repeat(1, 1, 1, 4)
     try:
-        own.forward(z, pixel, (), gates=z, cell=pixel, hidden=(z[..., :1], z[..., 1:2]))
+        own.forward(z, pixel, (), gates=z, cell=one, hidden=(one, one))
     except Exception:  # Triton tells no kinds apart: no C compiler, a GPU that is too old
         return None
     return own
