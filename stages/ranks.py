@@ -1,7 +1,7 @@
-"""One training in several processes, its ranks: how many, which are we, and who speaks.
+"""One run in several processes, its ranks: how many, which are we, and who speaks.
 
 A launcher tells each process its place: torchrun, and any that sets the same variables, or srun.
-Without one, `python -m stages.train` starts a rank for each GPU that it takes, itself if it is one.
+Without one, `train` and `evaluate` start a rank for each GPU that they take, or are it themselves.
 """
 
 import os
@@ -54,6 +54,20 @@ def wanted(batch_size: int, devices: int) -> int:
         check(batch_size, count)
         return count
     return max(count for count in range(1, max(1, devices) + 1) if batch_size % count == 0)
+
+
+def wanted_of(parts: int, devices: int) -> int:
+    """Return how many ranks to start for work of some parts: CONVLSTM_RANKS, else one a device.
+
+    Raises:
+        BadInput: CONVLSTM_RANKS is not a number of at least 1.
+    """
+    if "CONVLSTM_RANKS" in os.environ:
+        count = _number("CONVLSTM_RANKS")
+        if not count:
+            raise BadInput("CONVLSTM_RANKS = '0': must be at least 1")
+        return count
+    return max(1, min(parts, devices))
 
 
 def check(batch_size: int, count: int) -> None:

@@ -1,10 +1,5 @@
-"""One process of a training: alone, or one of the ranks, of which the first writes what is kept.
+"""One process of a training: alone, or one of the ranks, of which the first writes what is kept."""
 
-Checkpoints lie outside the outputs, which DVC deletes before a stage runs; DVC_ROOT is the same for
-the workspace, `--temp` and the queue.
-"""
-
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +10,7 @@ from convlstm.train.params import Train
 from stages import devices
 from stages.launch import alone, environment_number
 from stages.ranks import Place
+from stages.spread import CHECKPOINTS, is_copy
 
 if TYPE_CHECKING:
     from convlstm.train.checkpoint import Checkpoints
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
 
 MODEL = Path("data/model.safetensors")
 TRAINING, SUMS = Path("data/metrics/training.csv"), Path("data/metrics/train.sha256")
-CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ""), ".checkpoints")
 
 
 def run(stored: Patches, params: Train, place: Place) -> None:
@@ -34,9 +29,9 @@ def run(stored: Patches, params: Train, place: Place) -> None:
     every_minutes = environment_number("CONVLSTM_CHECKPOINT_MINUTES", 5.0)
     from convlstm.model.batches import Batches
     from convlstm.model.device import default_device
+    from convlstm.model.ranks import joined
     from convlstm.train.checkpoint import Checkpoints
     from convlstm.train.loop import Training
-    from convlstm.train.ranks import joined
 
     with (
         nullcontext() if place.number else alone(Train),
@@ -90,11 +85,6 @@ def _write(training: "Training", checkpoints: "Checkpoints", stop: signals.StopR
     files.write_sums(SUMS, [TRAINING])
     stop.check()  # before the checkpoints go, or all would be trained again
     checkpoints.end(training)
-
-
-def is_copy() -> bool:
-    """Whether this is a run of the queue or `--temp`, beside which others may run."""
-    return Path(os.environ.get("DVC_ROOT", "")).resolve() != Path.cwd().resolve()
 
 
 def say(line: str) -> None:

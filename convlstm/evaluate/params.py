@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from convlstm.params.group import Counts, Group, nested_tuple, one_or_several
 
+TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
 Thresholds = Annotated[tuple[float, ...], Field(min_length=1)]
 
 

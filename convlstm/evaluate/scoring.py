@@ -4,8 +4,9 @@ Forecasts are free: no true frame is fed after the context.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,10 +18,11 @@ from torch import Tensor
 from convlstm.evaluate import baselines
 from convlstm.evaluate.baselines import Context
 from convlstm.evaluate.matching import PICTURES, mean
-from convlstm.evaluate.params import Evaluate
+from convlstm.evaluate.params import TEST_BATCH, Evaluate
 from convlstm.evaluate.totals import Forecasts, Mask, Members, Pooling, Totals
 from convlstm.model.batches import Batch, Batches
 from convlstm.model.model_file import Model
+from convlstm.model.ranks import ALONE, Ranks, State
 from convlstm.patch.folding import Geometry
 from convlstm.patch.scaling import check_count, check_thresholds
 from convlstm.runtime.errors import BadInput
@@ -29,7 +31,6 @@ from convlstm.storage.forecasts import Ensemble
 from convlstm.storage.meaning import Quantity
 from convlstm.sums import frame
 
-TEST_BATCH = 8  # windows at a time; a constant, so that it cannot change numbers
 DEFAULT_THRESHOLDS = (0.1, 0.25, 0.5)  # parts of the value range
 KEPT_MEMBERS = 3  # of an ensemble that may be drawn
 
@@ -197,13 +198,61 @@ class Evaluation:
         """The number of windows that have been scored."""
         return len(self.scores[0]["model"].window_mse)
 
-    def add(self, results: Sequence[Sequence[Measured]], batches: Batches) -> None:
-        """Add the windows of the next batch: the results of each quantity and forecaster."""
-        first, count = self.windows, len(results[0][0].values)
+    def add(self, part: "Part", batches: Batches) -> None:
+        """Add the windows of the next batch."""
+        first, count = self.windows, len(part.results[0][0].values)
         sequences = batches.index["test"]["sequence"][first : first + count].tolist()
-        for by_name, own in zip(self.scores, results, strict=True):
+        for by_name, own in zip(self.scores, part.results, strict=True):
             for scores, result in zip(by_name.values(), own, strict=True):
                 scores.add(sequences, result)
+        for number, (picture, ensemble) in part.kept.items():
+            self.kept[first + number], self.ensembles[first + number] = picture, ensemble
+
+
+class Part(NamedTuple):
+    """The share of a batch in the evaluation.
+
+    `results` are those of each quantity and forecaster; `kept` has forecasts to be drawn by the
+    number of their window in the batch.
+    """
+
+    results: list[list[Measured]]
+    kept: dict[int, tuple[WindowFrames, Ensemble | None]]
+
+    def state(self) -> State:
+        """Return what may be sent to another rank."""
+        kept = {}
+        for number, (picture, ensemble) in self.kept.items():
+            members = (ensemble.members, ensemble.probability) if ensemble else ()
+            kept[number] = _tensors((picture, *members)), ensemble.thresholds if ensemble else ()
+        results = [
+            [_tensors((values, *astuple(totals))) for values, totals in own] for own in self.results
+        ]
+        return {"results": results, "kept": kept}
+
+    @classmethod
+    def of(cls, state: State) -> "Part":
+        """Return the part of this state."""
+        results = [
+            [Measured(values, Totals(*sums)) for values, *sums in map(_arrays, own)]
+            for own in state["results"]
+        ]
+        kept: dict[int, tuple[WindowFrames, Ensemble | None]] = {}
+        for number, (tensors, thresholds) in state["kept"].items():
+            match _arrays(tensors):
+                case [picture]:
+                    kept[number] = picture, None
+                case [picture, members, probability]:
+                    kept[number] = picture, Ensemble(members, probability, thresholds)
+        return cls(results, kept)
+
+
+def _tensors(arrays: Iterable[np.ndarray]) -> list[Tensor]:
+    return [torch.from_numpy(array) for array in arrays]
+
+
+def _arrays(tensors: Iterable[Tensor]) -> list[np.ndarray]:
+    return [tensor.numpy() for tensor in tensors]
 
 
 def check_same_data(model: Model, batches: Batches, where: Path) -> None:
@@ -277,40 +326,56 @@ def mean_frame(batches: Batches) -> Float[np.ndarray, "channel row col"]:
 
 
 def evaluate(
-    model: Model, batches: Batches, configs: Sequence[ScoreConfig], keep: Container[int]
+    model: Model,
+    batches: Batches,
+    configs: Sequence[ScoreConfig],
+    keep: Container[int],
+    ranks: Ranks = ALONE,
 ) -> Iterator[Evaluation]:
-    """Score the test windows on the device of the model.
+    """Score the test windows on the device of the model; of an ensemble also its `PICTURES`.
 
-    Beside an ensemble, whose picture is its mean, its `PICTURES` are scored. All means are those of
-    physical values, as places in their range.
+    Means are of physical values, as places in their range. The first rank adds up all batches in
+    their order, so the scores are the same however many ranks there are.
 
     Args:
         model: to be scored; it gets the folded context, as in training.
         batches: the windows.
         configs: how each quantity is scored.
         keep: numbers of the test windows whose forecasts by the model are kept.
+        ranks: that share the work.
 
     Yields:
-        The one evaluation, with the windows so far, after each batch.
+        The one evaluation, with the windows so far, after each batch; on the first rank only.
     """
     device = next(model.network.parameters()).device
     others, count = baselines_of(batches, device), members_of(model, configs[0])
     evaluation = Evaluation.of(("model", *(PICTURES if count > 1 else ()), *others), configs)
 
-    # A function, or what it made of a batch would lie in memory beside the members of the next one.
-    def score(batch: Batch) -> None:
+    # A function, or what a batch has made would lie in memory beside the members of the next one.
+    def score(first: int, batch: Batch) -> Part:
         members = _members(model, batches, batch, count)
         windows = _windows(batches, batch, torch.from_numpy(members).to(device), others)
-        for number, picture in enumerate(windows.forecasts[0]):
-            window = evaluation.windows + number
-            if window in keep:
-                evaluation.kept[window] = picture.cpu().numpy().copy()
-                evaluation.ensembles[window] = kept(members[:, number], configs)
-        evaluation.add([_measure(config, windows) for config in configs], batches)
+        pictures = {
+            number: (picture.cpu().numpy().copy(), kept(members[:, number], configs))
+            for number, picture in enumerate(windows.forecasts[0])
+            if first + number in keep
+        }
+        return Part([_measure(config, windows) for config in configs], pictures)
 
-    for batch in batches.in_order("test", TEST_BATCH):
-        score(batch)
+    for part in _parts_of_all(batches, score, ranks):
+        evaluation.add(part, batches)
         yield evaluation
+
+
+def _parts_of_all(
+    batches: Batches, score: Callable[[int, Batch], Part], ranks: Ranks
+) -> Iterator[Part]:
+    """Yield the parts of all batches in their order, which the ranks make in turn."""
+    windows = batches.count("test")
+    firsts = range(ranks.number * TEST_BATCH, windows, ranks.count * TEST_BATCH)
+    own = batches.in_order("test", TEST_BATCH, every=ranks.count, first=ranks.number)
+    made = starmap(score, zip(firsts, own, strict=True))
+    yield from ranks.in_turn(made, -(-windows // TEST_BATCH), Part.state, Part.of)
 
 
 class _Windows(NamedTuple):

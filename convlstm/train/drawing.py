@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from convlstm.model.batches import TURNS, Batch, Batches, read_ahead
+from convlstm.model.ranks import ALONE, Ranks
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.patches import MEASURED, WET, Span, Window
 from convlstm.train.params import Train
-from convlstm.train.ranks import ALONE, Ranks
 
 LEAST_KEPT = 0.05  # of the driest windows, so that the network learns when no rain comes, too
 MOST_TRIES = 100

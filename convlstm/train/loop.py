@@ -27,6 +27,7 @@ from convlstm.model.gates import kernels_of
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
 from convlstm.model.noise import draw_noise
+from convlstm.model.ranks import ALONE, Ranks
 from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
 from convlstm.scores import ensemble
@@ -37,7 +38,6 @@ from convlstm.train.budget import Budget, has_patience
 from convlstm.train.drawing import Drawing
 from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
 from convlstm.train.params import Train
-from convlstm.train.ranks import ALONE, Ranks
 from convlstm.train.schedules import (
     Probability,
     draw_fed_steps,

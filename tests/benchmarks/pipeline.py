@@ -21,7 +21,7 @@ from PIL import Image
 from convlstm.demo import rain
 from convlstm.demo.params import Demo
 from convlstm.evaluate import scoring
-from convlstm.evaluate.params import Evaluate
+from convlstm.evaluate.params import TEST_BATCH, Evaluate
 from convlstm.ingest.params import Reading
 from convlstm.model.batches import Batches
 from convlstm.model.device import default_device
@@ -137,7 +137,7 @@ def print_evaluation(batches: Batches) -> None:
     took = seconds(lambda: exhaust(scoring.evaluate(model, batches, [config], keep=())))
     contexts = [
         (batch.frames[:, : batches.context_frames], batch.mask[:, : batches.context_frames])
-        for batch in batches.in_order("test", scoring.TEST_BATCH)
+        for batch in batches.in_order("test", TEST_BATCH)
     ]
     members = scoring.members_of(model, config)
     network = seconds(

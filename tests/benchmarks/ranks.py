@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from convlstm.model.batches import Batches
+from convlstm.model.ranks import joined
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
-from convlstm.train.ranks import joined
 from stages.ranks import ALONE, place
 from tests.builders import open_patches, params_of
 

@@ -20,7 +20,7 @@ from tests.system.repository import begin, call, clone, commit
 pytestmark = pytest.mark.slow
 
 MODEL, TABLE = "data/model.safetensors", "data/metrics/training.csv"
-TRAIN = ("python", "-m", "stages.train")
+TRAIN, EVALUATE = (("python", "-m", f"stages.{name}") for name in ("train", "evaluate"))
 TORCHRUN = (*["torchrun", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"],)
 LONG = {"epochs": 1000, "steps": None}  # long enough to be stopped at work
 END_SECONDS = 30.0
@@ -107,24 +107,24 @@ def numbers(folder: Path, count: int, *, at_least: int = 3) -> list[int]:
     raise AssertionError("no checkpoint in a minute")
 
 
-def ranks_of(folder: Path) -> dict[str, int]:
+def ranks_of(folder: Path, module: str = "stages.train") -> dict[str, int]:
     """The processes of the ranks that run in a folder, by their number."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
             here = (process / "cwd").resolve() == folder
-            module = b"stages.train" in (process / "cmdline").read_bytes()
+            ours = module.encode() in (process / "cmdline").read_bytes()
         except OSError:
             continue
         number = [text[5:] for text in variables if text.startswith("RANK=")]
-        if number and here and module:
+        if number and here and ours:
             found[number[0]] = int(process.name)
     return found
 
 
-def check_all_ended(folder: Path, since: float) -> None:
-    while ranks_of(folder):
+def check_all_ended(folder: Path, since: float, module: str = "stages.train") -> None:
+    while ranks_of(folder, module):
         assert time.monotonic() < since + END_SECONDS
         time.sleep(0.05)
 
@@ -356,3 +356,50 @@ def test_the_example_of_slurm_is_sound_and_asks_for_as_many_ranks_as_it_says() -
     assert len(directives) == len(asked)
     # SLURM reads no directive behind the first command.
     assert text.index("set -eu") > text.rindex("#SBATCH")
+
+
+def evaluated(folder: Path, *command: str) -> dict[str, bytes]:
+    """Evaluate by a command; return the outputs."""
+    outputs = [folder / "data/forecasts.h5", *(folder / "data/metrics").glob("*.csv")]
+    for path in outputs:
+        if path.name != "training.csv":
+            path.unlink(missing_ok=True)
+    call(folder, *command)
+    outputs = [folder / "data/forecasts.h5", *(folder / "data/metrics").glob("*.csv")]
+    return {path.name: path.read_bytes() for path in outputs}
+
+
+def test_an_evaluation_by_ranks_writes_the_same_bytes(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_thread = ("env", "OMP_NUM_THREADS=1")  # another number of them changes last digits
+    sized(fresh, steps=2)
+    call(fresh, *TRAIN)
+    expected = evaluated(fresh, *one_thread, *EVALUATE)
+    assert "by_lead.csv" in expected
+    started = ("torchrun", "--standalone", "--nproc-per-node", "3", "-m", "stages.evaluate")
+    assert evaluated(fresh, *one_thread, *started) == expected
+    monkeypatch.setenv("CONVLSTM_RANKS", "2")
+    assert evaluated(fresh, *one_thread, *EVALUATE) == expected
+
+
+def test_a_killed_rank_ends_an_evaluation_of_which_nothing_is_written(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVLSTM_RANKS", "2")
+    sized(fresh, steps=2)
+    call(fresh, *TRAIN)
+    (fresh / "data/forecasts.h5").unlink(missing_ok=True)
+    run = begin(fresh, *EVALUATE)
+    for _ in range(1200):
+        found = ranks_of(fresh, "stages.evaluate")
+        if "1" in found:
+            break
+        time.sleep(0.05)
+    os.kill(found["1"], signal.SIGKILL)
+    started = time.monotonic()
+    said, _ = run.communicate(timeout=END_SECONDS)
+    assert run.returncode == 128 + signal.SIGKILL
+    assert "rank 1 was ended by SIGKILL" in said
+    check_all_ended(fresh, started, "stages.evaluate")
+    assert not (fresh / "data/forecasts.h5").exists()

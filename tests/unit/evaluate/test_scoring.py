@@ -1,7 +1,9 @@
 """Every forecaster is scored on every test window, and none of them sees the truth."""
 
+import pickle
 import tracemalloc
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,12 @@ from convlstm.evaluate.scoring import (
 from convlstm.evaluate.selection import drawn_windows
 from convlstm.model.batches import Batches
 from convlstm.model.model_file import Model
+from convlstm.model.ranks import ALONE, Ranks
 from convlstm.runtime.errors import BadInput
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.builders import REPORT, open_patches, params_of, patches_of
+from tests.threads import in_threads
 
 BASELINES = ["zeros", "persistence", "advection", "smoothed", "climatology"]
 
@@ -212,6 +216,38 @@ def test_nothing_of_a_batch_lies_in_memory_beside_the_members_of_the_next_one(
     members_bytes = 100 * 2 * 2 * 18 * 18 * 4  # of 2 windows with 2 lead times each
     assert len(held) == 3
     assert held[-1] - held[0] < members_bytes / 2
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_ranks_find_the_same_bytes_as_one_process(
+    ensemble_model: Model,
+    batches: Batches,
+    config: ScoreConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+) -> None:
+    """Six windows in three batches: of four ranks one has no work, of five two have none."""
+    monkeypatch.setattr(scoring, "TEST_BATCH", 2)
+
+    def all_of(ranks: Ranks) -> list[Evaluation]:
+        parts = evaluate(ensemble_model, batches, [config], keep={1, 4}, ranks=ranks)
+        return [deepcopy(part) for part in parts]
+
+    first, *others = in_threads(count, all_of)
+    assert others == [[]] * (count - 1)
+    assert isinstance(first, list)
+    expected = all_of(ALONE)
+    assert [part.windows for part in first] == [2, 4, 6]
+    assert pickle.dumps(first[-1].scores) == pickle.dumps(expected[-1].scores)
+    assert first[-1].kept.keys() == expected[-1].kept.keys() == {1, 4}
+    for number, picture in expected[-1].kept.items():
+        np.testing.assert_array_equal(first[-1].kept[number], picture)
+        found, other = first[-1].ensembles[number], expected[-1].ensembles[number]
+        assert found is not None
+        assert other is not None
+        np.testing.assert_array_equal(found.members, other.members)
+        np.testing.assert_array_equal(found.probability, other.probability)
+        assert found.thresholds == other.thresholds
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -105,6 +105,23 @@ def test_as_many_devices_work_as_share_a_batch_evenly(
     assert ranks.wanted(batch_size, devices) == count
 
 
+@pytest.mark.parametrize(
+    ("parts", "devices", "count"), [(2, 0, 1), (2, 1, 1), (2, 8, 2), (100, 8, 8), (0, 4, 1)]
+)
+def test_each_device_that_has_a_part_of_the_work_takes_it(
+    parts: int, devices: int, count: int
+) -> None:
+    assert ranks.wanted_of(parts, devices) == count
+
+
+def test_any_number_of_ranks_may_share_parts_but_none(environment: dict[str, str]) -> None:
+    environment["CONVLSTM_RANKS"] = "3"
+    assert ranks.wanted_of(2, devices=1) == 3
+    environment["CONVLSTM_RANKS"] = "0"
+    with pytest.raises(BadInput, match="CONVLSTM_RANKS = '0': must be at least 1"):
+        ranks.wanted_of(2, devices=1)
+
+
 @pytest.mark.parametrize("text", ["3", "8", "0"])
 def test_a_number_that_does_not_share_a_batch_evenly_is_refused(
     environment: dict[str, str], text: str

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from convlstm.demo import rain
-from convlstm.model import device
+from convlstm.model import device, launching
 from convlstm.runtime import locks
 from convlstm.runtime.errors import BadInput
-from convlstm.train import launching
 from convlstm.train.params import Train
-from stages import devices, ranks, train, training
+from stages import devices, ranks, spread, train, training
 from tests.builders import params_of, patches_of
 
 HOST = socket.gethostname()
@@ -37,7 +36,8 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     patches_of(tmp_path / "data", films, split=(0.34, 0.33, 0.33), **changes)
     begun = Seen()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path / ".checkpoints")
+    for module in (spread, training):
+        monkeypatch.setattr(module, "CHECKPOINTS", tmp_path / ".checkpoints")
     monkeypatch.setattr(os, "environ", {"DVC_ROOT": str(tmp_path)})
     monkeypatch.setattr(device, "gpus", lambda: 4)
     monkeypatch.setattr(launching, "launch", lambda count, _: begun.note(count))
@@ -125,8 +125,8 @@ def test_a_training_of_the_queue_keeps_the_share_of_the_cores_with_which_it_bega
     monkeypatch.setattr(device, "use_threads", used.append)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     os.environ["DVC_ROOT"] = str(Path.cwd().parent if copy else Path.cwd())
-    training.CHECKPOINTS.mkdir()
-    own, other = (training.CHECKPOINTS / f"{name}.lock" for name in ("own", "other"))
+    spread.CHECKPOINTS.mkdir()
+    own, other = (spread.CHECKPOINTS / f"{name}.lock" for name in ("own", "other"))
     for path in (own, other):
         path.write_text(f"process {os.getpid()} on {HOST}")
     training._share_cores(begun, own)

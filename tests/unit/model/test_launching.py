@@ -2,7 +2,7 @@
 
 import pytest
 
-from convlstm.train.launching import RanksEnded
+from convlstm.model.launching import RanksEnded
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ def test_the_status_is_that_of_the_rank_that_says_why(
     statuses: dict[int, int], status: int, lines: list[str]
 ) -> None:
     ended = RanksEnded(statuses)
-    goes_on = "; the same command goes on from the last checkpoint"
+    goes_on = "; the same command begins again, or goes on from the last checkpoint"
     assert (ended.status, str(ended).splitlines()) == (status, [line + goes_on for line in lines])

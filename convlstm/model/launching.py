@@ -29,8 +29,8 @@ class RanksEnded(RankLost):
         killed = {number: by for number, by in killed.items() if by != SIGTERM}
         super().__init__(
             *(
-                f"rank {number} was ended by {Signals(by).name}; the same command goes on "
-                f"from the last checkpoint"
+                f"rank {number} was ended by {Signals(by).name}; the same command begins "
+                f"again, or goes on from the last checkpoint"
                 for number, by in killed.items()
             )
         )

@@ -1,27 +1,31 @@
-"""The ranks of a run: processes, each with a device of its own, that share every batch.
+"""The ranks of a run: processes, each with a device of its own, that share all work.
 
-A sum over the windows of a batch is the sum of the ranks' own sums, so a mean is exact where its
-count is summed as well. That is all they need of each other: the gradient is summed once a step, in
-one message. (DistributedDataParallel takes the mean of means, which is another number where the
-ranks measured unequally many pixels, and its gain is to send the gradient of the upper layers while
-the lower ones are computed; our backward pass gives all of them at once.)
+Of an evaluation each makes whole batches. Of a training each has a part of every batch: a sum over
+its windows is the sum of the ranks' own sums, so a mean is exact where its count is summed as well.
+That is all they need of each other: the gradient is summed once a step, in one message.
+(DistributedDataParallel takes the mean of means, which is another number where the ranks measured
+unequally many pixels, and its gain is to send the gradient of the upper layers while the lower ones
+are computed; our backward pass gives all of them at once.)
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, UInt8
 from torch import Tensor
 
 from convlstm.runtime.errors import RankLost
 
+State = Mapping[str, Any]
+"""Tensors and plain values by name, in lists, tuples and dicts."""
+PartT = TypeVar("PartT")
 SILENCE = timedelta(minutes=30)
 """A rank that says nothing for so long is lost; one that was killed is missed at once."""
 WAIT_SECONDS = 0.25
@@ -96,18 +100,41 @@ class Ranks:
             return number
         return float(self._sent(torch.tensor(number, dtype=torch.float64)).item())
 
-    def state_of_first(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a state of the first rank, of tensors and plain values."""
+    def state_of_first(self, state: State) -> State:
+        """Return the state of the first rank."""
         if self.count == 1:
             return state
-        content = BytesIO()
-        if self.first:
-            torch.save(dict(state), content)
-        size = int(self._sent(torch.tensor(len(content.getvalue()))).item())
-        bytes_ = bytearray(content.getvalue()) if self.first else bytearray(size)
-        self._sent(torch.frombuffer(bytes_, dtype=torch.uint8))
-        taken = torch.load(BytesIO(bytes_), map_location="cpu", weights_only=True)
-        return dict(taken)
+        content = _packed(state) if self.first else torch.empty(0, dtype=torch.uint8)
+        size = int(self._sent(torch.tensor(len(content))).item())
+        return _unpacked(self._sent(content if self.first else content.new_empty(size)))
+
+    def in_turn(
+        self,
+        own: Iterator[PartT],
+        count: int,
+        state: Callable[[PartT], State],
+        of_state: Callable[[State], PartT],
+    ) -> Iterator[PartT]:
+        """Yield on the first rank `count` parts of the work, in their order.
+
+        The ranks make them in turn. The others send theirs to the first one, and yield nothing.
+
+        Args:
+            own: makes our parts: those whose number, divided by the count of ranks, leaves ours.
+            count: of the parts of all ranks.
+            state: tells what is sent of a part.
+            of_state: makes the part again.
+        """
+        for number in range(count):
+            maker = number % self.count
+            if maker == self.number:
+                part = next(own)
+                if self.first:
+                    yield part
+                else:
+                    self._send_first(_packed(state(part)))
+            elif self.first:
+                yield of_state(_unpacked(self._received(maker)))
 
     @contextmanager
     def after_first(self, entered: AbstractContextManager[object]) -> Iterator[None]:
@@ -125,6 +152,19 @@ class Ranks:
         """Wait until all ranks are here."""
         self.most(0)
 
+    def _send_first(self, content: Tensor) -> None:
+        with _missed():
+            torch.distributed.send(torch.tensor(len(content)), 0)
+            torch.distributed.send(content, 0)
+
+    def _received(self, sender: int) -> Tensor:
+        size = torch.tensor(0)
+        with _missed():
+            torch.distributed.recv(size, sender)
+            content = torch.empty(int(size.item()), dtype=torch.uint8)
+            torch.distributed.recv(content, sender)
+        return content
+
     def _sum(self, own: Tensor) -> Tensor:
         return self._reduced(own, torch.distributed.ReduceOp.SUM)
 
@@ -140,6 +180,17 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def _packed(state: State) -> UInt8[Tensor, " byte"]:
+    content = BytesIO()
+    torch.save(dict(state), content)
+    return torch.frombuffer(bytearray(content.getvalue()), dtype=torch.uint8)
+
+
+def _unpacked(content: UInt8[Tensor, " byte"]) -> State:
+    taken = torch.load(BytesIO(content.numpy().data), map_location="cpu", weights_only=True)
+    return dict(taken)
 
 
 @contextmanager
@@ -182,5 +233,5 @@ def _missed() -> Iterator[None]:
         reason = str(error).splitlines()[0][:200]
         raise RankLost(
             f"another rank of this run has ended, or is not reached ({reason}); the same command "
-            f"goes on from the last checkpoint"
+            f"begins again, or goes on from the last checkpoint"
         ) from None

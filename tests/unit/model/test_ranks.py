@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ import torch
 from torch import Tensor
 
 from convlstm.model.batches import Batches
+from convlstm.model.ranks import ALONE, Ranks
 from convlstm.runtime.errors import RankLost
 from convlstm.runtime.signals import Stopped, StopRequest
 from convlstm.train.checkpoint import Checkpoints
 from convlstm.train.loop import Training
 from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
 from convlstm.train.params import Train
-from convlstm.train.ranks import ALONE, Ranks
 from tests.builders import REPORT, params_of
+from tests.threads import in_threads
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"hidden_channels": (4,), "batch_size": 4, "precision": "float32"}
@@ -30,67 +30,6 @@ CASES: dict[str, dict[str, Any]] = {
     "weighted": REPORT | {"steps": 5, "epochs": None, "loss": "weighted", "cell": "peephole"},
     "lstm": REPORT | {"epochs": 2, "cell": "lstm"},
 }
-
-
-@dataclass
-class Table:
-    """Where threads meet that stand for processes: each call ends when all have made it."""
-
-    count: int
-    values: dict[int, Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.barrier = threading.Barrier(self.count, timeout=60)
-
-    def together(
-        self, number: int, own: Tensor, of_all: Callable[[list[Tensor]], Tensor]
-    ) -> Tensor:
-        """Return what comes of the values of all threads, in their order."""
-        self.values[number] = own.clone()
-        self.barrier.wait()
-        result = of_all([self.values[rank] for rank in range(self.count)])
-        self.barrier.wait()
-        return result
-
-
-@dataclass(frozen=True)
-class Threads(Ranks):
-    """Ranks that meet at a table in the place of torch.distributed."""
-
-    table: Table = field(default_factory=lambda: Table(1))
-
-    def _reduced(self, own: Tensor, operation: Any) -> Tensor:
-        most = operation == torch.distributed.ReduceOp.MAX
-        return own.copy_(
-            self.table.together(
-                self.number,
-                own,
-                lambda values: (
-                    torch.stack(values).amax(dim=0) if most else sum(values[1:], values[0])
-                ),
-            )
-        )
-
-    def _sent(self, own: Tensor) -> Tensor:
-        return own.copy_(self.table.together(self.number, own, lambda values: values[0]))
-
-
-def in_threads(count: int, work: Callable[[Ranks], object]) -> list[object]:
-    """Return what each of some ranks makes of its work, or the exception that ended it."""
-    table, results = Table(count), dict[int, object]()
-
-    def run(number: int) -> None:
-        try:
-            results[number] = work(Threads(number, count, table=table))
-        except BaseException as error:
-            results[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [results[number] for number in range(count)]
 
 
 def new(batches: Batches, **changes: Any) -> Training:
@@ -308,7 +247,7 @@ def test_a_rank_that_is_missed_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch
         Ranks(0, 2).most(1)
     assert str(raised.value) == (
         "another rank of this run has ended, or is not reached ([pair.cc:5] Connection closed by "
-        "peer); the same command goes on from the last checkpoint"
+        "peer); the same command begins again, or goes on from the last checkpoint"
     )
     assert raised.value.status == 1
 
