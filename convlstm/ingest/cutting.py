@@ -9,8 +9,10 @@ A shard is found again by its sources: by the state of their files (path, size, 
 is at hand at once, or by their content, if they were copied or touched.
 """
 
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b, sha256
@@ -144,13 +146,13 @@ def _size(path: Path) -> int:
 
 def _states(path: Path) -> list[State]:
     """Return the state of a file, or of all files of a zarr store; nothing of what is not there."""
-    files = sorted(path.rglob("*")) if system.is_folder(path) else [path]
     found = []
-    for file in files:
-        if system.is_file(file):
+    for file in sorted(path.rglob("*")) if system.is_folder(path) else [path]:
+        with suppress(OSError, ValueError):  # a name may be too long, or no name at all
             state = file.stat()
-            times = state.st_mtime_ns, state.st_ctime_ns
-            found.append((str(file.absolute()), state.st_size, *times, state.st_ino))
+            if stat.S_ISREG(state.st_mode):
+                times = state.st_mtime_ns, state.st_ctime_ns
+                found.append((str(file.absolute()), state.st_size, *times, state.st_ino))
     return found
 
 

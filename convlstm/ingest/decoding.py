@@ -1,4 +1,9 @@
-"""Decoding of sequences on threads: frames in order, each checked against the first one."""
+"""Decoding of sequences: frames in order, each checked against the first one.
+
+One thread decodes each frame when it is asked for; several decode ahead. A process that makes one
+of many shards has one: to hand frames over costs a tenth of the time, and other processes use the
+other cores. Its files were read before, for a hash of their content, so no disk is waited for.
+"""
 
 import math
 import os
@@ -22,6 +27,7 @@ TASKS_AHEAD = 2  # per core: enough to keep it busy, and few enough to keep memo
 MEMORY_PART = 0.5  # of the machine's, which frames that are decoded ahead take at most
 
 Decoded = tuple[Path, Frame | BadInput]
+Decoding = Callable[[Reading], Iterator[Decoded]]
 
 
 def read(
@@ -40,11 +46,16 @@ def read(
     """
     sources = list(sources)
     threads = threads or system.cores()
-    ahead = reading.limited(_pixels_ahead(TASKS_AHEAD * threads + 1))
-    tasks = (task for source in sources for task in _tasks(source, reading, ahead))
-    done = prefetch(tasks, threads=threads, depth=TASKS_AHEAD * threads)
+    tasks = (task for source in sources for task in _tasks(source))
+    done: Iterator[Iterable[Decoded]]
+    if threads == 1:
+        done = (decode(reading) for decode, _ in tasks)
+    else:
+        ahead = reading.limited(_pixels_ahead(TASKS_AHEAD * threads + 1))
+        calls = (partial(_begin, decode, reading, ahead, size) for decode, size in tasks)
+        done = prefetch(calls, threads=threads, depth=TASKS_AHEAD * threads)
     for source in sources:
-        own = islice(done, sum(1 for _ in _tasks(source, reading, ahead)))
+        own = islice(done, sum(1 for _ in _tasks(source)))
         decoded: Iterator[Decoded] = chain.from_iterable(own)
         if not reading.apply_scale:
             decoded = map(_as_stored, decoded)
@@ -57,23 +68,17 @@ def _pixels_ahead(tasks: int) -> int:
     return int(MEMORY_PART * memory / (tasks * FILES_PER_TASK * MOST_PIXEL_BYTES))
 
 
-def _tasks(
-    source: Source, reading: Reading, ahead: Reading
-) -> Iterator[Callable[[], Iterable[Decoded]]]:
-    """Yield the calls that decode one sequence, in order; `ahead` is for what they decode."""
+def _tasks(source: Source) -> Iterator[tuple[Decoding, float]]:
+    """Yield the calls that decode one sequence, in order, and how many bytes of it ahead."""
     if source.part is not None:
-        stream = partial(_streamed, source.files[0], source.part)
-        yield partial(_begin, stream, reading, ahead, BYTES_PER_TASK)
+        yield partial(_streamed, source.files[0], source.part), BYTES_PER_TASK
     else:
         files = (*source.before, *source.files)
         for start in range(0, len(files), FILES_PER_TASK):
-            some = partial(_decode_some, files[start : start + FILES_PER_TASK])
-            yield partial(_begin, some, reading, ahead, math.inf)
+            yield partial(_decode_some, files[start : start + FILES_PER_TASK]), math.inf
 
 
-def _begin(
-    decode: Callable[[Reading], Iterator[Decoded]], reading: Reading, ahead: Reading, size: float
-) -> Iterator[Decoded]:
+def _begin(decode: Decoding, reading: Reading, ahead: Reading, size: float) -> Iterator[Decoded]:
     """Return decoded frames; the call decodes the first ones, of together `size` bytes.
 
     The next ones are decoded on a thread of their own while these are written, which takes as long.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from convlstm.ingest import pixels as rules
@@ -30,6 +30,7 @@ SUFFIXES = (".gif",)
 SIGNATURE = re.compile(rb"GIF8[79]a")
 EXTENSION, CONTROL, IMAGE, END = 0x21, 0xF9, 0x2C, 0x3B  # the first bytes of blocks
 CLEARED, RESTORED = 2, 3  # disposals; by all others a frame stays
+_SAME = bytes(range(256))  # of each number, itself
 RAMP = bytes(np.arange(256, dtype=np.uint8).repeat(3))  # the palette of grey values
 
 Canvas = UInt8[np.ndarray, "plane row col"]
@@ -138,14 +139,39 @@ def _shown(film: Film, wanted: str) -> Iterator[Canvas]:
         box = canvas[:, part.y : part.y + part.height, part.x : part.x + part.width]
         before = box.copy() if part.disposal == RESTORED else np.uint8(0)
         numbers = _unpacked(film.content, part)
-        seen = True if part.transparent is None else numbers != part.transparent
-        np.copyto(box[0], np.uint8(1), where=seen)
+        seen = None if part.transparent is None else _mask(numbers != part.transparent)
+        if film.mark is not None or part is film.parts[0]:  # else all of it is painted
+            _lay(np.broadcast_to(np.uint8(1), numbers.shape), box[0], seen)
         for plane, values in zip(box[1:], _values(part.palette, wanted), strict=True):
-            shown = np.frombuffer(numbers.tobytes().translate(values), np.uint8)
-            np.copyto(plane, shown.reshape(plane.shape), where=seen)
+            _lay(_looked_up(numbers, values), plane, seen)
         yield canvas
         if part.disposal in (CLEARED, RESTORED):
             box[:] = before
+
+
+def _mask(seen: Bool[np.ndarray, "row col"]) -> UInt8[np.ndarray, "row col"]:
+    """Return 255 where something is seen, and 0 elsewhere."""
+    return np.negative(seen.view(np.uint8))
+
+
+def _lay(
+    above: UInt8[np.ndarray, "row col"],
+    below: UInt8[np.ndarray, "row col"],
+    mask: UInt8[np.ndarray, "row col"] | None,
+) -> None:
+    """Lay a picture over another one, which is changed, where the mask is 255.
+
+    By bits that is five times as fast as to look at each pixel.
+    """
+    below[:] = above if mask is None else below ^ ((below ^ above) & mask)
+
+
+def _looked_up(
+    numbers: UInt8[np.ndarray, "row col"], values: bytes
+) -> UInt8[np.ndarray, "row col"]:
+    if values == _SAME:
+        return numbers
+    return np.frombuffer(numbers.tobytes().translate(values), np.uint8).reshape(numbers.shape)
 
 
 @lru_cache(maxsize=64)
@@ -154,7 +180,7 @@ def _values(palette: bytes, wanted: str) -> tuple[bytes, ...]:
     colours = np.frombuffer(palette.ljust(768, b"\0"), np.uint8).reshape(-1, 3, 1)
     match wanted:
         case "index":
-            return (bytes(range(256)),)
+            return (_SAME,)
         case "luminance":
             return (rules.luminance(colours.transpose(1, 0, 2)).tobytes(),)
     channels = 1 if wanted == "gray" else 3

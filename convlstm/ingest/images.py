@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from jaxtyping import Num
 from PIL import Image, PngImagePlugin
 
 from convlstm.ingest import pixels as rules
+from convlstm.ingest import pngs
 from convlstm.ingest.params import Reading, unreadable
 from convlstm.ingest.pixels import Pixels
 from convlstm.runtime.errors import BadInput
@@ -52,6 +54,9 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
         BadInput: the file cannot be read, is larger than `max_pixels`, or does not hold what
             `pixel_values` names.
     """
+    if (plain := _plain(path, reading)) is not None:
+        yield plain
+        return
     with _opened(path, reading) as image:
         cleared: tuple[int, ...] | None = None
         for number in _numbers(image):
@@ -59,6 +64,22 @@ def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]: 
             reading.check_pixels(path, image.width * image.height)
             cleared = _cleared(image, path, cleared)
             yield _frame(image, path, reading)
+
+
+def _plain(path: Path, reading: Reading) -> Frame | None:
+    """Return the only frame of a file if it is a grey picture of PNG and nothing else."""
+    if reading.pixel_values not in ("gray", "luminance"):
+        return None
+    with unreadable(path, "an image"), path.open("rb", buffering=0) as file:
+        head = file.read(pngs.HEAD.size)
+        if (size := pngs.size(head)) is None:
+            return None
+        reading.check_pixels(path, prod(size))
+        pixels = pngs.unpacked(head + file.read())
+    if pixels is None:
+        return None
+    white = rules.WHITE_OF_16_BITS if pixels.dtype == np.uint16 else None
+    return Frame(pixels[None], rules.said(1, white=white))
 
 
 def _numbers(image: Image.Image) -> range:

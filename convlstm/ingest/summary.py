@@ -50,7 +50,9 @@ class Tally:
             if missing is not None:
                 hidden = missing[:, number].copy()
             if hidden is not None:
-                self.missing[number] += np.count_nonzero(hidden)
+                count = int(np.count_nonzero(hidden))
+                self.missing[number] += count
+                hidden = hidden if count else None  # which would be looked at in ten times the time
             if undetected.numbers:
                 none = undetected.where(values)
                 hidden = none if hidden is None else np.logical_or(hidden, none, out=hidden)

@@ -3,8 +3,7 @@
 A shard holds pieces of sequences, successive frames each; a short sequence is one piece:
 
 sequences/000000 ...   (time, channel, row, col) raw values; attributes `name`, `channels`, `grid`,
-                       `tally`, what ingest has counted in them, and `digest`: the SHA-256 of the
-                       values
+                       `tally`, what ingest has counted in them, and `digest`, see `hdf5`
 labels/000000 ...      the name of each frame's file, if each frame has its own
 times/000000 ...       microseconds since 1970, UTC, if names or files carry times
 grids/000000 ...       the coordinates of one grid, each a dataset with attributes `axes` and
@@ -20,7 +19,6 @@ Its description holds `reading`: the params by which the raw files were read.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
@@ -140,22 +138,18 @@ def append_sequence(
     key = f"{len(file.require_group('sequences')):06d}"
     dataset: hdf5.Dataset | None = None
     found: list[int | None] = []
-    frames, sums = iter(frames), sha256()
-    with ThreadPoolExecutor(1) as hashing:
-        for first in frames:
-            if dataset is None:
-                dataset = _begin(file, key, name, first)
-            some = [first, *islice(frames, _frames_per_write(dataset) - 1)]
-            block = _stacked(frame.values for frame in some)
-            hashed = hashing.submit(sums.update, block.data)  # while HDF5 compresses the block
-            hdf5.append(dataset, block)
-            file.check()
-            hashed.result()
-            found += [frame.time for frame in some]
+    frames, at_once = iter(frames), 0
+    for first in frames:
+        if dataset is None:
+            dataset = _begin(file, key, name, first)
+            at_once = _frames_per_write(dataset)
+        some = [first, *islice(frames, at_once - 1)]
+        hdf5.append(dataset, _stacked(frame.values for frame in some))
+        file.check()
+        found += [frame.time for frame in some]
     if dataset is None:  # every frame of the sequence was refused
         return 0
-    for about, text in (("digest", sums.hexdigest()), ("tally", tally())):
-        hdf5.set_text(dataset, about, text)
+    hdf5.set_text(dataset, "tally", tally())
     _write_origins(file, key, labels, times or found)
     return len(found)
 

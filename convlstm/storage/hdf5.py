@@ -2,20 +2,21 @@
 
 Frames are compressed chunk by chunk, and a hash of each chunk as it lies on the disk is kept, so
 that a terabyte need not be read to trust a window of it. The hashes of all chunks are one dataset,
-`sums`; each other dataset says in `first_sum` where its own begin. The layout of HDF5 1.10 adds
-checksums to all metadata; texts have a fixed length, because the heap that holds texts of other
-lengths has none.
+`sums`; each other dataset says in `first_sum` where its own begin. The `digest` of frames is the
+SHA-256 of these hashes, so they are hashed once. The layout of HDF5 1.10 adds checksums to all
+metadata; texts have a fixed length, because the heap that holds texts of other lengths has none.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from io import FileIO
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import hdf5plugin
@@ -32,8 +33,9 @@ Dataset = h5py.Dataset
 """For signatures elsewhere, because few modules import h5py."""
 Picks = tuple[slice | int, ...] | slice | int
 
-SUMS, FIRST_SUM = "sums", "first_sum"
+SUMS, FIRST_SUM, DIGEST = "sums", "first_sum", "digest"
 SUM_BYTES = 8  # of 2^64 damages one is not seen
+NAME_BYTES = 10
 CHECKED = {"fletcher32": True}
 """HDF5's own checksum, for programs that know nothing of our sums. It takes 0xFFFF for 0x0000, and
 a chunk for whole that is zero and its checksum, too."""
@@ -96,6 +98,8 @@ class New(h5py.File):  # type: ignore[misc] # h5py ships no types
 
     def __init__(self, path: Path, stop: signals.StopRequest, *, track_order: bool = False) -> None:
         self.folder, self._target, self._stop = path.parent, _Target(path, "w+"), stop
+        self.descriptor = self._target.fileno()
+        """Of the file, from which it is read what HDF5 has written."""
         super().__init__(self._target, "w", libver=("v110", "v110"), track_order=track_order)
 
     def check(self) -> None:
@@ -128,7 +132,7 @@ def create(path: Path) -> Iterator[New]:
 
 
 def _sum_up(file: New) -> None:
-    """Store the sum of each chunk, as it has been written."""
+    """Store the sum of each chunk, as it has been written, and digests of datasets that grow."""
     file.flush()
     file.check()  # before anything is read back from a disk that was full
     datasets: list[h5py.Dataset] = []
@@ -137,15 +141,44 @@ def _sum_up(file: New) -> None:
     )
     sums = [np.fromiter(_sums(file, dataset), f"u{SUM_BYTES}") for dataset in datasets]
     firsts = np.cumsum([0, *map(len, sums)]).tolist()
-    for dataset, first in zip(datasets, firsts, strict=False):  # the last number is their count
+    for dataset, own, first in zip(datasets, sums, firsts, strict=False):  # the last is their count
         dataset.attrs[FIRST_SUM] = first
+        if dataset.maxshape[0] is None and DIGEST not in dataset.attrs:
+            set_text(dataset, DIGEST, sha256(own.tobytes()).hexdigest())
     file.create_dataset(SUMS, data=np.concatenate([np.empty(0, f"u{SUM_BYTES}"), *sums]))
 
 
 def _sums(file: New, dataset: h5py.Dataset) -> Iterator[int]:
-    for place in np.ndindex(_chunk_counts(dataset)):
-        yield _sum(dataset, place)
+    for _, begin, size in _chunks(dataset):
+        yield _sum_of(os.pread(file.descriptor, size, begin))
         file.check()
+
+
+class _Chunk(NamedTuple):
+    """The number of a chunk in its dataset, and the bytes of the file in which it lies."""
+
+    number: int
+    begin: int
+    size: int
+
+
+def _chunks(dataset: h5py.Dataset) -> list[_Chunk]:
+    """Return the chunks of a dataset in their order, which is ten times as fast as one by one.
+
+    Raises:
+        OSError: one of them is not there.
+    """
+    counts, found = _chunk_counts(dataset), list[Any]()
+    if prod(counts):
+        dataset.id.chunk_iter(found.append)
+    if len(found) != prod(counts):
+        raise OSError(f"{dataset.name} has {len(found)} of {prod(counts)} chunks")
+    corners = np.array([chunk.chunk_offset for chunk in found], np.int64).reshape(-1, len(counts))
+    numbers = np.ravel_multi_index(tuple((corners // dataset.chunks).T), counts).tolist()
+    return sorted(
+        _Chunk(number, chunk.byte_offset, chunk.size)
+        for number, chunk in zip(numbers, found, strict=True)
+    )
 
 
 def _chunk_counts(dataset: h5py.Dataset) -> tuple[int, ...]:
@@ -157,7 +190,10 @@ def _chunk_counts(dataset: h5py.Dataset) -> tuple[int, ...]:
 def _sum(dataset: h5py.Dataset, place: tuple[int, ...]) -> int:
     """Return the hash of a chunk as it lies on the disk, which is mostly compressed."""
     corner = tuple(number * size for number, size in zip(place, dataset.chunks, strict=True))
-    _, stored = dataset.id.read_direct_chunk(corner)
+    return _sum_of(dataset.id.read_direct_chunk(corner)[1])
+
+
+def _sum_of(stored: bytes) -> int:
     return int.from_bytes(blake2b(stored, digest_size=SUM_BYTES).digest(), "little")
 
 
@@ -206,17 +242,33 @@ def _check_complete(file: h5py.File, path: Path) -> None:
         raise _refused(path, "its writer did not finish")
 
 
-def check(path: Path) -> None:
-    """Read back all chunks of a file, and compare them with their sums.
+def check(path: Path) -> str:
+    """Read a file back, compare its chunks with their sums, and return a hash of all its bytes.
+
+    Of a chunk its sum goes into the hash, which is among the other bytes, so that all is read once.
 
     Raises:
-        BadInput: one is not as it was written.
+        BadInput: a chunk is not as it was written.
     """
+    parts: list[tuple[int, int, int]] = []
     with open_complete(path) as file:
-        found: list[h5py.Dataset] = []
-        file.visititems(lambda _, node: found.append(node) if FIRST_SUM in node.attrs else None)
-        for dataset in found:
-            Array(dataset).check()
+
+        def note(_: str, node: h5py.Group | h5py.Dataset) -> None:
+            if FIRST_SUM in node.attrs:
+                first = int(node.attrs[FIRST_SUM])
+                parts.extend((begin, size, first + own) for own, begin, size in _chunks(node))
+
+        file.visititems(note)
+        sums = file[SUMS][:].tolist()
+        with path.open("rb") as stored:
+            found, end = blake2b(digest_size=NAME_BYTES), 0
+            for begin, size, number in sorted(parts):
+                found.update(stored.read(begin - end))
+                if _sum_of(stored.read(size)) != sums[number]:
+                    raise OSError("a chunk is not as it was written")
+                end = begin + size
+            found.update(stored.read())
+    return found.hexdigest()
 
 
 def _refused(path: Path, reason: str) -> BadInput:
@@ -327,17 +379,6 @@ class Array:
             if FIRST_SUM in self.attrs:
                 self._check(picks)
             return np.asarray(self._dataset[picks])
-        except (OSError, RuntimeError) as error:
-            raise _refused(Path(self._dataset.file.filename), f"damaged: {error}") from None
-
-    def check(self) -> None:
-        """Compare all chunks with their sums, without unpacking them.
-
-        Raises:
-            BadInput: one is damaged; the message names the file.
-        """
-        try:
-            self._check(slice(None))
         except (OSError, RuntimeError) as error:
             raise _refused(Path(self._dataset.file.filename), f"damaged: {error}") from None
 

@@ -31,7 +31,6 @@ INDEX = "index.h5"
 MOST_OPEN = 256
 """Shards at a time, of the 1,024 files that a process may have open."""
 MADE = ".made"
-NAME_BYTES = 10
 
 
 class Place(NamedTuple):
@@ -181,8 +180,7 @@ class Cache:
         Raises:
             BadInput: the disk does not return what was written.
         """
-        hdf5.check(path)
-        name = f"{_digest(path)}.h5"
+        name = f"{hdf5.check(path)}.h5"
         path.replace(self.folder / name)
         return name
 
@@ -221,12 +219,4 @@ def code() -> str:
     for name, module in sorted(sys.modules.items()):
         if name.startswith("convlstm.") and module.__file__:
             found.update(Path(module.__file__).read_bytes())
-    return found.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    found = blake2b(digest_size=NAME_BYTES)
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            found.update(block)
     return found.hexdigest()

@@ -25,7 +25,7 @@ DOORS = {
         *("forecast.writers", "ingest.gifs", "ingest.images", "ingest.pixels", "plot.pictures"),
         *("stages.demo", "stages.following"),
     },
-    "imagecodecs": {"ingest.tiffs"},
+    "imagecodecs": {"ingest.chunks", "ingest.pngs", "ingest.tiffs"},
     "tifffile": {"forecast.writers", "ingest.tiffpixels", "ingest.tiffs", "ingest.tifftags"},
     "av": {"ingest.video"},
     "cftime": {"ingest.cf"},

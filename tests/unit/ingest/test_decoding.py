@@ -110,18 +110,18 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_named_even_for_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("1.png", "2.png"):
+    for name in ("1.bmp", "2.bmp"):
         save(tmp_path / name, np.zeros((8, 8), np.uint8))
     original = Image.open
 
     def refusing(path: Path, **options: object) -> Image.Image:
-        if Path(path).name == "2.png":
+        if Path(path).name == "2.bmp":
             raise PermissionError(13, "Permission denied", str(path))
         return original(path, **options)  # type: ignore[arg-type] # passed on
 
     monkeypatch.setattr(Image, "open", refusing)
     (line,) = lines(tmp_path)
-    assert line == f"{tmp_path / '2.png'}: cannot be read (Permission denied)"
+    assert line == f"{tmp_path / '2.bmp'}: cannot be read (Permission denied)"
 
 
 def test_only_the_first_20_bad_files_are_listed(tmp_path: Path) -> None:
@@ -157,6 +157,29 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
     # all frames are 12 MB of 40 kB each
     in_flight = decoding.FILES_PER_TASK * (decoding.TASKS_AHEAD * system.cores() + 2)
     assert peak < in_flight * frame.nbytes + 1_000_000
+
+
+def test_one_thread_decodes_each_frame_when_it_is_asked_for(tmp_path: Path) -> None:
+    for time in range(9):
+        save(tmp_path / f"files/{time}.png", np.full((8, 9), time, np.uint8))
+    (tmp_path / "films").mkdir()
+    np.save(tmp_path / "films/a.npy", np.arange(5 * 72, dtype=np.uint16).reshape(5, 8, 9))
+    (tmp_path / "files/4.png").write_text("text")
+    before, how = threading.active_count(), reading_of()
+    found: list[dict[str, list[np.ndarray]]] = []
+    lines: list[str] = []
+    for threads in (1, 2):
+        faults = Faults()
+        sequences = decoding.read(sources.find(tmp_path, how, faults), how, faults, threads)
+        found.append({source.name: values_of(frames) for source, frames in sequences})
+        with pytest.raises(BadInput) as raised:
+            faults.check()
+        lines.append(str(raised.value))
+        assert threads == 2 or threading.active_count() == before
+    assert [len(frames) for frames in found[0].values()] == [8, 5]
+    for one, two in zip(*(own.values() for own in found), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert lines[0] == lines[1]
 
 
 def films(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[sources.Source]:
