@@ -35,14 +35,14 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return content.extent
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
-    """Yield the frames of one sequence of an array file.
+def frames(path: Path, reading: Reading, sequence: int = 0, first: int = 0) -> Iterator[Frame]:
+    """Yield the frames of one sequence of an array file from the first one on that is wanted.
 
     Raises:
         BadInput: the file cannot be read, or holds no such dataset, axes or numbers.
     """
     with _opened(path, reading) as content:
-        yield from content.frames(sequence)
+        yield from content.frames(sequence, first)
 
 
 def named(names: list[str], path: Path, reading: Reading, hint: str = "") -> BadInput:

@@ -100,10 +100,10 @@ class Content:
         channels = tuple(channel for variable in self.variables for channel in variable.channels)
         return Meaning(channels, self.grid) if channels or self.grid else NOTHING_SAID
 
-    def frames(self, sequence: int) -> Iterator[Frame]:
-        """Yield the frames of one sequence, in the order of time where it is known."""
+    def frames(self, sequence: int, first: int = 0) -> Iterator[Frame]:
+        """Yield the frames of one sequence from a first one on, in the order of time if known."""
         count, step = self.extent[1], self._frames_at_once()
-        for start in range(0, count, step):
+        for start in range(first, count, step):
             stop = min(start + step, count)
             picked = slice(start, stop) if self.places is None else self.places[start:stop]
             blocks = [variable.block(sequence, picked) for variable in self.variables]

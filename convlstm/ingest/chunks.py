@@ -32,7 +32,10 @@ class Frames:
         if not time:
             return self._frame(())
         numbers = np.arange(self.shape[0])[time[0]].tolist()
-        return np.stack([self._frame((number,)) for number in numbers])
+        block = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        for frame, number in zip(block, numbers, strict=True):
+            frame[:] = self._frame((number,))
+        return block
 
     def _frame(self, place: tuple[int, ...]) -> np.ndarray:
         dataset, size = self._dataset, self.shape[-2] * self.shape[-1]

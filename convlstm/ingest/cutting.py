@@ -3,7 +3,8 @@
 A long sequence is cut into pieces from its first file on, so that later files change its last piece
 only. Short sequences share a shard. Where a shard ends is drawn from the name of the sequence that
 comes next, once the shard is half full: a new sequence changes the shard that takes it, and the
-next ones begin where they did before. A file of several frames is not cut.
+next ones begin where they did before. A file of several frames is cut likewise, if its reader need
+not begin with the first of them: a film is not, nor what is zipped.
 
 A shard is found again by its sources: by the state of their files (path, size, times, inode), which
 is at hand at once, or by their content, if they were copied or touched.
@@ -64,8 +65,8 @@ class Job:
     @property
     def frames(self) -> int | None:
         """The number of frames, if it is known before they are read."""
-        single = all(source.part is None for source in self.sources)
-        return len([path for source in self.sources for path in source.files]) if single else None
+        counts = [_count(source) for source in self.sources]
+        return None if None in counts else sum(filter(None, counts))
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:
@@ -77,7 +78,13 @@ class Job:
             "code": self.code,
             "reading": self.reading.model_dump(include=set(Reading.model_fields)),
             "sources": [
-                (own.name, own.part, len(own.before), [path.name for path in own.files])
+                (
+                    own.name,
+                    own.part,
+                    own.span and [own.span.start, own.span.stop],
+                    len(own.before),
+                    [path.name for path in own.files],
+                )
                 for own in self.sources
             ],
             "files": files,
@@ -94,18 +101,35 @@ def jobs(sources: Sequence[Source], reading: Reading, code: str, cache: Path) ->
     while most * MOST_SHARDS < sum(sizes[path] for own in sources for path in own.files):
         most *= 2
     pieces = [piece for source in sources for piece in _pieces(source, sizes, most)]
-    return [Job(own, reading, code, cache) for own in _grouped(pieces, sizes, most)]
+    return [Job(own, reading, code, cache) for own in _grouped(pieces, most)]
 
 
-def _pieces(source: Source, sizes: dict[Path, int], most: int) -> Iterator[Source]:
+def _count(source: Source) -> int | None:
+    if source.span is not None:
+        return len(source.span)
+    return len(source.files) if source.part is None else None
+
+
+def _pieces(source: Source, sizes: dict[Path, int], most: int) -> Iterator[tuple[Source, int]]:
     """Yield a sequence in pieces of at least `most` bytes each, but for the last one."""
+    if source.span:
+        yield from _spans(source, source.span, sizes[source.files[0]], most)
+        return
     start = held = 0
     for stop, path in enumerate(source.files, start=1):
         held += sizes[path]
         whole = held >= most and (stop - start) % FRAMES_PER_CHUNK == 0
         if stop == len(source.files) or whole:
-            yield _piece(source, start, stop)
+            yield _piece(source, start, stop), held
             start, held = stop, 0
+
+
+def _spans(source: Source, whole: range, size: int, most: int) -> Iterator[tuple[Source, int]]:
+    """Yield the pieces of a file of `size` bytes, whose frames are taken to have as many each."""
+    step = FRAMES_PER_CHUNK * -(-len(whole) * most // (max(1, size) * FRAMES_PER_CHUNK))
+    for start in range(0, len(whole), step):
+        span = whole[start : start + step]
+        yield replace(source, span=span), size * len(span) // len(whole)
 
 
 def _piece(source: Source, start: int, stop: int) -> Source:
@@ -116,14 +140,11 @@ def _piece(source: Source, start: int, stop: int) -> Source:
     return replace(source, files=files[start:stop], times=times, before=before)
 
 
-def _grouped(
-    pieces: list[Source], sizes: dict[Path, int], most: int
-) -> Iterator[tuple[Source, ...]]:
+def _grouped(pieces: list[tuple[Source, int]], most: int) -> Iterator[tuple[Source, ...]]:
     """Yield pieces that go into one shard, of together `most` bytes or a single one."""
     held: list[Source] = []
     held_bytes = 0
-    for piece in pieces:
-        size = sum(sizes[path] for path in piece.files)
+    for piece, size in pieces:
         begins = held_bytes >= most / 2 and _drawn(piece) < 2 * size / most
         if held and (begins or held_bytes + size > most):
             yield tuple(held)

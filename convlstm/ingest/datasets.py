@@ -45,14 +45,14 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return content.extent
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
-    """Yield the frames of one sequence of the file, with what it says of them.
+def frames(path: Path, reading: Reading, sequence: int = 0, first: int = 0) -> Iterator[Frame]:
+    """Yield the frames of one sequence from the first one on, with what the file says of them.
 
     Raises:
         BadInput: the file cannot be read, leads to other files, or holds no such datasets.
     """
     with _opened(path, reading) as content:
-        yield from content.frames(sequence)
+        yield from content.frames(sequence, first)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def _pixels_ahead(tasks: int) -> int:
 def _tasks(source: Source) -> Iterator[tuple[Decoding, float]]:
     """Yield the calls that decode one sequence, in order, and how many bytes of it ahead."""
     if source.part is not None:
-        yield partial(_streamed, source.files[0], source.part), BYTES_PER_TASK
+        yield partial(_streamed, source), BYTES_PER_TASK
     else:
         files = (*source.before, *source.files)
         for start in range(0, len(files), FILES_PER_TASK):
@@ -134,10 +134,22 @@ def _decode(path: Path, reading: Reading) -> Frame | BadInput:
     return found[0]
 
 
-def _streamed(path: Path, part: int, reading: Reading) -> Iterator[Decoded]:
+def _streamed(source: Source, reading: Reading) -> Iterator[Decoded]:
+    """Yield the frames of a file of several, or of a piece of it behind two that are compared."""
+    span = source.span
+    if span and span.start:
+        for number in (0, span.start - 1):
+            yield from _some_of(source, range(number, number + 1), reading)
+    yield from _some_of(source, span, reading)
+
+
+def _some_of(source: Source, span: range | None, reading: Reading) -> Iterator[Decoded]:
+    """Yield the frames of a file in a span, or all of them; one fault, if there is any."""
+    (path,), part = source.files, source.part or 0
+    first, count = (span.start, len(span)) if span else (0, None)
     frame: Frame | None = None
     try:
-        for frame in readers.frames(path, reading, part):
+        for frame in islice(readers.frames(path, reading, part, first), count):
             yield path, frame
     except BadInput as error:
         yield path, error
@@ -162,7 +174,7 @@ def _alike(source: Source, decoded: Iterator[Decoded], faults: Faults) -> Iterat
     first: tuple[Path, Frame] | None = None
     last: tuple[Path, int] | None = None
     for number, (path, frame) in enumerate(decoded):
-        own = number >= len(source.before)
+        own = number >= source.compared
         if isinstance(frame, BadInput):
             if own:
                 faults.add(str(frame))

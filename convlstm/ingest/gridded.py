@@ -47,15 +47,17 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
         return content.extent
 
 
-def frames(path: Path, reading: Reading, sequence: int = 0) -> Iterator[Frame]:
-    """Yield the frames of one sequence of the file in the order of time, with what it says of them.
+def frames(path: Path, reading: Reading, sequence: int = 0, first: int = 0) -> Iterator[Frame]:
+    """Yield the frames of one sequence from the first one on, with what the file says of them.
+
+    They are in the order of time.
 
     Raises:
         BadInput: the file cannot be read, or holds no such variables, or dimensions that are none
             of a frame.
     """
     with _opened(path, reading) as content:
-        yield from content.frames(sequence)
+        yield from content.frames(sequence, first)
 
 
 @contextmanager

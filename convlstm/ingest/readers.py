@@ -14,6 +14,8 @@ from convlstm.storage.frames import Frame
 
 READERS: tuple[ModuleType, ...] = (images, gifs, tiffs, arrays, datasets, gridded, video)
 """A new kind is a module with `SUFFIXES`, `SIGNATURE` (its first bytes), `extent` and `frames`."""
+BEGUN_ANYWHERE = (arrays, datasets, gridded)
+"""Readers whose `frames` takes the number of the first one, before which none is unpacked."""
 KINDS: dict[str, ModuleType] = {suffix: kind for kind in READERS for suffix in kind.SUFFIXES}
 """The reader of a file whose content is of no kind, so that it is named as broken."""
 FOREIGN = {
@@ -65,15 +67,26 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
     return sequences, frames
 
 
-def frames(path: Path, reading: Reading, part: int = 0) -> Iterator[Frame]:
+def is_begun_anywhere(path: Path) -> bool:
+    """Return whether the frames of a file may be read from any of them on; not what is zipped."""
+    return _kind(path) in BEGUN_ANYWHERE and not _head(path).startswith(b"PK")
+
+
+def frames(path: Path, reading: Reading, part: int = 0, first: int = 0) -> Iterator[Frame]:
     """Yield the frames of one of a file's sequences as they are stored: no scaling, no cast.
 
     A reader of files that say when their frames were taken yields them in the order of time.
 
+    Args:
+        path: of the file.
+        reading: how it is read.
+        part: the number of the sequence.
+        first: the number of its first frame that is wanted; 0 unless `is_begun_anywhere`.
+
     Raises:
         BadInput: it cannot be read with these params.
     """
-    yield from _kind(path).frames(path, reading, part)
+    yield from _kind(path).frames(path, reading, part, *([first] if first else []))
 
 
 def _kind(path: Path) -> ModuleType:

@@ -25,6 +25,7 @@ class Source:
     `times` are microseconds since 1970, UTC, if the names carry them. It is `faulty` if something
     is wrong with the names of its files, so that it is not whole or not in order. Of a piece of a
     sequence, `before` are its first file and the last one before the piece, to be compared with.
+    `span` are the numbers of the frames of its only file, if it can be read from any of them on.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Source:
     times: tuple[int, ...] | None = None
     faulty: bool = False
     before: tuple[Path, ...] = ()
+    span: range | None = None
+
+    @property
+    def compared(self) -> int:
+        """The number of frames before a piece that it is compared with: the first and the last."""
+        return 2 if self.span and self.span.start else len(self.before)
 
     def last(self, count: int) -> "Source":
         """Return the sequence of the last `count` files, or all of a file that holds a sequence.
@@ -154,9 +161,10 @@ def _check_order(files: list[Path], faults: Faults) -> None:
 def _from_file(path: Path, name: str, reading: Reading) -> list[Source]:
     if reading.time_format is not None:
         raise BadInput(f"{path}: holds several frames, but time_format needs a file for each frame")
-    count, _ = readers.extent(path, reading)
+    count, frames = readers.extent(path, reading)
     names = [name] if count == 1 else [f"{name}[{part}]" for part in range(count)]
-    return [Source(name, (path,), part) for part, name in enumerate(names)]
+    span = range(frames) if readers.is_begun_anywhere(path) else None
+    return [Source(name, (path,), part, span=span) for part, name in enumerate(names)]
 
 
 def _hold_several(files: list[Path], reading: Reading) -> bool:

@@ -64,7 +64,9 @@ class Faults:
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Note one fault."""
+        """Note one fault; the pieces of one file may find the same one, which is noted once."""
+        if line in self._lines:
+            return
         self.count += 1
         if len(self._lines) < FAULTS_SHOWN:
             self._lines.append(line)

@@ -100,7 +100,9 @@ class New(h5py.File):  # type: ignore[misc] # h5py ships no types
         self.folder, self._target, self._stop = path.parent, _Target(path, "w+"), stop
         self.descriptor = self._target.fileno()
         """Of the file, from which it is read what HDF5 has written."""
-        super().__init__(self._target, "w", libver=("v110", "v110"), track_order=track_order)
+        # Blocks fill whole chunks, so a cache of them would only be one more copy.
+        options = {"track_order": track_order, "rdcc_nbytes": 0}
+        super().__init__(self._target, "w", libver=("v110", "v110"), **options)
 
     def check(self) -> None:
         """Raise a write error or a stop request that came up so far; call it after each block.

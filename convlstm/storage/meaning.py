@@ -152,11 +152,11 @@ class Marks:
 
     def where(self, values: Num[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Return where a value is one of them."""
-        found = np.zeros(values.shape, bool)
+        found: np.ndarray | None = None
         for number in self.numbers:
             is_mark = np.isnan(values) if np.isnan(number) else values == self.dtype.type(number)
-            np.logical_or(found, is_mark, out=found)
-        return found
+            found = is_mark if found is None else np.logical_or(found, is_mark, out=found)
+        return np.zeros(values.shape, bool) if found is None else np.asarray(found)
 
 
 def _held(number: float, dtype: np.dtype[Any]) -> float | None:

@@ -1,6 +1,7 @@
 """Sequences are cut into shards so that what is added changes few of them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,48 @@ def test_the_parts_of_one_file_share_its_bytes(tmp_path: Path) -> None:
     parts = [Source(f"a[{number}]", (path,), number) for number in range(5)]
     assert sum(lengths(jobs_of(parts)), []) == [1] * 5  # noqa: RUF017 - it is short
     assert len(jobs_of(parts)) == 2  # 30 bytes each, at most 100 in a shard
+
+
+def film_of(folder: Path, size: int, frames: int, parts: int = 1) -> list[Source]:
+    """Return the sequences of a file of `size` bytes, which can be read from any frame on."""
+    path = folder / "a.npy"
+    path.write_bytes(bytes(size))
+    return [Source(f"a[{part}]", (path,), part, span=range(frames)) for part in range(parts)]
+
+
+@pytest.mark.parametrize(
+    ("size", "frames", "spans"),
+    [
+        (300, 30, [(0, 12), (12, 24), (24, 30)]),  # 10 bytes a frame: 100 are 10, whole chunks 12
+        (240, 24, [(0, 12), (12, 24)]),
+        (100, 30, [(0, 30)]),
+        (9000, 9, [(0, 4), (4, 8), (8, 9)]),  # a frame has more than a shard
+        (0, 5, [(0, 5)]),
+        (200, 1, [(0, 1)]),
+    ],
+)
+def test_a_file_that_can_be_read_from_anywhere_is_cut_at_whole_chunks(
+    tmp_path: Path, size: int, frames: int, spans: list[tuple[int, int]]
+) -> None:
+    jobs = jobs_of(film_of(tmp_path, size, frames))
+    found = [source.span for job in jobs for source in job.sources]
+    assert [(span.start, span.stop) for span in found if span is not None] == spans
+    assert [job.frames for job in jobs] == [stop - start for start, stop in spans]
+    assert [source.compared for job in jobs for source in job.sources] == [
+        2 * bool(start) for start, _ in spans
+    ]
+    assert len({job.source for job in jobs}) == len({job.content() for job in jobs}) == len(spans)
+
+
+def test_each_of_the_parts_of_one_file_is_cut(tmp_path: Path) -> None:
+    jobs = jobs_of(film_of(tmp_path, 480, 24, parts=2))  # 10 bytes a frame
+    assert [job.frames for job in jobs] == [12, 12, 12, 12]
+
+
+def test_a_film_is_not_cut_and_the_number_of_its_frames_is_not_known(tmp_path: Path) -> None:
+    (source,) = film_of(tmp_path, 1000, 30)
+    (job,) = jobs_of([replace(source, span=None)])
+    assert job.frames is None
 
 
 def test_a_copy_has_the_same_content_and_a_change_in_place_has_not(tmp_path: Path) -> None:

@@ -4,14 +4,18 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 from convlstm.ingest import decoding, readers, sources
+from convlstm.ingest.params import Reading
 from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput, Faults
 from convlstm.storage.frames import Frame
@@ -183,11 +187,12 @@ def test_one_thread_decodes_each_frame_when_it_is_asked_for(tmp_path: Path) -> N
 
 
 def films(folder: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> list[sources.Source]:
-    """Return the sources of `count` files of two frames, which two cores decode."""
+    """Return the sources of `count` films, which two cores decode."""
     monkeypatch.setattr(system, "cores", lambda: 2)
     for number in range(count):
         np.save(folder / f"{number}.npy", np.zeros((2, 8, 8)))
-    return sources.find(folder, reading_of(), Faults())
+    found = sources.find(folder, reading_of(), Faults())
+    return [replace(source, span=None) for source in found]
 
 
 def test_two_films_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +311,76 @@ def test_a_film_without_frames_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((3, 8, 8)))
     np.save(tmp_path / "b.npy", np.zeros((0, 8, 8)))
     assert lines(tmp_path) == [f"{tmp_path}/b.npy: holds no frame; remove it"]
+
+
+def pieces_of(path: Path) -> list[list[np.ndarray] | str]:
+    """Return what is read of the pieces 0 to 4, 4 to 8 and 8 to 10 of a film, or their faults."""
+    (source,) = sources.find(path, reading_of(), Faults())
+    found: list[list[np.ndarray] | str] = []
+    for span in (range(4), range(4, 8), range(8, 10)):
+        faults = Faults()
+        piece = replace(source, span=span)
+        ((_, frames),) = decoding.read([piece], reading_of(), faults, 1)
+        values: list[np.ndarray] | str = values_of(frames)
+        try:
+            faults.check()
+        except BadInput as error:
+            values = str(error)
+        found.append(values)
+    return found
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.h5", "a.nc"])
+def test_the_pieces_of_a_film_are_those_of_the_whole_one(tmp_path: Path, name: str) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (10, 8, 9), np.uint8)
+    path = tmp_path / name
+    match path.suffix:
+        case ".npy":
+            np.save(path, drawn)
+        case ".h5":
+            with h5py.File(path, "w") as file:
+                file.create_dataset("x", data=drawn, chunks=(3, 8, 9), compression="gzip")
+        case ".nc":
+            times = ("time", 9 - np.arange(10), {"units": "hours since 2020-01-01"})
+            film = xr.Dataset({"rain": (("time", "y", "x"), drawn)}, coords={"time": times})
+            film.to_netcdf(path, engine="h5netcdf")
+            drawn = drawn[::-1]  # in the order of time
+    found = np.concatenate([np.stack(own)[:, 0] for own in pieces_of(path)])
+    np.testing.assert_array_equal(found, drawn)
+
+
+def test_a_piece_of_a_film_is_compared_with_its_first_frame_and_the_last_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((10, 8, 9), np.uint8))
+    film = [Frame(np.zeros((1, 8, 9), np.uint8), time=time) for time in range(10)]
+
+    def held(_: Path, __: Reading, part: int = 0, first: int = 0) -> Iterator[Frame]:  # noqa: ARG001
+        yield from film[first:]
+
+    monkeypatch.setattr(readers, "frames", held)
+    assert [len(own) for own in pieces_of(tmp_path / "a.npy")] == [4, 4, 2]
+    film[8] = film[8]._replace(time=7)
+    assert "does not come after that of" in pieces_of(tmp_path / "a.npy")[2]
+    film[8] = Frame(np.zeros((1, 8, 8), np.uint8), time=8)
+    fault = pieces_of(tmp_path / "a.npy")[2]
+    assert "a.npy: 8 x 8 pixels of 1 uint8, but a begins with 8 x 9 pixels" in fault
+
+
+def test_what_is_wrong_in_a_piece_is_not_told_of_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((10, 8, 9), np.uint8))
+
+    def held(_: Path, __: Reading, part: int = 0, first: int = 0) -> Iterator[Frame]:  # noqa: ARG001
+        for number in range(first, 10):
+            if number == 7:
+                raise BadInput("the eighth is broken")
+            yield Frame(np.zeros((1, 8, 9), np.uint8))
+
+    monkeypatch.setattr(readers, "frames", held)
+    first, second, third = pieces_of(tmp_path / "a.npy")
+    assert (len(first), second, len(third)) == (4, "the eighth is broken", 2)
 
 
 def reading_as(frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:

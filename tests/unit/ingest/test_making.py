@@ -77,6 +77,23 @@ def test_several_processes_make_the_same_bytes_as_one(
     assert content(tmp_path / "by 1") == content(tmp_path / "by 2")
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_one_large_file_becomes_several_shards_of_the_same_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(system, "cores", lambda: cores)
+    drawn = np.random.default_rng(0).integers(0, 256, (30, 16, 17), np.uint8)
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw/a.npy", drawn)
+    ingest(tmp_path / "raw", tmp_path / "whole", reading_of(), tmp_path / "cache")
+    monkeypatch.setattr(cutting, "LEAST_BYTES", 2000)  # 7.6 frames of 272 bytes with the head
+    pieces = ingest(tmp_path / "raw", tmp_path / "pieces", reading_of(), tmp_path / "cache")
+    assert len(pieces) == 4  # of 8 frames, the last one of 6
+    with frames_h5.opened(tmp_path / "pieces") as stored:
+        np.testing.assert_array_equal(stored.sequences["a"].frames[:][:, 0], drawn)
+    assert read(tmp_path / "pieces") == read(tmp_path / "whole")
+
+
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list to which the name of each file that is decoded is added."""
     monkeypatch.setattr(system, "cores", lambda: 1)

@@ -161,3 +161,18 @@ def test_only_a_folder_of_zarr_is_a_file(tmp_path: Path) -> None:
     assert not readers.is_read(tmp_path / "a.zarr")
     (tmp_path / "a.zarr/.zgroup").write_text("{}")
     assert readers.is_read(tmp_path / "a.zarr")
+
+
+def test_what_can_be_read_from_any_frame_on_says_so(tmp_path: Path) -> None:
+    film = np.arange(5 * 72, dtype=np.uint8).reshape(5, 8, 9)
+    np.save(tmp_path / "a.npy", film)
+    np.savez_compressed(tmp_path / "a.npz", film)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = film
+    first, *others = map(Image.fromarray, film)
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others)
+    known = {path.name: readers.is_begun_anywhere(path) for path in tmp_path.iterdir()}
+    assert known == {"a.npy": True, "a.npz": False, "a.h5": True, "a.gif": False}
+    for name in ("a.npy", "a.h5"):
+        third = next(readers.frames(tmp_path / name, reading_of(), 0, 2))
+        np.testing.assert_array_equal(third.values[0], film[2])

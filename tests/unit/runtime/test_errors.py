@@ -36,3 +36,12 @@ def test_an_error_of_another_kind_is_not_collected() -> None:
 
 def test_without_faults_nothing_stops() -> None:
     Faults().check()
+
+
+def test_a_fault_that_several_find_is_noted_once() -> None:
+    faults = Faults()
+    for line in ("one", "two", "one"):
+        faults.add(line)
+    with pytest.raises(BadInput) as raised:
+        faults.check()
+    assert str(raised.value).splitlines() == ["one", "two"]
