@@ -4,7 +4,8 @@ A long sequence is cut into pieces from its first file on, so that later files c
 only. Short sequences share a shard. Where a shard ends is drawn from the name of the sequence that
 comes next, once the shard is half full: a new sequence changes the shard that takes it, and the
 next ones begin where they did before. A file of several frames is cut likewise, if its reader need
-not begin with the first of them: a film is not, nor what is zipped.
+not begin with the first of them. A film is read from its beginning by one task, which makes several
+shards of it if it is long; so is what is zipped.
 
 A shard is found again by its sources: by the state of their files (path, size, times, inode), which
 is at hand at once, or by their content, if they were copied or touched.
@@ -32,6 +33,9 @@ MOST_SHARDS = 400
 
 DVC hashes each file of a folder; there are never more than twice as many."""
 
+TIMES_UNPACKED = 8
+"""More bytes than its files a shard of films may hold before they are compressed, as radar has."""
+
 State = tuple[str, int, int, int, int]
 """The path of a file, its size, the times of its last changes, and its inode."""
 
@@ -40,13 +44,15 @@ State = tuple[str, int, int, int, int]
 class Job:
     """The sources of one shard, and how they are read.
 
-    `code` tells apart versions of the code that reads, and `cache` is the folder of the shards.
+    `code` tells apart versions of the code that reads, and `cache` is the folder of the shards. If
+    its frames have more than `most` bytes before they are compressed, they go into several shards.
     """
 
     sources: tuple[Source, ...]
     reading: Reading
     code: str
     cache: Path
+    most: int | None = None
 
     @cached_property
     def source(self) -> str:
@@ -76,6 +82,7 @@ class Job:
     def _key(self, files: list[State] | list[str]) -> str:
         facts = {
             "code": self.code,
+            "most": self.most,
             "reading": self.reading.model_dump(include=set(Reading.model_fields)),
             "sources": [
                 (
@@ -101,7 +108,13 @@ def jobs(sources: Sequence[Source], reading: Reading, code: str, cache: Path) ->
     while most * MOST_SHARDS < sum(sizes[path] for own in sources for path in own.files):
         most *= 2
     pieces = [piece for source in sources for piece in _pieces(source, sizes, most)]
-    return [Job(own, reading, code, cache) for own in _grouped(pieces, most)]
+    return [Job(own, reading, code, cache, _unpacked(own, most)) for own in _grouped(pieces, most)]
+
+
+def _unpacked(sources: tuple[Source, ...], most: int) -> int | None:
+    """Return how many bytes of frames a shard may hold, where the bytes of files do not tell."""
+    is_film = any(source.part is not None and source.span is None for source in sources)
+    return TIMES_UNPACKED * most if is_film else None
 
 
 def _count(source: Source) -> int | None:

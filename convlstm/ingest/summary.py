@@ -124,10 +124,11 @@ def _ends(
         return float(values.min()), float(values.max())
     unsigned = np.dtype(f"u{values.itemsize}")
     turned = unsigned.type(1 << (8 * values.itemsize - 1)) if values.dtype.kind == "i" else 0
-    mask = np.negative(np.logical_not(hidden).astype(unsigned))  # all bits, or none
+    mask = np.subtract(hidden, True, dtype=unsigned)  # no bits where they are hidden, or all
     upwards = values.view(unsigned) ^ turned if turned else values.view(unsigned)
-    high = (upwards & mask).max() ^ turned
-    low = ~(~upwards & mask).max() ^ turned
+    seen = upwards & mask
+    high = seen.max() ^ turned
+    low = ~np.bitwise_xor(seen, mask, out=mask).max() ^ turned  # from the largest number downwards
     both = np.array([low, high], unsigned).view(values.dtype).tolist()
     return float(both[0]), float(both[1])
 

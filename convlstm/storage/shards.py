@@ -145,20 +145,22 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, source: str) -> str | None:
-        """Return the name of the shard that was made from what has this key, if it is here.
+    def find(self, source: str) -> tuple[str, ...]:
+        """Return the names of the shards made from what has this key; none if not all are here.
 
         One that cannot be opened does not count. Its chunks are compared with their sums where they
         are read.
         """
         with suppress(OSError, ValueError, BadInput):
-            name = (self.folder / f"{source}{MADE}").read_text(encoding="ascii")
-            with hdf5.open_complete(self.folder / name):
-                return name
-        return None
+            names = tuple((self.folder / f"{source}{MADE}").read_text(encoding="ascii").split())
+            for name in names:
+                with hdf5.open_complete(self.folder / name):
+                    pass
+            return names
+        return ()
 
     def is_noted(self, source: str) -> bool:
-        """Return whether a shard was made from what has this key, without a look at it."""
+        """Return whether shards were made from what has this key, without a look at them."""
         return (self.folder / f"{source}{MADE}").exists()
 
     @contextmanager
@@ -184,10 +186,10 @@ class Cache:
         path.replace(self.folder / name)
         return name
 
-    def note(self, source: str, name: str) -> None:
-        """Note from what a shard was made."""
+    def note(self, source: str, *names: str) -> None:
+        """Note from what shards were made; it is mostly one."""
         with replacing(self.folder / f"{source}{MADE}") as temporary:
-            temporary.write_text(name, encoding="ascii")
+            temporary.write_text("\n".join(names), encoding="ascii")
 
     def link(self, name: str, folder: Path) -> None:
         """Put a shard into a folder; it takes no room where the disk can link it.
@@ -205,11 +207,11 @@ class Cache:
         """Remove all but these shards, and what killed runs have left."""
         kept = set(names)
         for path in self.folder.iterdir():
-            name = path.name
             with suppress(OSError):
-                if path.suffix == MADE and not name.startswith("."):
-                    name = path.read_text(encoding="ascii")
-                if name not in kept:
+                names = {path.name}
+                if path.suffix == MADE and not path.name.startswith("."):
+                    names = set(path.read_text(encoding="ascii").split())
+                if not names <= kept:
                     path.unlink()
 
 

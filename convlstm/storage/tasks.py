@@ -1,4 +1,4 @@
-"""Tasks that each make one shard: here if there is one, else in processes, or on a cluster.
+"""Tasks that each make a shard or a few: here if there is one, else in processes, or on a cluster.
 
 HDF5 has one lock for a whole process, so threads do not write side by side, but processes do. With
 `CONVLSTM_DASK=tcp://host:port` the tasks run on the workers of a cluster of dask, which see the
@@ -24,11 +24,15 @@ CLUSTER = "CONVLSTM_DASK"
 
 
 class Made(NamedTuple):
-    """The name of a shard in the cache, or why there is none, and the steps that it took."""
+    """The name of a shard in the cache, or why there is none, and the steps that it took.
+
+    `others` are shards that follow it, where a job makes several.
+    """
 
     name: str
     faults: Faults
     steps: int
+    others: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -77,7 +81,7 @@ def make(
         BadInput: there are faults; what the other jobs have made is kept.
     """
     names = {job.source: cache.find(job.source) for job in jobs}
-    missing = [job for job in jobs if names[job.source] is None]
+    missing = [job for job in jobs if not names[job.source]]
     found: dict[str, Made] = {}
     with closing(run(work, missing, tick)) as done:
         for job, made in done:
@@ -85,11 +89,13 @@ def make(
     for job in missing:
         faults.add_all(found[job.source].faults)
     faults.check()
-    made_or_known = [names[job.source] or found[job.source].name for job in jobs]
-    for name in dict.fromkeys(made_or_known):
+    for source, made in found.items():
+        names[source] = made.name, *made.others
+    every = [name for job in jobs for name in names[job.source]]
+    for name in dict.fromkeys(every):
         cache.link(name, folder)
-    cache.forget_but(made_or_known)
-    return made_or_known
+    cache.forget_but(every)
+    return every
 
 
 def run(

@@ -129,6 +129,8 @@ def test_a_film_is_not_cut_and_the_number_of_its_frames_is_not_known(tmp_path: P
     (source,) = film_of(tmp_path, 1000, 30)
     (job,) = jobs_of([replace(source, span=None)])
     assert job.frames is None
+    assert job.most == 800  # bytes of frames in a shard of 100 bytes of files
+    assert {job.most for job in jobs_of([source])} == {None}
 
 
 def test_a_copy_has_the_same_content_and_a_change_in_place_has_not(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convlstm.ingest import cutting, decoding, summary
+from convlstm.ingest import cutting, decoding, making, summary
 from convlstm.ingest.params import Reading
 from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
@@ -92,6 +92,37 @@ def test_one_large_file_becomes_several_shards_of_the_same_frames(
     with frames_h5.opened(tmp_path / "pieces") as stored:
         np.testing.assert_array_equal(stored.sequences["a"].frames[:][:, 0], drawn)
     assert read(tmp_path / "pieces") == read(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("count", [20, 24, 25])
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_long_film_becomes_several_shards_of_whole_chunks_by_one_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, count: int
+) -> None:
+    monkeypatch.setattr(system, "cores", lambda: cores)
+    drawn = np.random.default_rng(0).integers(0, 256, (count, 16, 17), np.uint8)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name, frames in (("a.npz", drawn), ("b.npz", drawn[:5])):
+        np.savez(raw / name, frames)
+    ingest(raw, tmp_path / "whole", reading_of(), tmp_path / "cache")
+    monkeypatch.setattr(cutting, "LEAST_BYTES", 2000)
+    monkeypatch.setattr(cutting, "TIMES_UNPACKED", 1)  # frames have 272 bytes, so a shard 8
+    shards = ingest(raw, tmp_path / "pieces", reading_of(), tmp_path / "cache")
+    with frames_h5.opened(tmp_path / "pieces") as stored:
+        film, other = (stored.sequences[name] for name in "ab")
+        assert [piece.shape[0] for piece in film.pieces] == {
+            20: [8, 8, 4],
+            24: [8, 8, 8],
+            25: [8, 8, 8, 1],
+        }[count]
+        assert [piece.shape[0] for piece in other.pieces] == [5]
+        np.testing.assert_array_equal(film.frames[:][:, 0], drawn)
+        np.testing.assert_array_equal(other.frames[:][:, 0], drawn[:5])
+    assert len(set(shards)) == len(shards) == len(film.pieces) + 1
+    assert read(tmp_path / "pieces") == read(tmp_path / "whole")
+    monkeypatch.setattr(making, "Filling", None)  # which is not asked for what is known
+    assert ingest(raw, tmp_path / "again", reading_of(), tmp_path / "cache") == shards
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -125,11 +125,13 @@ def test_a_shard_is_named_by_its_bytes_and_found_by_its_source(tmp_path: Path) -
             write(path, WHOLE + number)
             names.append(cache.keep(path))
     assert names[0] == names[1] != names[2]
-    assert cache.find("k") is None
+    assert cache.find("k") == ()
     cache.note("k", names[0])
-    assert cache.find("k") == names[0]
+    cache.note("both", names[0], names[2])
+    assert cache.find("k") == (names[0],)
+    assert cache.find("both") == (names[0], names[2])
     cache.forget_but(names[2:])
-    assert cache.find("k") is None
+    assert cache.find("k") == cache.find("both") == ()
     assert [path.name for path in cache.folder.iterdir()] == names[2:]
 
 

@@ -37,7 +37,7 @@ def do(job: Job, /, *, threads: int, tick: Callable[[int], object]) -> Made:
         time.sleep(60)
     if job.source.startswith("fault"):
         faults.add(f"{job.source}: wrong")
-        faults.add("and\nmore")
+        faults.add(f"{job.source}: and\nmore")
     if job.source.startswith("raise"):
         raise BadInput("one line", "another line")
     return Made(f"{os.getpid()} {threads}", faults, 3)
@@ -95,7 +95,8 @@ def test_the_faults_of_all_jobs_are_raised_in_their_order(
     with pytest.raises(BadInput) as raised:
         tasks.make(do, jobs, Cache(tmp_path), tmp_path, lambda _: None, before)
     lines = str(raised.value).splitlines()
-    assert lines == ["first", "fault 1: wrong", r"and\nmore", "fault 2: wrong", r"and\nmore"]
+    of_each = [(f"fault {job}: wrong", rf"fault {job}: and\nmore") for job in (1, 2)]
+    assert lines == ["first", *of_each[0], *of_each[1]]
 
 
 def test_faults_that_are_not_shown_are_counted() -> None:
