@@ -68,8 +68,13 @@ def extent(path: Path, reading: Reading) -> tuple[int, int]:
 
 
 def is_begun_anywhere(path: Path) -> bool:
-    """Return whether the frames of a file may be read from any of them on; not what is zipped."""
-    return _kind(path) in BEGUN_ANYWHERE and not _head(path).startswith(b"PK")
+    """Return whether the frames of a file may be read from any of them on.
+
+    What is zipped is unpacked from its beginning. Of a store of zarr, whose files may be a million,
+    each task for a part of it would look at all.
+    """
+    is_whole = system.is_folder(path) or _head(path).startswith(b"PK")
+    return _kind(path) in BEGUN_ANYWHERE and not is_whole
 
 
 def frames(path: Path, reading: Reading, part: int = 0, first: int = 0) -> Iterator[Frame]:

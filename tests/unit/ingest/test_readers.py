@@ -171,8 +171,12 @@ def test_what_can_be_read_from_any_frame_on_says_so(tmp_path: Path) -> None:
         file["x"] = film
     first, *others = map(Image.fromarray, film)
     first.save(tmp_path / "a.gif", save_all=True, append_images=others)
+    zarr = tmp_path / "a.zarr"
+    zarr.mkdir()
+    (zarr / "zarr.json").write_text("{}")
     known = {path.name: readers.is_begun_anywhere(path) for path in tmp_path.iterdir()}
-    assert known == {"a.npy": True, "a.npz": False, "a.h5": True, "a.gif": False}
+    names = {"a.npy": True, "a.npz": False, "a.h5": True, "a.gif": False, "a.zarr": False}
+    assert known == names
     for name in ("a.npy", "a.h5"):
         third = next(readers.frames(tmp_path / name, reading_of(), 0, 2))
         np.testing.assert_array_equal(third.values[0], film[2])
