@@ -1,13 +1,16 @@
 """The frames of a folder to which others write: which there are, and which forecast is due.
 
 A frame is a file; names carry its time, or count. Frames may come late, twice, in parts or broken.
+They may lie in folders by date, as 2026/11/28 or 20261128, which are one record: only the newest
+are looked into, so a look costs the same however long the archive is.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +29,23 @@ HISTORY = 3
 the second step could be twice the first."""
 
 
+DATED = re.compile(r"(?:19|20)\d\d(?:[-_.]?(?:[0-3]\d\d|(?:0[1-9]|1[0-2])(?:[-_.]?\d\d)*))?")
+"""The name of a folder by date. It begins with the year, since 28-11-2026 has no order by name; the
+year may be alone, and month or day of the year follow with all their digits."""
+PART_OF_DATE = re.compile(r"\d+(?:[-_.]\d+)*")
+"""The name of a folder in a folder by date."""
+LEVELS = 5  # of folders by date, from year to minute; a link may lead back up
+FOLDERS = 400
+"""Folders that are looked into at most: those of a year, if somebody makes all its days ahead."""
+
+
 @dataclass(frozen=True)
 class Look:
     """The files of a folder at one moment.
 
     `frames` are in order, no two of one time, and `times` are microseconds since 1970, if names
     carry them. `others` are passed over, each with the reason in a line. `doubt` says why there is
-    no order.
+    no order. `folders` are looks into the folder itself, and into those by date, each alone.
     """
 
     states: Mapping[Path, State] = field(default_factory=dict)
@@ -40,15 +53,19 @@ class Look:
     times: tuple[int, ...] | None = None
     others: Mapping[Path, str] = field(default_factory=dict)
     doubt: str = ""
+    folders: Mapping[Path, "Look"] = field(default_factory=dict)
 
 
-def look(folder: Path, reading: Reading, before: Look) -> Look:
-    """Return the files of a folder; hidden ones and folders are left aside.
+def look(folder: Path, reading: Reading, before: Look, count: int) -> Look:
+    """Return the files of a folder, or of its newest folders by date if it holds no frame itself.
+
+    Hidden files and all other folders are left aside.
 
     Args:
         folder: to look into.
         reading: how the names are read.
         before: the last look, which is returned as it is if nothing has changed.
+        count: the number of frames that a forecast starts from.
 
     Raises:
         BadInput: the folder is not there.
@@ -56,7 +73,75 @@ def look(folder: Path, reading: Reading, before: Look) -> Look:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder")
-    states = _states(folder)
+    found, frames = {}, 0
+    for path, own in islice(_newest_first(folder, reading, before, DATED, LEVELS), FOLDERS):
+        found[path] = own
+        frames += len(own.frames)
+        if frames >= HISTORY * count:
+            break
+    return before if found == before.folders else _joined(found, reading)
+
+
+def due(folder: Path, now: Look, before: Look, count: int) -> Source | str:
+    """Return the last frames of a folder, from which a forecast is due, or a line on why none is.
+
+    It is always the newest frame that counts: a forecast from before it has come too late. The line
+    is empty while one of the files is still being written.
+
+    Args:
+        folder: by which the frames are named.
+        now: the folder.
+        before: an earlier look. A file that is not as it was then is still being written.
+        count: the number of frames that a forecast starts from.
+    """
+    if now.doubt:
+        return now.doubt
+    if len(now.frames) < count:
+        return f"{folder}: fewer than the {count} frames from which a forecast starts"
+    last = now.frames[-count:]
+    if any(now.states[path] != before.states.get(path) for path in last):
+        return ""
+    if now.times is None:
+        return Source(folder.name, last)
+    own = now.times[-HISTORY * count :]
+    begin, end = times.runs(np.array(own, np.int64), len(own))[-1]
+    if end - begin < count:
+        start, stop = times.shown(own[begin - 1]), times.shown(own[begin])
+        return f"{folder}: a frame is missing, or the step changes, between {start} and {stop}"
+    return Source(folder.name, last, times=own[-count:])
+
+
+def _newest_first(
+    folder: Path, reading: Reading, before: Look, dated: re.Pattern[str], levels: int
+) -> Iterator[tuple[Path, Look]]:
+    """Yield the folder and the look into it, then those by date in it if it holds no frame."""
+    states, inner = _listed(folder, dated)
+    own = _of_one(states, reading, before.folders.get(folder, Look()))
+    yield folder, own
+    if own.frames or not levels:
+        return
+    for name in sorted(inner, key=lambda name: (len(name), name), reverse=True):
+        with suppress(FileNotFoundError):  # removed in this moment
+            yield from _newest_first(folder / name, reading, before, PART_OF_DATE, levels - 1)
+
+
+def _listed(folder: Path, dated: re.Pattern[str]) -> tuple[dict[Path, State], list[str]]:
+    """Return the visible files of a folder, by name, and the names of the folders by date in it."""
+    found: dict[str, State] = {}
+    inner = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # removed in this moment
+                if dated.fullmatch(entry.name) and entry.is_dir():
+                    inner.append(entry.name)
+                elif entry.is_file() and not entry.name.startswith("."):
+                    state = entry.stat()
+                    found[entry.name] = (state.st_size, state.st_mtime_ns)
+    return {folder / name: found[name] for name in sorted(found)}, inner
+
+
+def _of_one(states: Mapping[Path, State], reading: Reading, before: Look) -> Look:
+    """Return the look into one folder."""
     if states == before.states:
         return before
     # What is known by its content stays so; else each look would open all files.
@@ -67,49 +152,17 @@ def look(folder: Path, reading: Reading, before: Look) -> Look:
     return _by_name(states, files)
 
 
-def due(now: Look, before: Look, count: int) -> Source | str:
-    """Return the last frames of a folder, from which a forecast is due, or a line on why none is.
-
-    It is always the newest frame that counts: a forecast from before it has come too late. The line
-    is empty while one of the files is still being written.
-
-    Args:
-        now: the folder.
-        before: an earlier look. A file that is not as it was then is still being written.
-        count: the number of frames that a forecast starts from.
-    """
-    name = _folder_of(now)
-    if now.doubt:
-        return now.doubt
-    if len(now.frames) < count:
-        return f"{name}fewer than the {count} frames from which a forecast starts"
-    last = now.frames[-count:]
-    if any(now.states[path] != before.states.get(path) for path in last):
-        return ""
-    if now.times is None:
-        return Source(last[-1].parent.name, last)
-    own = now.times[-HISTORY * count :]
-    begin, end = times.runs(np.array(own, np.int64), len(own))[-1]
-    if end - begin < count:
-        start, stop = times.shown(own[begin - 1]), times.shown(own[begin])
-        return f"{name}a frame is missing, or the step changes, between {start} and {stop}"
-    return Source(last[-1].parent.name, last, times=own[-count:])
-
-
-def _folder_of(now: Look) -> str:
-    return next((f"{path.parent}: " for path in now.frames), "")
-
-
-def _states(folder: Path) -> dict[Path, State]:
-    """Return the visible files of a folder, by name."""
-    found: dict[Path, State] = {}
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            with suppress(OSError):  # removed in this moment
-                if entry.is_file() and not entry.name.startswith("."):
-                    state = entry.stat()
-                    found[folder / entry.name] = (state.st_size, state.st_mtime_ns)
-    return found
+def _joined(folders: Mapping[Path, Look], reading: Reading) -> Look:
+    """Return one look of those into several folders, of which the newest is the first."""
+    parts = list(folders.values())[::-1]
+    states = {path: state for part in parts for path, state in part.states.items()}
+    others = {path: line for part in parts for path, line in part.others.items()}
+    if reading.time_format is None:
+        frames = tuple(chain.from_iterable(part.frames for part in parts))
+        doubt = next((part.doubt for part in parts if part.doubt), "")
+        return Look(states, frames, None, others, doubt, folders)
+    found = [pair for part in parts for pair in zip(part.times or (), part.frames, strict=True)]
+    return replace(_in_order(states, found, others), folders=folders)
 
 
 def _by_time(states: Mapping[Path, State], files: Iterable[Path], text: str) -> Look:
@@ -119,13 +172,21 @@ def _by_time(states: Mapping[Path, State], files: Iterable[Path], text: str) -> 
             found.append((time_format(text).parse(path.name), path))
         except ValueError as error:
             others[path] = f"{path}: passed over: time_format = '{text}' does not fit ({error})"
-    found.sort()
-    for (before, first), (after, second) in pairwise(found):
+    return _in_order(states, found, others)
+
+
+def _in_order(
+    states: Mapping[Path, State], found: Sequence[tuple[int, Path]], others: Mapping[Path, str]
+) -> Look:
+    """Return the look at frames in the order of their times; of one time the first counts."""
+    twins = {}
+    for (before, first), (after, second) in pairwise(sorted(found)):
         if before == after:
-            others[second] = f"{second}: passed over: the same time as {first.name}"
-    kept = [(time, path) for time, path in found if path not in others]
+            name = first.name if first.parent == second.parent else first
+            twins[second] = f"{second}: passed over: the same time as {name}"
+    kept = [(time, path) for time, path in sorted(found) if path not in twins]
     moments, frames = zip(*kept, strict=True) if kept else ((), ())
-    return Look(states, frames, moments, others)
+    return Look(states, frames, moments, {**others, **twins})
 
 
 def _by_name(states: Mapping[Path, State], files: list[Path]) -> Look:

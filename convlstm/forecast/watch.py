@@ -65,11 +65,11 @@ class Watch:
             UserError: the forecast could not be made. Where the frames are at fault, the same ones
                 are not tried again.
         """
-        before, self.seen = self.seen, arrivals.look(self.folder, self.maker.params, self.seen)
+        before, self.seen = self.seen, self.look()
         self._name_others(before)
         if self.seen is not before:  # a frame may have been replaced
             self.done = None
-        source = arrivals.due(self.seen, before, self.maker.context_frames)
+        source = arrivals.due(self.folder, self.seen, before, self.maker.context_frames)
         if isinstance(source, str):
             return source
         if source != self.done:
@@ -77,6 +77,10 @@ class Watch:
                 self._forecast(source)
             self.said = ""
         return ""
+
+    def look(self) -> Look:
+        """Return the files that are there now."""
+        return arrivals.look(self.folder, self.maker.params, self.seen, self.maker.context_frames)
 
     @contextmanager
     def _trying(self, source: Source) -> Iterator[None]:
@@ -112,8 +116,14 @@ class Watch:
         return self.maker.known(source, context)
 
     def _target(self, source: Source) -> Path:
+        last = source.files[-1]
+        if source.times is None and last.parent != self.folder:  # each day may have this name
+            raise BadInput(
+                f"{last}: neither its name nor the file tells a time, which frames in folders by "
+                f"date need; set time_format"
+            )
         if source.times is None:
-            return self.out / f"{readers.stem(source.files[-1])}.nc"
+            return self.out / f"{readers.stem(last)}.nc"
         moment = EPOCH + timedelta(microseconds=source.times[-1])
         fraction = ".%f" if moment.microsecond else ""
         return self.out / f"{moment:%Y%m%dT%H%M%S{fraction}Z}.nc"
@@ -166,7 +176,7 @@ def _once(watch: Watch) -> None:
     Raises:
         UserError: no forecast is there at the end.
     """
-    watch.seen = arrivals.look(watch.folder, watch.maker.params, watch.seen)
+    watch.seen = watch.look()
     time.sleep(LOOK_SECONDS)
     line = watch.step()
     if watch.done is None:

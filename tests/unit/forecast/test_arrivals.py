@@ -1,6 +1,7 @@
 """Which forecast is due, told by two looks at a folder; no time passes in these tests."""
 
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ COUNTER = iter(range(10**6))
 
 
 def due(now: Look, before: Look | None = None) -> Source | str:
-    return arrivals.due(now, now if before is None else before, 3)
+    return arrivals.due(Path("in"), now, now if before is None else before, 3)
 
 
 def test_the_last_frames_are_due_once_they_follow_each_other_and_have_ended() -> None:
@@ -63,8 +64,7 @@ def test_an_old_file_that_is_being_written_is_not_waited_for() -> None:
 
 def test_too_few_frames_are_waited_for_in_words_that_stay_the_same() -> None:
     line = "in: fewer than the 3 frames from which a forecast starts"
-    assert due(seen(0)) == due(seen(0, 5)) == line
-    assert due(Look()) == line.removeprefix("in: ")
+    assert due(Look()) == due(seen(0)) == due(seen(0, 5)) == line
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def names(now: Look) -> list[str]:
 
 
 def looked(folder: Path, reading: Reading = READING, before: Look | None = None) -> Look:
-    return arrivals.look(folder, reading, before or Look())
+    return arrivals.look(folder, reading, before or Look(), 3)
 
 
 def test_the_frames_of_a_folder_are_in_the_order_of_their_times(folder: Path) -> None:
@@ -161,3 +161,126 @@ def test_a_folder_in_which_nothing_has_changed_is_the_look_before(folder: Path) 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nowhere: no such folder"):
         looked(tmp_path / "nowhere")
+
+
+def by_date(top: Path, layout: str, *times: datetime) -> None:
+    """Put pictures into folders by the date of their time, as strftime writes it."""
+    for time in times:
+        folder = top / time.strftime(layout)
+        folder.mkdir(parents=True, exist_ok=True)
+        picture(folder / time.strftime("R%Y%m%d%H%M.png"))
+
+
+EVENING = (datetime(2025, 12, 31, 23, 50), datetime(2025, 12, 31, 23, 55))
+MORNING = datetime(2026, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "layout", ["%Y/%m/%d", "%Y%m%d", "%Y-%m-%d", "%Y/%j", "%Y/%m%d/%H", "%Y/%Y_%m_%d"]
+)
+def test_folders_by_date_are_one_record(tmp_path: Path, layout: str) -> None:
+    by_date(tmp_path, layout, *EVENING, MORNING)
+    now = looked(tmp_path)
+    assert names(now) == ["50", "55", "00"]
+    assert now.times == tuple(MIDNIGHT + minute * MINUTE for minute in (-10, -5, 0))
+    assert isinstance(due(now), Source)
+
+
+@pytest.mark.parametrize("layout", ["%d-%m-%Y", "%d%m%Y", "of %Y", "%Y%d%m", "%m/%d", "x/%Y%m%d"])
+def test_folders_whose_names_are_no_dates_in_order_are_left_aside(
+    tmp_path: Path, layout: str
+) -> None:
+    by_date(tmp_path, layout, datetime(2026, 11, 20), datetime(2026, 11, 30))
+    assert looked(tmp_path).frames == ()
+
+
+def test_numbers_without_leading_zeros_are_in_order_within_a_year(tmp_path: Path) -> None:
+    for month in (9, 10, 12):
+        own = tmp_path / f"2026/{month}"
+        own.mkdir(parents=True)
+        picture(own / f"R2026{month:02d}010000.png")
+    assert [path.parent.name for path in looked(tmp_path).frames] == ["9", "10", "12"]
+
+
+@pytest.mark.parametrize("layout", ["%Y/%m/%d", "%Y%m%d"])
+def test_a_look_opens_as_many_folders_however_long_the_archive_is(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Path] = []
+    scandir = os.scandir
+
+    def counted(path: Path) -> object:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    counts, newest = [], datetime(2026, 11, 28)
+    for first, days in ((0, 3), (3, 400)):
+        by_date(tmp_path, layout, *(newest - timedelta(days=day) for day in range(first, days)))
+        by_date(tmp_path, layout, *(newest + timedelta(minutes=5 * n) for n in range(9)))
+        listed.clear()
+        now = looked(tmp_path)
+        counts.append((len(listed), len(now.states)))
+    assert counts == [(1 + layout.count("/") + 1, 9)] * 2
+
+
+def test_a_look_at_folders_in_which_nothing_has_changed_is_the_look_before(tmp_path: Path) -> None:
+    by_date(tmp_path, "%Y%m%d", *EVENING, MORNING)
+    now = looked(tmp_path)
+    assert looked(tmp_path, before=now) is now
+    by_date(tmp_path, "%Y%m%d", EVENING[0] - timedelta(minutes=5))  # late, and of yesterday
+    again = looked(tmp_path, before=now)
+    assert names(again) == ["45", "50", "55", "00"]
+    assert again.folders[tmp_path / "20260101"] is now.folders[tmp_path / "20260101"]
+
+
+def test_days_that_are_made_ahead_or_emptied_are_passed(tmp_path: Path) -> None:
+    by_date(tmp_path, "%Y%m%d", *EVENING)
+    for day in range(300):
+        (tmp_path / f"{MORNING + timedelta(days=day):%Y%m%d}").mkdir()
+    assert names(looked(tmp_path)) == ["50", "55"]
+
+
+def test_a_time_in_two_folders_counts_once(tmp_path: Path) -> None:
+    by_date(tmp_path, "%Y%m%d", *EVENING)
+    (tmp_path / "20260101").mkdir()
+    second = tmp_path / "20260101/R202512312355.png"
+    picture(second)
+    now = looked(tmp_path)
+    assert names(now) == ["50", "55"]
+    first = tmp_path / "20251231/R202512312355.png"
+    assert now.others == {second: f"{second}: passed over: the same time as {first}"}
+
+
+def test_frames_of_the_folder_itself_go_before_folders_in_it(folder: Path) -> None:
+    by_date(folder, "%Y%m%d", *EVENING, datetime(2027, 1, 1))
+    assert names(looked(folder)) == ["00", "05", "10"]
+
+
+def test_other_files_beside_folders_by_date_are_named(tmp_path: Path) -> None:
+    by_date(tmp_path, "%Y%m%d", *EVENING)
+    picture(tmp_path / "latest.png")
+    now = looked(tmp_path)
+    assert names(now) == ["50", "55"]
+    assert list(now.others) == [tmp_path / "latest.png"]
+
+
+def test_a_link_that_leads_back_up_ends(tmp_path: Path) -> None:
+    by_date(tmp_path, "%Y/%m", *EVENING)
+    (tmp_path / "2025/13").symlink_to(tmp_path / "2025")
+    assert set(names(looked(tmp_path))) == {"50", "55"}
+
+
+def test_a_folder_that_is_removed_in_this_moment_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_date(tmp_path, "%Y%m%d", *EVENING, MORNING)
+    scandir = os.scandir
+
+    def removed(path: Path) -> object:
+        if path.name == "20251231":
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", removed)
+    assert names(looked(tmp_path)) == ["00"]

@@ -358,3 +358,41 @@ def test_no_file_of_ours_is_left_beside_the_forecasts() -> None:
     assert made() == ["20260101T001000Z.nc"]
     with h5py.File("out/20260101T001000Z.nc") as file:
         assert file["forecast"].shape == (2, 12, 16)
+
+
+@pytest.mark.usefixtures("place")
+def test_a_record_in_folders_by_date_goes_on_over_midnight(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = watching()
+    for hour, folder in ((23 * 60, "in/2026/01/01"), (24 * 60, "in/2026/01/02")):
+        Path(folder).mkdir(parents=True)
+        for minute in (0, 5, 10) if hour < 24 * 60 else (-5, 0):
+            day, rest = divmod(hour + minute, 24 * 60)
+            name = f"R202601{1 + day:02d}{rest // 60:02d}{rest % 60:02d}.png"
+            Image.fromarray(FRAMES[0]).save(Path(folder, name))
+        cycles(service)
+    assert made() == ["20260101T231000Z.nc"]
+    Path("in/2026/01/02/R202601012355.png").rename("in/2026/01/01/R202601012355.png")
+    shutil.copy("in/2026/01/02/R202601020000.png", "in/2026/01/02/R202601020005.png")
+    cycles(service)
+    assert made() == ["20260101T231000Z.nc", "20260102T000500Z.nc"]
+    assert capsys.readouterr().err == (
+        "waits: in: a frame is missing, or the step changes, between 2026-01-01 23:10:00 and "
+        "2026-01-01 23:55:00\n"
+    )
+
+
+@pytest.mark.usefixtures("place")
+def test_frames_in_folders_by_date_need_times(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else the forecast of each day would have the name of that of the day before."""
+    service = watching("value_range=[0,255]")
+    Path("in/20260101").mkdir()
+    for number in range(3):
+        Image.fromarray(FRAMES[number]).save(f"in/20260101/{number}.png")
+    cycles(service, 4)
+    assert made() == []
+    assert capsys.readouterr().err == (
+        "waits: in/20260101/2.png: neither its name nor the file tells a time, which frames in "
+        "folders by date need; set time_format\n"
+    )
