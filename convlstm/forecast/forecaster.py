@@ -120,8 +120,8 @@ class Forecaster:
             BadInput: as `predict`, and before the first members are asked for.
         """
         steps = self.model.forecast_frames if steps is None else steps
-        self._check(frames, steps, where)
-        self._check_noise(members, seed)
+        self.check_options(steps, members=members, seed=seed)
+        self._check(frames, where)
         said = channels or (PHYSICAL,) * self.model.geometry.channels
         conversion = Conversion(self.scaling, said, frames.dtype)
         last = frames[..., -self.context_frames :, :, :, :]
@@ -136,11 +136,29 @@ class Forecaster:
         clipped = (np.clip(unit, 0, 1).reshape(-1, *batch, *unit.shape[2:]) for unit in units)
         return map(self.scaling.from_unit, clipped)
 
-    def _check(self, frames: Frames, steps: int, where: str) -> None:
+    def check_options(self, steps: int | None, *, members: int, seed: int) -> None:
+        """Check what is asked of a forecast, whatever its frames.
+
+        Raises:
+            BadInput: there are too few steps or members, more members than one of a model without
+                noise, or the seed is none.
+        """
+        a = self.model.network.architecture
+        if steps is not None and steps < 1:
+            raise BadInput(f"steps = {steps}: must be at least 1")
+        if members < 1:
+            raise BadInput(f"members = {members}: must be at least 1")
+        if members > 1 and not a.scales:
+            raise BadInput(
+                f"members = {members}: this model has the readout {a.readout}, which has no noise; "
+                f"train one with readout = cascade"
+            )
+        if not 0 <= seed < SEEDS:
+            raise BadInput(f"seed = {seed}: must be at least 0 and less than 2^63")
+
+    def _check(self, frames: Frames, where: str) -> None:
         time, channels, rows, cols = frames.shape[-4:]
         geometry, a = self.model.geometry, self.model.network.architecture
-        if steps < 1:
-            raise BadInput(f"steps = {steps}: must be at least 1")
         if time < self.context_frames:
             raise BadInput(
                 f"{where}: {time} frames, but the model starts from {self.context_frames}"
@@ -152,18 +170,6 @@ class Forecaster:
                 f"{where}: {rows} x {cols} pixels, but this {a.cell} model is tied to "
                 f"{geometry.rows} x {geometry.cols} and cannot forecast less"
             )
-
-    def _check_noise(self, members: int, seed: int) -> None:
-        a = self.model.network.architecture
-        if members < 1:
-            raise BadInput(f"members = {members}: must be at least 1")
-        if members > 1 and not a.scales:
-            raise BadInput(
-                f"members = {members}: this model has the readout {a.readout}, which has no noise; "
-                f"train one with readout = cascade"
-            )
-        if not 0 <= seed < SEEDS:
-            raise BadInput(f"seed = {seed}: must be at least 0 and less than 2^63")
 
     def _drawn(
         self, context: UnitContext, mask: Mask, leads: int, noise: Noise

@@ -109,6 +109,7 @@ def load(
         BadInput: it is no model, or an option does not fit it.
     """
     found = forecasting.load(model)
+    found.check_options(steps, members=wanted.members, seed=wanted.seed)
     trained = {**found.model.reading, **asdict(found.scaling)}
     params = loading.change(trained, changes, Forecast, where=model)
     scaling = params.scaling(found.model.geometry.channels)

@@ -221,6 +221,8 @@ def test_a_netcdf_file_is_replaced_if_that_is_asked_for(
         (["none", "in", "out"], "error: none: no such file; `dvc repro` trains a model"),
         ([MODEL, "in", "in/out"], "error: in/out: lies in in, and would be read as part of it; "),
         ([MODEL, "in", "out", "--steps", "0"], "error: steps = 0: must be at least 1"),
+        ([MODEL, "in", "out", "--steps", "0", "--watch"], "error: steps = 0: must be at least 1"),
+        ([MODEL, "in", "out", "--members", "4", "--watch"], "error: members = 4: this model has "),
         ([MODEL, "in", "out", "-S", "lr=1"], "error: -S lr=1: give key=value, with a key of "),
     ],
 )
