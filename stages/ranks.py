@@ -34,13 +34,20 @@ def place() -> Place | None:
     """Return our place among the ranks that a launcher has started; None if there is none.
 
     Raises:
-        BadInput: a variable of the launcher is not a number.
+        BadInput: a variable of the launcher is missing, or not the number that it should be.
     """
     if _is_step_of_slurm():
         _tell_torch_of_slurm()
     if not {"RANK", "WORLD_SIZE"} <= set(os.environ):
         return None
-    return Place(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK", "0"))
+    own = Place(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK", "0"))
+    if own.number >= own.count:
+        raise BadInput(f"RANK = {own.number}: must be less than WORLD_SIZE = {own.count}")
+    if own.count > 1 and not os.environ.get("MASTER_ADDR"):
+        raise BadInput("MASTER_ADDR: is not set; it is the host of rank 0, where all ranks meet")
+    if own.count > 1:
+        _number("MASTER_PORT")
+    return own
 
 
 def wanted(batch_size: int, devices: int) -> int:

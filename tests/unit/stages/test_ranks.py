@@ -17,6 +17,7 @@ STEP = {
     "SLURM_STEP_NUM_TASKS": "8",
     "SLURM_STEP_NODELIST": "gpu[03-04,7],big1",
 }
+MEETING = {"MASTER_ADDR": "localhost", "MASTER_PORT": "1234"}
 BATCH_SCRIPT = {"SLURM_JOB_ID": "4711", "SLURM_PROCID": "0", "SLURM_NTASKS": "8"}
 
 
@@ -54,9 +55,32 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_the_place_is_what_the_launcher_says(
     environment: dict[str, str], variables: dict[str, str], expected: Place | None
 ) -> None:
-    environment.update(variables)
+    environment.update(MEETING | variables)
     assert ranks.place() == expected
     assert ranks.place() == expected  # and stays so
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"RANK": "2"}, "RANK = 2: must be less than WORLD_SIZE = 2"),
+        ({"RANK": "x"}, "RANK = 'x': must be a whole number"),
+        ({"MASTER_ADDR": ""}, "MASTER_ADDR: is not set; it is the host of rank 0, "),
+        ({"MASTER_PORT": ""}, "MASTER_PORT = '': must be a whole number"),
+        ({"MASTER_PORT": "x"}, "MASTER_PORT = 'x': must be a whole number"),
+    ],
+)
+def test_what_a_launcher_has_left_out_is_named(
+    environment: dict[str, str], variables: dict[str, str], line: str
+) -> None:
+    environment.update({"RANK": "0", "WORLD_SIZE": "2"} | MEETING | variables)
+    with pytest.raises(BadInput, match=line):
+        ranks.place()
+
+
+def test_one_rank_meets_nobody(environment: dict[str, str]) -> None:
+    environment.update({"RANK": "0", "WORLD_SIZE": "1"})
+    assert ranks.place() == ranks.ALONE
 
 
 def test_the_ranks_of_srun_meet_at_the_first_host_at_a_port_of_their_step(
@@ -154,7 +178,7 @@ def test_what_all_ranks_of_a_host_meet_one_tells_and_all_end_with_its_status(
     told: str,
 ) -> None:
     monkeypatch.setattr(signals, "hear_nothing", lambda: None)
-    environment.update({"RANK": local, "WORLD_SIZE": "2", "LOCAL_RANK": local})
+    environment.update({"RANK": local, "WORLD_SIZE": "2", "LOCAL_RANK": local} | MEETING)
     with pytest.raises(UserError) as raised, ranks.one_voice():
         raise error
     assert (str(raised.value), raised.value.status) == (told, error.status)
@@ -168,7 +192,7 @@ def test_a_stop_is_told_by_one_rank_too(
     kind: type[signals.Stopped | UserError],
 ) -> None:
     monkeypatch.setattr(signals, "hear_nothing", lambda: None)
-    environment.update({"RANK": local, "WORLD_SIZE": "2", "LOCAL_RANK": local})
+    environment.update({"RANK": local, "WORLD_SIZE": "2", "LOCAL_RANK": local} | MEETING)
     with pytest.raises(kind) as raised, ranks.one_voice():
         raise signals.Stopped(15)
     assert isinstance(raised.value, signals.Stopped | UserError)
@@ -181,7 +205,7 @@ def test_a_stop_goes_before_what_it_has_led_to(
     """The others have ended first, and are missed."""
     monkeypatch.setattr(signals, "hear_nothing", lambda: None)
     monkeypatch.setattr(signals, "requested", lambda: signals.Stopped(2))
-    environment.update({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"})
+    environment.update({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"} | MEETING)
     with pytest.raises(signals.Stopped) as raised, ranks.one_voice():
         raise BadInput("another rank is missed")
     assert raised.value.status == 130

@@ -18,6 +18,8 @@ from tests.builders import params_of, patches_of
 
 HOST = socket.gethostname()
 
+MEETING = {"MASTER_ADDR": "localhost", "MASTER_PORT": "1234"}
+
 
 class Seen(list[tuple[int, str | None]]):
     """The ranks of each training that was begun, and the GPUs that CUDA was told of."""
@@ -90,14 +92,14 @@ def test_with_one_gpu_or_none_there_is_no_launcher(
 
 
 def test_a_rank_of_a_launcher_starts_no_others_and_locks_no_gpu(seen: Seen) -> None:
-    os.environ |= {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
+    os.environ |= {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"} | MEETING
     train.main(params_of(Train))
     assert seen == [(4, None)]
 
 
 @pytest.mark.parametrize("count", ["3", "8"])
 def test_ranks_of_a_launcher_that_cannot_share_a_batch_are_refused(seen: Seen, count: str) -> None:
-    os.environ |= {"RANK": "0", "WORLD_SIZE": count}
+    os.environ |= {"RANK": "0", "WORLD_SIZE": count} | MEETING
     with pytest.raises(BadInput, match=f"batch_size = 4: cannot be shared by {count} ranks evenly"):
         train.main(params_of(Train))
     assert seen == []
