@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from dvc.exceptions import DvcException
 from jaxtyping import Float
 
 import convlstm
+from convlstm.export.card import flat
 from convlstm.plot.comparison import Experiment
 from convlstm.plot.curves import NAMES
 from convlstm.runtime.errors import BadInput
@@ -33,15 +33,6 @@ def named(revisions: list[str]) -> dict[str, str]:
         raise BadInput(f"{', '.join(revisions) or 'HEAD'}: {error}") from None
     found = {row["Experiment"] or row["rev"]: row["rev"] for row in rows}
     return {name: rev for name, rev in found.items() if rev != "workspace"}
-
-
-def flat(scores: dict[str, Any]) -> dict[str, float]:
-    """Return scores by key; those of several channels have keys as "rain.mse"."""
-    found: dict[str, float] = {}
-    for key, own in scores.items():
-        inner = flat(own) if isinstance(own, dict) else None
-        found |= {key: own} if inner is None else {f"{key}.{name}": inner[name] for name in inner}
-    return found
 
 
 def read(

@@ -9,6 +9,7 @@ from typing import Any
 
 from convlstm.export.onnx_file import Shape
 from convlstm.model.model_file import Model
+from convlstm.runtime.console import visible
 from convlstm.version import VERSION
 
 SCORES = {
@@ -19,6 +20,7 @@ SCORES = {
     "vs_adv": "skill of the MSE against the last frame, carried on by its motion",
     "vs_pers": "skill of the MSE against the last frame, as it is",
 }
+TITLE = "Model card of"
 NO_LICENCE = (
     "None was given for these weights. They come from the frames above, whose licence may bind "
     "them; the code that made and reads them is under Apache-2.0."
@@ -49,13 +51,23 @@ def facts_of(
         digest = file_digest(file, "sha256").hexdigest()
     metrics = path.parent / "metrics"
     scores, dataset = (_table(metrics / f"{name}.json") for name in ("scores", "dataset"))
+    if type(dataset.get("frames")) is not int or not isinstance(dataset.get("windows"), dict):
+        dataset = {}  # of another program
     return Facts(path.name, digest, scores, dataset, licence, onnx)
+
+
+def is_free(path: Path) -> bool:
+    """Return whether a card may be written to a path: nothing is there, or another card is."""
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        return file.readline().startswith(f"# {TITLE} ".encode())
 
 
 def text(model: Model, facts: Facts) -> str:
     """Return the card as Markdown, without a date: equal models, equal cards."""
     parts = {
-        f"Model card of {facts.name}": _summary(model, facts),
+        f"{TITLE} {facts.name}": _summary(model, facts),
         "Trained on": _data(model, facts.dataset),
         "Scores": _scores(facts.scores),
         "How to load it": _loading(model, facts),
@@ -85,9 +97,9 @@ def _summary(model: Model, facts: Facts) -> Iterator[str]:
 
 def _data(model: Model, dataset: Mapping[str, Any]) -> Iterator[str]:
     if dataset:
-        windows = dataset.get("windows", {})
+        windows = dataset["windows"]
         yield (
-            f"{dataset.get('frames', 0):,} frames of {dataset.get('sequences')} sequences, "
+            f"{dataset['frames']:,} frames of {dataset.get('sequences')} sequences, "
             f"{dataset.get('size')} pixels"
             + (f", {dataset['first']} to {dataset['last']} (UTC)" if dataset.get("first") else "")
             + f"; windows: {', '.join(f'{count} {split}' for split, count in windows.items())}."
@@ -104,7 +116,7 @@ def _data(model: Model, dataset: Mapping[str, Any]) -> Iterator[str]:
     for number, ((name, unit), curve) in enumerate(curves, start=1):
         low, high = curve.pair
         cells = (name or number, unit or "not told", f"{low:g} to {high:g}", curve.transform)
-        yield f"| {' | '.join(map(str, cells))} |"
+        yield _row(*cells)
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
@@ -115,9 +127,24 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| score | value | meaning |"
     yield "|---|---|---|"
-    for key, value in scores.items():
+    for key, value in flat(scores).items():
         shown = "none" if value is None else value
-        yield f"| {key} | {shown} | {SCORES.get(key, '')} |"
+        yield _row(key, shown, SCORES.get(key.rpartition(".")[2], ""))
+
+
+def _row(*cells: object) -> str:
+    """Return a row of a table, of which no name can make a cell or a line of its own."""
+    shown = (visible(str(cell)).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(shown)} |"
+
+
+def flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores by key; those of several channels have keys as "rain.mse"."""
+    found: dict[str, Any] = {}
+    for key, own in scores.items():
+        inner = flat(own) if isinstance(own, dict) else None
+        found |= {key: own} if inner is None else {f"{key}.{name}": inner[name] for name in inner}
+    return found
 
 
 def _loading(model: Model, facts: Facts) -> Iterator[str]:

@@ -28,12 +28,12 @@ def export(arguments: argparse.Namespace) -> None:
     """Write OUT.onnx and its card OUT.md, or OUT.md alone.
 
     Raises:
-        BadInput: OUT ends otherwise or would replace the model, or an option cannot be exported.
+        BadInput: OUT ends otherwise, or would replace the model or a text that is no card, or an
+            option cannot be exported.
     """
     out, source = Path(arguments.out), Path(arguments.model)
-    if out.suffix not in (CARD, ONNX):
-        raise BadInput(f"{out}: must end in {ONNX}, or in {CARD} for a card alone")
-    if out.suffix == CARD and (arguments.steps or arguments.size):
+    _check_place(out, source)
+    if out.suffix == CARD and (arguments.steps, arguments.size) != (None, None):
         raise BadInput(f"{out}: is a card alone, for which --steps and --size mean nothing")
     size = _size(arguments.size)
     # Imported here, because they take seconds and a typo should not wait for them.
@@ -42,6 +42,10 @@ def export(arguments: argparse.Namespace) -> None:
     from convlstm.export import card, onnx_file
     from convlstm.model import model_file
 
+    if not card.is_free(out.with_suffix(CARD)):
+        raise BadInput(
+            f"{out.with_suffix(CARD)}: is there already and no model card; give another name"
+        )
     model = model_file.load(source, torch.device("cpu"))
     onnx = None
     if out.suffix == ONNX:
@@ -53,6 +57,15 @@ def export(arguments: argparse.Namespace) -> None:
     with replacing(out.with_suffix(CARD)) as path:
         path.write_text(card.text(model, facts), encoding="utf-8")
     console.say(f"{out.with_suffix(CARD)}: the card of {source}")
+
+
+def _check_place(out: Path, source: Path) -> None:
+    """Check that OUT has one of our endings, and that the model is not lost."""
+    if out.suffix not in (CARD, ONNX):
+        raise BadInput(f"{out}: must end in {ONNX}, or in {CARD} for a card alone")
+    for path in (out, out.with_suffix(CARD)):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise BadInput(f"{path}: is the model itself; give another name")
 
 
 def _told(shape: tuple[int | None, tuple[int, int] | None]) -> str:

@@ -90,6 +90,7 @@ def test_a_model_alone_has_a_card_that_says_what_is_not_known(place: Path) -> No
     [
         (["out.pt"], "out.pt: must end in .onnx, or in .md for a card alone"),
         (["out.md", "--steps", "3"], "out.md: is a card alone, for which --steps and --size mean"),
+        (["out.md", "--steps", "0"], "out.md: is a card alone, for which --steps and --size mean"),
         (["out.onnx", "--size", "140"], "--size 140: should be rows and columns, such as 140x140"),
         (["out.onnx", "--size", "0x140"], "--size 0x140: should be rows and columns"),
         (["out.onnx", "--steps", "3"], "--steps: an input of the file, since the readout frame"),
@@ -107,6 +108,59 @@ def test_what_cannot_be_exported_is_one_line_and_a_status_and_writes_nothing(
     (printed,) = capsys.readouterr().err.splitlines()
     assert printed.startswith(f"error: {line}")
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", ["model.onnx", "model.md"])
+def test_the_model_itself_is_not_replaced(
+    place: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / MODEL).rename("model.md")
+    before = Path("model.md").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        export(out, "--model", "model.md")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: model.md: is the model itself; give another name\n"
+    assert Path("model.md").read_bytes() == before
+
+
+@pytest.mark.usefixtures("place")
+def test_a_card_replaces_a_card_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    export("card.md")
+    export("card.md")
+    Path("README.md").write_text("# Notes of mine\n")
+    with pytest.raises(SystemExit) as ended:
+        export("README.md")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: README.md: is there already and no model card; give another name\n"
+    )
+    assert Path("README.md").read_text() == "# Notes of mine\n"
+
+
+@pytest.mark.parametrize(
+    "table", [{"frames": "many"}, {"frames": 3, "windows": [1]}, {"frames": True, "windows": {}}]
+)
+def test_a_table_of_others_beside_the_model_is_none(place: Path, table: dict[str, Any]) -> None:
+    (place / "data/metrics/dataset.json").write_text(json.dumps(table))
+    export("card.md")
+    assert "No description of the frames lies beside the model." in Path("card.md").read_text()
+
+
+def test_scores_of_several_channels_are_rows_of_their_own(place: Path) -> None:
+    scores = {"rain": {"mse": 1.5}, "hail": {"mse": 2.5}}
+    (place / "data/metrics/scores.json").write_text(json.dumps(scores))
+    export("card.md")
+    rows = [line for line in Path("card.md").read_text().splitlines() if ".mse" in line]
+    assert [row.split(" | ")[:2] for row in rows] == [["| rain.mse", "1.5"], ["| hail.mse", "2.5"]]
+    assert all("squared error" in row for row in rows)
+
+
+def test_what_a_file_calls_its_channel_makes_no_cell_of_its_own(place: Path) -> None:
+    model = model_file.load(place / MODEL, torch.device("cpu"))
+    quantity = model.quantities[0]._replace(name="a|b\nc")
+    model_file.save(place / MODEL, replace(model, quantities=(quantity,)))
+    export("card.md")
+    assert r"| a\|b\nc | dBZ | -32 to 64 | none |" in Path("card.md").read_text().splitlines()
 
 
 def test_without_onnx_a_line_names_the_extra(

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from convlstm.export.card import flat
 from convlstm.plot import comparison
 from convlstm.plot.comparison import Experiment
 from convlstm.storage.meaning import Quantity
-from stages import experiments
 
 TRUTH = np.zeros((3, 1, 8, 9), np.float32)
 CURVE = pd.DataFrame({"lead": [1, 2], "model": [3.0, 4.0], "advection": [5.0, 6.0]})
@@ -37,9 +37,9 @@ def test_the_best_experiment_comes_first(score: str, order: str) -> None:
 
 def test_of_several_channels_the_first_one_decides() -> None:
     nested = {"rain": {"mse": 2.0, "csi": 0.5}, "t": {"mse": 9.0}}
-    assert experiments.flat(nested) == {"rain.mse": 2.0, "rain.csi": 0.5, "t.mse": 9.0}
+    assert flat(nested) == {"rain.mse": 2.0, "rain.csi": 0.5, "t.mse": 9.0}
     found = [
-        experiment("a", experiments.flat(nested)),
+        experiment("a", flat(nested)),
         experiment("b", {"rain.mse": 1.0, "t.mse": 10.0}),
     ]
     assert [own.name for own in comparison.by_score(found, "mse")] == ["b", "a"]
