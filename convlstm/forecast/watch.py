@@ -162,8 +162,10 @@ def check_places(folder: Path, out: Path) -> None:
     """Check that forecasts have a place of their own.
 
     Raises:
-        BadInput: `out` is no folder, or lies inside the watched one.
+        BadInput: one of them is no folder, or `out` lies inside the watched one.
     """
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: must be a folder, to which frames come")
     if out.resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"{out}: lies in {folder}, and would be read as part of it; give another")
     if out.suffix == ".nc" or (out.exists() and not out.is_dir()):

@@ -341,6 +341,15 @@ def test_forecasts_need_a_folder_of_their_own(out: str, words: str) -> None:
 
 
 @pytest.mark.usefixtures("place")
+def test_a_file_is_no_folder_to_be_watched() -> None:
+    """A folder that is not there may come back, but a file becomes none."""
+    Path("film.gif").touch()
+    watch.check_places(Path("nowhere"), Path("out"))
+    with pytest.raises(BadInput, match=r"film.gif: must be a folder, to which frames come"):
+        watch.check_places(Path("film.gif"), Path("out"))
+
+
+@pytest.mark.usefixtures("place")
 def test_times_with_a_fraction_of_a_second_have_it_in_the_name() -> None:
     service = watching()
     arrive(0, 5, 10)
