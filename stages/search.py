@@ -1,14 +1,16 @@
 """A search for good params: `python -m stages.search KEY=LOW:HIGH KEY=A|B ... [--trials 20]`.
 
-Each trial is a DVC experiment, search-0 and so on, whose params Optuna draws from a range, or from
-values between bars, and whose score is the best validation CRPS of its run, never a test score. The
-same command goes on where an earlier one stopped. At the end the best experiment stays, and all
-others go. It needs Optuna, the extra `search`, and is no stage of the pipeline.
+Each trial is a DVC experiment, whose params Optuna draws from a range, or from values between bars,
+and whose score is the best validation CRPS of its run, never a test score. Its name has a hash of
+the words, so that searches do not meet: search-1a2b-0. The same command goes on where an earlier
+one stopped. At the end the best experiment stays, and the others of this search go. It needs
+Optuna, the extra `search`, and is no stage of the pipeline.
 """
 
 import argparse
 import subprocess
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,37 @@ from convlstm.runtime import console, exits
 from convlstm.runtime.errors import BadInput
 
 TRAINING, JOURNAL = "data/metrics/training.csv", Path(".checkpoints/search.log")
+DIGITS = 4  # of the hash by which searches differ
 WIDE = 10  # a range whose ends have a larger ratio is drawn from evenly in the logarithm
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Run trials until as many as asked for have ended, and keep the best one."""
+    """Run trials until as many as asked for have ended, and keep the best one.
+
+    Raises:
+        BadInput: none of them has a score.
+    """
     spaces = dict(map(space, asked.spaces))
-    study = study_of(" ".join(sorted(asked.spaces)))
+    about = " ".join(sorted(asked.spaces))
+    study, name = study_of(about), name_of(about)
     while sum(trial.state.is_finished() for trial in study.trials) < asked.trials:
         trial = study.ask()
         words = [f"{key}={drawn(trial, key, own)}" for key, own in spaces.items()]
-        score = validation_crps(f"search-{trial.number}", words)
+        score = validation_crps(f"{name}-{trial.number}", words)
         study.tell(trial, score, skip_if_finished=True)
-        console.say(f"search: search-{trial.number}, {' '.join(words)}: {score}")
-    best = study.best_trial.number
-    others = [f"search-{own.number}" for own in study.trials if own.number != best]
-    for name in others:  # one at a time, because those that failed are no experiments
-        subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False, capture_output=True)
-    console.say(f"search: the best is search-{best}; `dvc exp apply search-{best}` brings it here")
+        console.say(f"search: {name}-{trial.number}, {' '.join(words)}: {score}")
+    if not any(trial.value is not None for trial in study.trials):
+        raise BadInput("search: no trial has a score; what stopped them stands above")
+    best = f"{name}-{study.best_trial.number}"
+    others = {f"{name}-{trial.number}" for trial in study.trials} - {best}
+    for other in others:  # one at a time, because those that failed are no experiments
+        subprocess.run(["dvc", "exp", "remove", "--quiet", other], check=False, capture_output=True)
+    console.say(f"search: the best is {best}; `dvc exp apply {best}` brings it here")
+
+
+def name_of(spaces: str) -> str:
+    """Return the beginning of the names of the experiments of a search, which no other one has."""
+    return f"search-{sha256(spaces.encode()).hexdigest()[:DIGITS]}"
 
 
 def study_of(name: str) -> Any:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from convlstm.plot import curves
 from convlstm.train.params import Train
+from stages import search
 from tests.builders import CHECKED, ROOT, STAGES, params_of
 from tests.system.repository import call, clone, commit, ran
 
@@ -198,14 +199,15 @@ def test_an_experiment_runs_in_a_temporary_copy(repository: Path) -> None:
 def test_a_search_goes_on_and_keeps_its_best_experiment(repository: Path) -> None:
     words = ("python", "-m", "stages.search", "lr=0.001:0.1", "--trials")
     first = call(repository, *words, "1")
-    assert first.splitlines()[-1].startswith("search: the best is search-0;")
+    name = search.name_of("lr=0.001:0.1")
+    assert first.splitlines()[-1].startswith(f"search: the best is {name}-0;")
     second = call(repository, *words, "2")
-    assert "search: search-0, " not in second
-    scores = re.findall(r"search-\d+, lr=[\d.e-]+: ([\d.]+)", first + second)
+    assert f"search: {name}-0, " not in second
+    scores = re.findall(rf"{name}-\d+, lr=[\d.e-]+: ([\d.]+)", first + second)
     assert len(scores) == 2
     best = min((float(score), number) for number, score in enumerate(scores))[1]
-    listed = re.findall(r"search-\d+", call(repository, "dvc", "exp", "list"))
-    assert set(listed) == {f"search-{best}"}
+    listed = re.findall(rf"{name}-\d+", call(repository, "dvc", "exp", "list"))
+    assert set(listed) == {f"{name}-{best}"}
 
 
 def test_queued_experiments_run(repository: Path) -> None:
