@@ -120,8 +120,12 @@ def test_what_cron_calls_says_in_a_line_and_a_status_why_there_is_no_forecast(pl
 
 
 @pytest.mark.slow
-def test_of_500_frames_with_faults_each_window_is_forecast_in_constant_memory(place: Path) -> None:
-    done = run_stage(place, str(ROOT / "tests/system/serve_cycles.py"), "data/model.safetensors")
+@pytest.mark.parametrize("layout", [[], ["%Y/%m/%d"], ["%Y%m%d"]])
+def test_of_500_frames_with_faults_each_window_is_forecast_in_constant_memory(
+    place: Path, layout: list[str]
+) -> None:
+    script = str(ROOT / "tests/system/serve_cycles.py")
+    done = run_stage(place, script, "data/model.safetensors", *layout)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     lost = {number for number in range(FRAMES) if number % 50 == 49 or number % 70 == 69}

@@ -3,7 +3,7 @@
 import argparse
 import importlib.util
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,27 +58,30 @@ class Study:
 
     @property
     def best_trial(self) -> Any:
+        """The trial of the lowest score."""
         return min(
             (own for own in self.trials if own.value is not None), key=lambda own: float(own.value)
         )
 
     def ask(self) -> Any:
+        """Return a new trial."""
         state = SimpleNamespace(is_finished=lambda: True)
         return SimpleNamespace(
             number=len(self.trials), value=None, state=state, suggest_float=lambda *_, **__: 0.5
         )
 
     def tell(self, trial: Any, score: float | None, **_: object) -> None:
+        """Note the score of a trial."""
         trial.value = score
         self.trials.append(trial)
 
 
 @pytest.fixture
-def studies(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Study]]:
+def studies(monkeypatch: pytest.MonkeyPatch) -> dict[str, Study]:
     """Studies by their spaces, kept in memory."""
     kept: dict[str, Study] = {}
     monkeypatch.setattr(search, "study_of", lambda name: kept.setdefault(name, Study()))
-    yield kept
+    return kept
 
 
 def searched(
