@@ -58,9 +58,10 @@ class Job:
             return False
         try:
             mark = files.from_text((self.target / MARK).read_text(encoding="utf-8"))
-        except ValueError:
-            mark = {}
-        own, there = set(mark.get("files", ())), _files(self.target)
+            own = set(mark["files"])
+        except (ValueError, KeyError, TypeError):  # broken, or of another program
+            mark, own = {}, set()
+        there = _files(self.target)
         if not self.overwrite and mark.get("made_from") != self.made_from:
             raise BadInput(
                 f"{self.target}: holds a forecast of other frames, options or model; "

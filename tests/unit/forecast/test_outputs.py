@@ -61,9 +61,10 @@ def test_other_frames_are_refused(tmp_path: Path) -> None:
         job(tmp_path).is_done()
 
 
-def test_a_broken_mark_is_that_of_another_forecast(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", '{"files": 5}', '{"files": [{}]}'])
+def test_a_broken_mark_is_that_of_another_forecast(tmp_path: Path, text: str) -> None:
     make(job(tmp_path), "1.png")
-    (tmp_path / "out" / outputs.MARK).write_text("{")
+    (tmp_path / "out" / outputs.MARK).write_text(text)
     with pytest.raises(BadInput, match="holds a forecast of other frames"):
         job(tmp_path).is_done()
 
