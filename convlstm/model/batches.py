@@ -18,7 +18,9 @@ from convlstm.storage.patches import Patches, Window
 from convlstm.storage.prefetch import prefetch
 from convlstm.storage.shards import Stored
 
-KEPT_IN_MEMORY_BYTES = 4 * 2**30  # frames that together need less are read once, for all epochs
+KEPT_IN_MEMORY_BYTES = 4 * 2**30
+"""Frames and counts that together need no more are read once, for all epochs; so are counts alone,
+which are an eighth of the frames for patches of 4 x 4 bytes."""
 TURNS = 8
 """Ways to turn and flip a square: each axis backwards or not, then rows as columns or not."""
 
@@ -57,10 +59,11 @@ class Batches:
         self.forecast_frames: int = about["forecast_frames"]
         self.index, self.sequences = stored.windows, list(stored.sequences)
         self._frames: list[Stored | np.ndarray] = [own.frames for own in every]
-        self._counts, self.spans = stored.counts, stored.spans
+        self._counts, self.spans = list(stored.counts), stored.spans
         self.sizes = [frames.shape[-2:] for frames in self._frames]
-        size = sum(array.nbytes for array in (*self._frames, *self._counts))
-        if repeated and size <= KEPT_IN_MEMORY_BYTES:
+        frames, counts = (sum(a.nbytes for a in own) for own in (self._frames, self._counts))
+        self._keeps_counts = repeated and counts <= KEPT_IN_MEMORY_BYTES
+        if repeated and frames + counts <= KEPT_IN_MEMORY_BYTES:
             self._frames, self._counts = _read(self._frames), _read(self._counts)
         self._padding_mask = _channels_last(self.geometry.padding_mask())
 
@@ -100,12 +103,17 @@ class Batches:
         """Return how many pixels are measured, and wet, in each frame of a window.
 
         Its corner must lie on the grid of patches; those that it only touches count as a whole.
+        Random windows ask for the counts of several draws each, so what is asked for is kept, if
+        all counts fit into memory where frames do not: reading them took more than the frames.
         """
         p, (_, rows, cols) = self.geometry.patch_size, self.geometry.folded_shape
         row, col = window.row // p, window.col // p
         times = slice(window.start, window.start + self.window_frames)
         picks = (times, slice(None), slice(row, row + rows), slice(col, col + cols))
-        area = self._counts[window.sequence][picks]
+        counts = self._counts[window.sequence]
+        if self._keeps_counts and not isinstance(counts, np.ndarray):
+            counts = self._counts[window.sequence] = counts[:]
+        area = counts[picks]
         return np.asarray(area.sum(axis=(2, 3), dtype=np.int64))
 
     def _folded(self, window: Window, turn: int) -> Num[np.ndarray, "time row col channel"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from convlstm.ingest import summary, times
 from convlstm.ingest.time_format import time_format
@@ -34,6 +34,7 @@ from convlstm.storage.patches import MEASURED, WET, Counted, Window
 from convlstm.storage.shards import Cache, code
 
 SMALLEST_FRAME_PIXELS = 7  # SSIM compares areas of 7 x 7
+EMPTY, DRY = "with a frame of which nothing is measured", "drier than min_wet_fraction"
 
 
 class Tile(NamedTuple):
@@ -47,17 +48,15 @@ class Tile(NamedTuple):
     measured: Int[np.ndarray, " time"]
     wet: Int[np.ndarray, " time"]
 
-    def fault(self, frames: slice, least_wet: float) -> str | None:
-        """Say why these frames make no window, if a frame is empty or too few pixels are wet.
+    def faults(self, starts: range, length: int, least_wet: float) -> list[str]:
+        """Say why frames from each start on make no window; an empty text for those that do.
 
         An empty frame teaches and tests nothing.
         """
-        measured = self.measured[frames]
-        if not measured.all():
-            return "with a frame of which nothing is measured"
-        if self.wet[frames].sum() < least_wet * measured.sum():
-            return "drier than min_wet_fraction"
-        return None
+        whole = _in_windows(self.measured > 0, starts, length) == length
+        measured, wet = (_in_windows(own, starts, length) for own in (self.measured, self.wet))
+        reasons = np.where(whole, np.where(wet < least_wet * measured, DRY, ""), EMPTY)
+        return [str(reason) for reason in reasons.tolist()]
 
 
 class Plan(NamedTuple):
@@ -165,12 +164,20 @@ def _kept(
     length = params.context_frames + params.forecast_frames
     for tile, span in product(tiles, spans):
         least_wet = params.min_wet_fraction if span.split == "train" else 0.0
-        for start in span.windows(length, params.stride):
-            reason = tile.fault(slice(start, start + length), least_wet)
-            if reason is None:
-                yield span.split, Window(start, number, tile.row, tile.col)
-            else:
+        starts = span.windows(length, params.stride)
+        for start, reason in zip(starts, tile.faults(starts, length, least_wet), strict=True):
+            if reason:
                 dataset.dropped[span.split, reason] += 1
+            else:
+                yield span.split, Window(start, number, tile.row, tile.col)
+
+
+def _in_windows(
+    values: Shaped[np.ndarray, " time"], starts: range, length: int
+) -> Int[np.ndarray, " window"]:
+    """Return the sum of the values of `length` frames from each start on."""
+    first, sums = np.array(starts, int), np.concatenate([[0], np.cumsum(values)])
+    return np.asarray(sums[first + length] - sums[first])
 
 
 def _dataset(

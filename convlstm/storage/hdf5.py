@@ -227,16 +227,22 @@ def open_complete(path: Path) -> Iterator[h5py.File]:
 
 
 def _check_complete(file: h5py.File, path: Path) -> None:
-    """Check that all metadata is sound, that all datasets have sums and the writer has finished."""
+    """Check that all metadata is sound, that all datasets have sums and the writer has finished.
+
+    HDF5 compares the checksum of what it opens, so opening is enough. The low level of h5py does it
+    in less than half the time, which counts for the hundreds of shards of an archive.
+    """
     summed: list[bool] = []
 
-    def read_attributes(name: str, node: h5py.Group | h5py.Dataset) -> None:
-        attributes = dict(node.attrs)
-        if isinstance(node, h5py.Dataset) and name != SUMS:
-            summed.append(FIRST_SUM in attributes)
+    def open_all(name: bytes) -> None:
+        node = h5py.h5o.open(file.id, name)
+        for number in range(h5py.h5a.get_num_attrs(node)):
+            h5py.h5a.open(node, index=number)
+        if isinstance(node, h5py.h5d.DatasetID) and name != SUMS.encode():
+            summed.append(h5py.h5a.exists(node, FIRST_SUM.encode()))
 
     try:
-        file.visititems(read_attributes)
+        h5py.h5o.visit(file.id, open_all)
         complete = SUMS in file and bool(file.attrs.get("complete", False))
     except Exception as error:  # h5py raises many kinds of errors on damaged files
         raise _refused(path, f"damaged: {error}") from None

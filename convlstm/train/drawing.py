@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from convlstm.model.batches import TURNS, Batch, Batches, read_ahead
 from convlstm.model.ranks import ALONE, Ranks
@@ -96,10 +97,9 @@ class Drawing:
         """
         count = self.batches.count("train")
         order = np.random.default_rng([self.params.seed, number]).permutation(count)
-        grid = [Window(*row) for row in self.batches.index["train"][order].tolist()]
         size = self.params.batch_size
         yield from read_ahead(
-            partial(self._batch, grid[step * size : (step + 1) * size], number, step)
+            partial(self._batch, order[step * size : (step + 1) * size], number, step)
             for step in range(done, self.steps)
         )
 
@@ -108,11 +108,12 @@ class Drawing:
         first = iteration % self.steps * self.params.batch_size
         return min(self.params.batch_size, self.batches.count("train") - first)
 
-    def _batch(self, grid: list[Window], epoch: int, step: int) -> Batch:
-        """Return our part of the batch of a step, whose windows of the grid are these.
+    def _batch(self, numbers: Int[np.ndarray, " batch"], epoch: int, step: int) -> Batch:
+        """Return our part of the batch of a step, whose windows of the grid have these numbers.
 
         A rank that would have none shows one of which no pixel counts, so that all do the same.
         """
+        grid = [Window(*row) for row in self.batches.index["train"][numbers].tolist()]
         windows = grid
         if self.params.random_windows:
             places = self._generator(epoch, step, PLACES)

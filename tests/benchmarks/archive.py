@@ -3,36 +3,31 @@
 `python -m tests.benchmarks.archive FOLDER [--gigabytes 20] [--growth 0.01]`
 
 It writes days of rain into FOLDER, a file for each, and runs the stages in a clone of the
-repository beside them. It prints seconds, bytes that DVC has stored anew, and files; then the time
-of a step of training that reads its windows from the shards, over that of one whose frames are in
-memory, in rounds that alternate. Days that are there already are used again.
+repository beside them. It prints seconds, bytes that DVC has stored anew, and files; then what
+`tests.benchmarks.streaming` says of a step of training that reads its windows from the shards. Days
+that are there already are used again.
 """
 
 import argparse
 import resource
 import shutil
-import statistics
 import time
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from convlstm.model import batches
-from convlstm.model.batches import Batches
-from convlstm.model.device import default_device
-from convlstm.storage import patches
-from convlstm.train.loop import Training
-from convlstm.train.params import Train
-from tests.builders import params_of
+from tests.benchmarks.streaming import RANDOM, print_rows
 from tests.system.repository import call, clone
 
 FRAMES_OF_A_DAY, SIDE_PIXELS = 288, 256
-STEPS, WARM_UP, ROUNDS = 30, 5, 3
-
-
-class Enough(Exception):
-    """Steps enough have been timed."""
+STEPS, ROUNDS = 10, 5
+WINDOWS: dict[str, Any] = {
+    "context_frames": 10,
+    "forecast_frames": 10,
+    "stride": 10,
+    "tile_size": 128,
+}
 
 
 def write_day(path: Path, day: int) -> None:
@@ -67,24 +62,6 @@ def cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def step_seconds(repository: Path, kept_bytes: int) -> float:
-    """Return the median time of a step of training if so many bytes are kept in memory."""
-    batches.KEPT_IN_MEMORY_BYTES = kept_bytes
-    times: list[float] = []
-
-    def note(_: float) -> None:
-        times.append(time.perf_counter())
-        if len(times) == STEPS:
-            raise Enough
-
-    with patches.opened(repository / "data/patches", repository / "data/frames") as opened:
-        params = params_of(Train, epochs=None, steps=2 * STEPS, random_windows=True)
-        training = Training(Batches(opened, repeated=True), params, default_device())
-        with suppress(Enough):
-            next(training.epochs(note))
-    return statistics.median(np.diff(times[WARM_UP:]).tolist())
-
-
 def main() -> None:
     """Print the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,7 +78,7 @@ def main() -> None:
     for day in range(days, days + more):
         (raw / f"{day:05d}.npy").unlink(missing_ok=True)
     shutil.rmtree(repository, ignore_errors=True)
-    clone(repository, raw=str(raw), tile_size=128, value_range=[0, 255])
+    clone(repository, raw=str(raw), value_range=[0, 255], **WINDOWS)
     first = repro(repository)
     for day in range(days, days + more):
         write_day(raw / f"{day:05d}.npy", day)
@@ -114,9 +91,8 @@ def main() -> None:
     for name in ("frames", "patches"):
         files, size = stored(repository / "data" / name)
         print(f"{name:9} {files} files, {size / 1e6:.1f} MB")
-    rounds = [[step_seconds(repository, kept) for kept in (0, 2**50)] for _ in range(ROUNDS)]
-    share = statistics.median(streamed / kept for streamed, kept in rounds)
-    print(f"step      {share:.3f} of one in memory ({1e3 * rounds[-1][1]:.0f} ms)")
+    for changes in ({}, RANDOM):
+        print_rows(repository, STEPS, ROUNDS, **changes)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,23 @@ def test_frames_stay_in_the_file_where_they_do_not_fit_into_memory(
             assert isinstance(batches._frames[0], np.ndarray) == is_kept
 
 
+def test_counts_alone_are_read_once_where_they_fit_and_frames_do_not(
+    patches_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_patches(patches_path) as stored:
+        size = sum(counts.nbytes for counts in stored.counts)
+        window = Window(*stored.windows["train"][0].tolist())
+        expected = Batches(stored, repeated=False).counts(window)
+        for most, is_kept in ((size, True), (size - 1, False)):
+            monkeypatch.setattr("convlstm.model.batches.KEPT_IN_MEMORY_BYTES", most)
+            batches = Batches(stored, repeated=True)
+            assert not isinstance(batches._counts[window.sequence], np.ndarray)
+            for _ in range(2):  # from the file, and from memory
+                np.testing.assert_array_equal(batches.counts(window), expected)
+            kept = [isinstance(counts, np.ndarray) for counts in batches._counts]
+            assert kept == [is_kept and n == window.sequence for n in range(len(kept))]
+
+
 def test_windows_are_the_same_from_memory_and_from_the_file(patches_path: Path) -> None:
     with open_patches(patches_path) as stored:
         kept, streamed = (Batches(stored, repeated=repeated) for repeated in (True, False))
