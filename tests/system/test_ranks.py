@@ -389,7 +389,10 @@ def test_a_killed_rank_ends_an_evaluation_of_which_nothing_is_written(
     monkeypatch.setenv("CONVLSTM_RANKS", "2")
     sized(fresh, steps=2)
     call(fresh, *TRAIN)
-    (fresh / "data/forecasts.h5").unlink(missing_ok=True)
+    names = ("by_lead.csv", "ranks.csv", "summary.json", "scores.json")
+    outputs = [fresh / "data/forecasts.h5", *(fresh / "data/metrics" / name for name in names)]
+    for path in outputs:
+        path.unlink(missing_ok=True)
     run = begin(fresh, *EVALUATE)
     for _ in range(1200):
         found = ranks_of(fresh, "stages.evaluate")
@@ -402,4 +405,4 @@ def test_a_killed_rank_ends_an_evaluation_of_which_nothing_is_written(
     assert run.returncode == 128 + signal.SIGKILL
     assert "rank 1 was ended by SIGKILL" in said
     check_all_ended(fresh, started, "stages.evaluate")
-    assert not (fresh / "data/forecasts.h5").exists()
+    assert [path for path in outputs if path.exists()] == []
