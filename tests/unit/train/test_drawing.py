@@ -113,6 +113,27 @@ def test_seed_epoch_and_step_alone_decide_the_batches(
     assert all(map(torch.equal, first[1:], rest))
 
 
+@pytest.mark.parametrize("changes", [{}, RANDOM | {"wet_preference": 1.0}])
+def test_an_epoch_that_streams_from_shards_shows_and_resumes_what_one_in_memory_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    chance = np.random.default_rng(0)
+    raw = {name: chance.integers(0, 9, (15, 1, 18, 21), np.uint8) for name in "abcd"}
+    folder = patches_of(tmp_path, raw, context_frames=2, forecast_frames=1, tile_size=8, stride=1)
+    with open_patches(folder) as stored:
+        kept = Batches(stored, repeated=True)
+        monkeypatch.setattr("convlstm.model.batches.KEPT_IN_MEMORY_BYTES", 0)
+        streamed = Batches(stored, repeated=True)
+        whole = list(drawing(kept, **changes).epoch(2))
+        done = len(whole) // 2
+        rest = list(drawing(streamed, **changes).epoch(2, done=done))
+    assert done > 5
+    assert len(rest) == len(whole) - done
+    for own, known in zip(rest, whole[done:], strict=True):
+        assert torch.equal(own.frames, known.frames)
+        assert torch.equal(own.mask, known.mask)
+
+
 def test_a_random_window_lies_in_the_training_frames_and_crosses_no_gap(
     wide: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
