@@ -179,7 +179,7 @@ def test_a_killed_rank_ends_all_and_the_run_goes_on_with_any_number(
     assert "Traceback" not in output or command == TORCHRUN, output  # of torchrun's own
     if command == TRAIN:
         assert process.returncode == 137
-        assert f"error: rank {victim} was ended by SIGKILL; the same command goes on" in output
+        assert f"error: rank {victim} was ended by SIGKILL; the same command begins again" in output
     assert process.returncode
     assert not (fresh / MODEL).exists()
     (fresh / TABLE).unlink(missing_ok=True)
