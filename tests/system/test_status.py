@@ -32,6 +32,7 @@ from tests.builders import SMALL, STAGES, SmallRun, write_params
 
 pytestmark = pytest.mark.slow
 
+SHARED = ("train", "evaluate")  # by ranks
 MOST_SECONDS = 120
 CPU_SECONDS = 20
 MEMORY_BYTES = 6 * 2**30
@@ -63,7 +64,7 @@ def run_stage(stage: str) -> None:
         exits.run(main)
         return
     group: type[Group] = getattr(import_module(f"convlstm.{stage}.params"), stage.capitalize())
-    launch.start(main, group, shared=ranks.one_voice() if stage == "train" else None)
+    launch.start(main, group, shared=ranks.one_voice() if stage in SHARED else None)
 
 
 def status_of(folder: Path, stage: str) -> tuple[int, str]:
