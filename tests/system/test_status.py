@@ -246,6 +246,8 @@ def test_any_tree_of_raw_files_ends_a_stage_in_order(
             plant(place / "raw", tree, place)
         except OSError:  # the file system has no such name
             return
+        if not os.path.lexists(place / "raw"):  # a leaf that is nothing
+            return
         shutil.rmtree(place / "data/demo")
         (place / "raw").rename(place / "data/demo")
         check_end(place, stage)
