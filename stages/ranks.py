@@ -56,8 +56,7 @@ def wanted(batch_size: int, devices: int) -> int:
     Raises:
         BadInput: CONVLSTM_RANKS is not a number, or does not divide the batch.
     """
-    if "CONVLSTM_RANKS" in os.environ:
-        count = _number("CONVLSTM_RANKS")
+    if (count := _asked()) is not None:
         check(batch_size, count)
         return count
     return max(count for count in range(1, max(1, devices) + 1) if batch_size % count == 0)
@@ -69,12 +68,14 @@ def wanted_of(parts: int, devices: int) -> int:
     Raises:
         BadInput: CONVLSTM_RANKS is not a number of at least 1.
     """
-    if "CONVLSTM_RANKS" in os.environ:
-        count = _number("CONVLSTM_RANKS")
-        if not count:
-            raise BadInput("CONVLSTM_RANKS = '0': must be at least 1")
-        return count
-    return max(1, min(parts, devices))
+    if (count := _asked()) == 0:
+        raise BadInput("CONVLSTM_RANKS = '0': must be at least 1")
+    return count or max(1, min(parts, devices))
+
+
+def _asked() -> int | None:
+    """Return the number of ranks that the user asks for, if any."""
+    return _number("CONVLSTM_RANKS") if "CONVLSTM_RANKS" in os.environ else None
 
 
 def check(batch_size: int, count: int) -> None:

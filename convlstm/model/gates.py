@@ -131,9 +131,8 @@ class Activations:
     step also beside C and H of all: then the backward pass computes them again, and `sums` are the
     gradients of peepholes and weight so far. `state` is C as it goes from step to step, in the
     precision of the weights. `scratch` holds three buffers that every step uses again, because
-    allocating memory costs more than the arithmetic. `kernels` compute in the place
-    of torch, if there are any. The rows of `bias`, one for each thread, add up to the gradient of
-    the bias.
+    allocating memory costs more than the arithmetic. `kernels` compute in the place of torch, if
+    there are any. The rows of `bias`, one for each thread, add up to the gradient of the bias.
     """
 
     layer: Layer
@@ -165,14 +164,14 @@ class Activations:
         views, gates = self._views, self._gates(step)
         # H before step 0 is zero, and nothing of it is computed
         z = self.layer.convolve(_at(views.entered if step else views.x, step))
-        peepholes = self.layer.peepholes
         if self.kernels is None:
             o = self._by_torch(z.to(self.state.dtype), gates)
             cell.copy_(self.state)
             torch.mul(o, tanh(self.state, self.scratch[0]), out=places[0])
             places[1].copy_(places[0])
         else:
-            self.kernels.forward(z, self.state, peepholes, gates=gates, cell=cell, hidden=places)
+            own = self.layer.peepholes
+            self.kernels.forward(z, self.state, own, gates=gates, cell=cell, hidden=places)
 
     def _by_torch(
         self, z: Float[Tensor, "batch row col gates"], kept: Float[Tensor, "batch row col gates"]
