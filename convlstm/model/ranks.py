@@ -115,9 +115,9 @@ class Ranks:
         state: Callable[[PartT], State],
         of_state: Callable[[State], PartT],
     ) -> Iterator[PartT]:
-        """Yield on the first rank `count` parts of the work, in their order.
+        """Return on the first rank an iterator over `count` parts of the work, in their order.
 
-        The ranks make them in turn. The others send theirs to the first one, and yield nothing.
+        The ranks make them in turn. The others send theirs to the first one, and get nothing.
 
         Args:
             own: makes our parts: those whose number, divided by the count of ranks, leaves ours.
@@ -125,16 +125,9 @@ class Ranks:
             state: tells what is sent of a part.
             of_state: makes the part again.
         """
-        for number in range(count):
-            maker = number % self.count
-            if maker == self.number:
-                part = next(own)
-                if self.first:
-                    yield part
-                else:
-                    self._send_first(_packed(state(part)))
-            elif self.first:
-                yield of_state(_unpacked(self._received(maker)))
+        if self.count == 1:
+            return own
+        return self._gathered(own, count, state, of_state)
 
     @contextmanager
     def after_first(self, entered: AbstractContextManager[object]) -> Iterator[None]:
@@ -151,6 +144,24 @@ class Ranks:
     def meet(self) -> None:
         """Wait until all ranks are here."""
         self.most(0)
+
+    def _gathered(
+        self,
+        own: Iterator[PartT],
+        count: int,
+        state: Callable[[PartT], State],
+        of_state: Callable[[State], PartT],
+    ) -> Iterator[PartT]:
+        for number in range(count):
+            maker = number % self.count
+            if maker == self.number:
+                part = next(own)
+                if self.first:
+                    yield part
+                else:
+                    self._send_first(_packed(state(part)))
+            elif self.first:
+                yield of_state(_unpacked(self._received(maker)))
 
     def _send_first(self, content: Tensor) -> None:
         with _missed():
