@@ -15,7 +15,8 @@ from PIL import Image
 
 from convlstm.runtime import files
 from convlstm.runtime.errors import UserError
-from convlstm.train.loop import Training, Window
+from convlstm.train.loop import Training
+from convlstm.train.validation import Window
 from stages.progress import bar
 
 SECONDS_BETWEEN_PAGES = 10.0

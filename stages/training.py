@@ -39,6 +39,7 @@ def run(stored: Patches, params: Train, place: Place) -> None:
     ):
         batches = Batches(stored, repeated=True)
         training = Training(batches, params, default_device(place.local), own)
+        training.on_note = say
         checkpoints = Checkpoints(CHECKPOINTS, training.identity(), every_minutes)
         guard = locks.awaited(checkpoints.lock, say)
         with own.after_first(guard), signals.deferred() as stop:

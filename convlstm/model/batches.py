@@ -1,6 +1,6 @@
 """Windows of data/patches in the frames of data/frames, as batches of tensors, read ahead."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -139,6 +139,8 @@ class Batches:
     ) -> Iterator[Batch]:
         """Yield all windows of `split` in the order of the index; the last batch may be smaller.
 
+        The next batch is read while the last one is in use.
+
         Args:
             split: its name.
             batch_size: the number of windows in a batch.
@@ -148,7 +150,8 @@ class Batches:
         numbers = np.arange(self.count(split))
         starts = range(first * batch_size, len(numbers), every * batch_size)
         parts = (numbers[at : at + batch_size] for at in starts)
-        yield from read_ahead(partial(self.take, split, part) for part in parts)
+        calls = (partial(self.take, split, part) for part in parts)
+        yield from prefetch(calls, threads=1, depth=1)
 
     def pixels(
         self, batch: Batch
@@ -158,11 +161,6 @@ class Batches:
     ]:
         """Return the unfolded frames and mask of a batch."""
         return self.geometry.unfold(batch.frames.numpy()), self.geometry.unfold(batch.mask.numpy())
-
-
-def read_ahead(calls: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
-    """Yield batches, the next of which is read while the last one is in use."""
-    yield from prefetch(calls, threads=1, depth=1)
 
 
 def turned(

@@ -70,13 +70,14 @@ class Stack:
         ]
         self.readout = readout.flatten(1)
         self.frames = frames.permute(1, 0, 3, 4, 2)
-        self.fed, self.memory = fed.to(frames.device, non_blocking=True), options.memory
-        self.dtype, self.state_dtype = dtype, frames.dtype
+        self.memory, self.dtype, self.state_dtype = options.memory, dtype, frames.dtype
         known, all_fed, any_fed = len(self.frames), fed.all(dim=0).tolist(), fed.any(dim=0).tolist()
         self.wholly_fed = [
             step == 0 or (step < known and all_fed[step]) for step in range(len(all_fed))
         ]
         self.free = [step > 0 and (step >= known or not some) for step, some in enumerate(any_fed)]
+        mixed = not all(map(any, zip(self.wholly_fed, self.free, strict=True)))
+        self.fed = fed.to(frames.device, non_blocking=True) if mixed else fed  # else it is not read
 
     def is_fed(self, step: int) -> Bool[Tensor, "batch 1 1 1"]:
         """Return for each window whether `step` takes the true frame."""

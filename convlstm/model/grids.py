@@ -3,8 +3,11 @@
 Every step of it has a gradient that is the same each time on a GPU, too.
 """
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache, partial, wraps
+from typing import ParamSpec
 
 import torch
 from jaxtyping import Float
@@ -13,6 +16,33 @@ from torch.nn.functional import avg_pool2d, conv1d, interpolate, pad
 
 Weights = Callable[[int, torch.dtype, torch.device], Float[Tensor, "new old"]]
 """Makes the weights of the pixels of a line of so many in each pixel of the new line."""
+P = ParamSpec("P")
+_held: ContextVar[list[Tensor] | None] = ContextVar("held", default=None)
+
+
+def constant(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Make a tensor once for each choice of arguments; every call would wait for a copy of it."""
+    made = lru_cache(maxsize=64)(make)  # all arguments are sizes, types and devices
+
+    @wraps(make)
+    def found(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        value = made(*args, **kwargs)  # type: ignore[arg-type] # it cannot tell that they are hashable
+        if (held := _held.get()) is not None:
+            held.append(value)
+        return value
+
+    return found
+
+
+@contextmanager
+def held_constants() -> Iterator[list[Tensor]]:
+    """Collect the constants that the block uses, for whoever needs them longer than the cache."""
+    held: list[Tensor] = []
+    before = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(before)
 
 
 def shrink(
@@ -39,7 +69,7 @@ def across(maps: Float[Tensor, "*lead row col"], weights: Weights) -> Float[Tens
     return down @ (maps @ right.T)
 
 
-@lru_cache(maxsize=64)  # on the device, or every call would wait for a copy
+@constant
 def _interpolation(
     patch_size: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "pixel coarsepixel"]:
@@ -56,7 +86,7 @@ def blur(
     return across(maps, partial(_gaussian, scale))
 
 
-@lru_cache(maxsize=64)
+@constant
 def _gaussian(
     scale: float, size: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "size size"]:

@@ -5,7 +5,7 @@ is constant over the context is what an extrapolation assumes, and noise average
 little is seen, the motion of the whole frame takes over.
 """
 
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 
 import torch
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
-from convlstm.model.grids import across
+from convlstm.model.grids import across, constant
 
 PAIRS = 6  # of successive frames; over half an hour of radar the motion hardly changes
 COARSENESS = (8, 4, 2)  # of the grids of the search; the first finds shifts of many pixels
@@ -94,7 +94,7 @@ def blocks(maps: Maps, reach: int) -> Maps:
     return across(maps, partial(_averaging, reach))
 
 
-@lru_cache(maxsize=64)
+@constant
 def _averaging(
     reach: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "size size"]:
@@ -141,7 +141,7 @@ def carried(maps: Maps, way: Flow, *, padding: str = "zeros", mode: str = "bilin
     return grid_sample(maps, grid, mode=mode, padding_mode=padding, align_corners=True)
 
 
-@lru_cache(maxsize=64)
+@constant
 def _unit(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " {size}"]:
     """Return the places of the pixels of a line as `grid_sample` counts them, from -1 to 1."""
     return 2 * torch.arange(size, dtype=dtype, device=device) / max(1, size - 1) - 1

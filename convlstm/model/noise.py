@@ -6,7 +6,6 @@ each band long waves are stronger than short ones, as in rain.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from convlstm.model.grids import shrink
+from convlstm.model.grids import constant, shrink
 
 MIDDLE_PATCHES = 0.75
 """Between the noise of both grids, as a Gaussian in patches: finer noise of the coarse grid would
@@ -146,7 +145,7 @@ def _lasting(
         return white[:, :, :, None][:, :, :, :0]
     filters = _filters(rows, cols, edges, white.dtype, white.device)
     waves, fresh = torch.fft.rfft2(white), (1 - memory**2).sqrt()
-    state, carried = torch.zeros(()), []
+    state, carried = white.new_zeros(()), []
     for lead in range(white.shape[2]):
         new = torch.fft.irfft2(waves[:, :, lead, None] * filters, s=(rows, cols))
         state = new.addcmul_(memory, state)
@@ -156,7 +155,7 @@ def _lasting(
     return torch.stack(carried, dim=2)
 
 
-@lru_cache(maxsize=32)
+@constant
 def _filters(
     rows: int, cols: int, edges: Edges, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "band row _"]:

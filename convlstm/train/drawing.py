@@ -1,4 +1,4 @@
-"""The windows that an epoch shows: which, in which order, and turned how.
+"""The windows of each step of an epoch, turned somehow, and the random numbers of the step.
 
 Everything is drawn from (seed, epoch, step) alone, so that a resumed run goes on as if it had not
 been stopped, and the same windows make a step whatever the number of ranks that share it.
@@ -12,19 +12,35 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from convlstm.model.batches import TURNS, Batch, Batches, read_ahead
+from convlstm.model.batches import TURNS, Batches
+from convlstm.model.noise import draw_noise
 from convlstm.model.ranks import ALONE, Ranks
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.patches import MEASURED, WET, Span, Window
+from convlstm.storage.prefetch import prefetch
 from convlstm.train.params import Train
 
 LEAST_KEPT = 0.05  # of the driest windows, so that the network learns when no rain comes, too
 MOST_TRIES = 100
 """Places that are tried for one window: with `LEAST_KEPT`, 99.4 % of them end with one that is kept
 where all is dry."""
-PLACES, WAYS = 1, 2  # what is drawn; not 0, which NumPy does not tell from nothing
+PLACES, WAYS, NUMBERS = 1, 2, 3  # what is drawn; not 0, which NumPy does not tell from nothing
+
+
+class Step(NamedTuple):
+    """Our windows of a step, and the numbers that were drawn for them.
+
+    `white` is the noise of the members. The readout `frame` has no members, and `uniform` in its
+    place, by which `draw_fed_steps` decides.
+    """
+
+    frames: Float[Tensor, "batch time channel row col"]
+    mask: Bool[Tensor, "batch time channel row col"]
+    white: Float[Tensor, "member batch lead pixelrow pixelcol"]
+    uniform: Float[Tensor, "batch step"]
 
 
 class Places(NamedTuple):
@@ -63,19 +79,23 @@ def kept_probability(share: float, preference: float) -> float:
 
 
 class Drawing:
-    """Draws the training windows of each epoch.
+    """Draws the steps of each epoch.
 
     Args:
         batches: the data.
-        params: how many windows make a step, which are preferred, how they are turned, the seed.
+        params: how many windows make a step, which are preferred, how they are turned, the seed,
+            and how many members there are.
         ranks: which share the windows of a step.
+        pinned: whether a step is put where a GPU copies it from while the CPU goes on.
 
     Raises:
         BadInput: windows that are not square cannot be turned.
     """
 
-    def __init__(self, batches: Batches, params: Train, ranks: Ranks = ALONE) -> None:
-        self.batches, self.params, self.ranks = batches, params, ranks
+    def __init__(
+        self, batches: Batches, params: Train, ranks: Ranks = ALONE, *, pinned: bool = False
+    ) -> None:
+        self.batches, self.params, self.ranks, self.pinned = batches, params, ranks, pinned
         self.steps = -(-batches.count("train") // params.batch_size)
         self._ways = {"none": 1, "flips": TURNS // 2, "turns": TURNS}[params.augment]
         rows, cols = batches.geometry.rows, batches.geometry.cols
@@ -89,27 +109,24 @@ class Drawing:
         self._preference = params.wet_preference
         self._least_wet: float = batches.params["min_wet_fraction"]
 
-    def epoch(self, number: int, *, done: int = 0) -> Iterator[Batch]:
-        """Yield our part of the batches of an epoch, as many windows as the grid has.
+    def epoch(self, number: int, *, done: int = 0) -> Iterator[Step]:
+        """Yield our part of the steps of an epoch, which shows as many windows as the grid has.
 
         Those of the grid come in a random order, or as many random ones in their place. The first
-        `done` batches are left out, because a resumed run has seen them.
+        `done` steps are left out, because a resumed run has taken them. The next one is drawn while
+        the last one is taken.
         """
         count = self.batches.count("train")
         order = np.random.default_rng([self.params.seed, number]).permutation(count)
         size = self.params.batch_size
-        yield from read_ahead(
-            partial(self._batch, order[step * size : (step + 1) * size], number, step)
+        calls = (
+            partial(self._step, order[step * size : (step + 1) * size], number, step)
             for step in range(done, self.steps)
         )
+        yield from prefetch(calls, threads=1, depth=1)
 
-    def windows(self, iteration: int) -> int:
-        """Return how many windows all ranks together show in a step; the last has what is left."""
-        first = iteration % self.steps * self.params.batch_size
-        return min(self.params.batch_size, self.batches.count("train") - first)
-
-    def _batch(self, numbers: Int[np.ndarray, " batch"], epoch: int, step: int) -> Batch:
-        """Return our part of the batch of a step, whose windows of the grid have these numbers.
+    def _step(self, numbers: Int[np.ndarray, " batch"], epoch: int, step: int) -> Step:
+        """Return our part of a step, whose windows of the grid have these numbers.
 
         A rank that would have none shows one of which no pixel counts, so that all do the same.
         """
@@ -120,9 +137,25 @@ class Drawing:
             windows = [self._random(window, places) for window in grid]
         ways = self._generator(epoch, step, WAYS).integers(self._ways, size=len(windows))
         own = self.ranks.places(len(windows))
-        batch = self.batches.cut(windows[own], ways[own].tolist())
-        spare = self.ranks.is_spare(len(windows))
-        return batch._replace(mask=torch.zeros_like(batch.mask)) if spare else batch
+        frames, mask = self.batches.cut(windows[own], ways[own].tolist())
+        if self.ranks.is_spare(len(windows)):
+            mask = torch.zeros_like(mask)
+        # Each rank draws the numbers of all windows, so that a window has the same on any of them.
+        white, uniform = self._numbers(len(windows), self._generator(epoch, step, NUMBERS))
+        drawn = Step(frames, mask, white[:, own], uniform[own])
+        return Step(*(part.pin_memory() for part in drawn)) if self.pinned else drawn
+
+    def _numbers(self, windows: int, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw `white` and `uniform`, of which one is empty."""
+        generator = torch.Generator().manual_seed(int(chance.integers(2**63)))
+        batches, members = self.batches, self.params.members
+        if self.params.readout == "frame":
+            steps = batches.window_frames - 1
+            return torch.empty(0, windows), torch.rand(windows, steps, generator=generator)
+        p, (_, rows, cols) = batches.geometry.patch_size, batches.geometry.folded_shape
+        shape = (windows, batches.forecast_frames, rows * p, cols * p)
+        (white,) = draw_noise(members, shape, generator, together=members)
+        return white, torch.empty(windows, 0)
 
     def _random(self, instead: Window, generator: np.random.Generator) -> Window:
         """Draw windows until one is kept; after `MOST_TRIES` return the last that could train.

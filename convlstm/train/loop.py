@@ -7,16 +7,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import takewhile
 from typing import Any, cast
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from convlstm.model.batches import Batch, Batches
+from convlstm.model.batches import Batches
 from convlstm.model.device import (
     explain_out_of_memory,
     keep_freed_memory,
@@ -26,33 +25,23 @@ from convlstm.model.device import (
 from convlstm.model.gates import kernels_of
 from convlstm.model.model_file import Model
 from convlstm.model.network import Architecture, Network
-from convlstm.model.noise import draw_noise
 from convlstm.model.ranks import ALONE, Ranks
-from convlstm.patch.folding import unfold
 from convlstm.runtime.errors import NonFinite
-from convlstm.scores import ensemble
-from convlstm.scores.frame import LeadMeans, Values
-from convlstm.sums import frame
-from convlstm.sums.ensemble import sums as ensemble_sums
 from convlstm.train.budget import Budget, has_patience
-from convlstm.train.drawing import Drawing
-from convlstm.train.losses import masked_crps, masked_mae, masked_mse, masked_weighted
+from convlstm.train.drawing import Drawing, Step
+from convlstm.train.objective import Objective
 from convlstm.train.params import Train
-from convlstm.train.schedules import (
-    Probability,
-    draw_fed_steps,
-    learning_rate,
-    sampling_probability,
-)
+from convlstm.train.replaying import CUDAGraphs, Passes, Replayed, on_device
+from convlstm.train.schedules import draw_fed_steps, learning_rate, sampling_probability
+from convlstm.train.validation import OnWindow, validate
 
 PARAMS_THAT_NEED_MEMORY = "batch_size, tile_size or hidden_channels, or set recompute_gates"
 PLAIN_STATE = ("iteration", "skipped", "others", "_losses", "_last", "_best_score")
 """The attributes of a `Training` that its state holds as plain values."""
+Weights = tuple[Tensor, ...] | list[Tensor]
 BETAS = (0.9, 0.99)
 """The memories of Adam. By its usual 0.999 the gradients of the first steps, a hundred times those
 that follow, would keep its steps small for most of a short run."""
-VALIDATION_BATCH = 8
-"""Windows at a time without gradients; a constant, so that it cannot change numbers."""
 VALIDATION_MEMBERS = 4
 """Members of an ensemble then; the fair CRPS does not depend on their number, only its noise."""
 
@@ -89,44 +78,6 @@ class Epoch:
         }
 
 
-Window = Float[np.ndarray, "lead channel row col"]
-OnWindow = Callable[[Window, Window], None]
-"""Called with the truth and the forecast of a validation window, of an ensemble its mean."""
-
-
-def validate(
-    model: Model,
-    batches: Batches,
-    members: int,
-    on_window: OnWindow | None = None,
-    ranks: Ranks = ALONE,
-) -> dict[str, float]:
-    """Return the scores of free forecasts of the validation windows, as means over lead times.
-
-    The ranks take the batches in turn, so that each is the same however many share them, and sums
-    and counts are added up before a mean is taken. `on_window` sees our windows only.
-    """
-    known, leads = batches.context_frames, batches.forecast_frames
-    means = LeadMeans(*np.zeros((2, leads, len(Values._fields))))  # also of a rank without a window
-    device = next(model.network.parameters()).device
-    sums = np.zeros((leads, len(ensemble.Sums._fields)))
-    for batch in batches.in_order("valid", VALIDATION_BATCH, every=ranks.count, first=ranks.number):
-        seen, mask_seen = batch.frames[:, :known], batch.mask[:, :known]
-        folded = model.rollout(seen, mask_seen, leads, members)
-        pixels = batches.geometry.unfold(folded.numpy()), *batches.pixels(batch)
-        forecasts, frames, mask = (torch.from_numpy(own).to(device) for own in pixels)
-        mean, truth, measured = forecasts.mean(dim=0), frames[:, known:], mask[:, known:]
-        means.add(frame.values(mean[None], truth, measured)[0].cpu().numpy())
-        if on_window:
-            for window in zip(truth.cpu().numpy(), mean.cpu().numpy(), strict=True):
-                on_window(*window)
-        parts = ensemble_sums(forecasts.clamp(0, 1)[:, None], truth, measured)
-        sums += parts[0].sum(dim=0).cpu().numpy()
-    means.sums, means.counts, sums = ranks.sums(means.sums, means.counts, sums)
-    by_lead = ensemble.crps(ensemble.Sums(*sums.T), value_width=float(batches.geometry.pixels))
-    return {**means.overall(), "crps": float(by_lead.mean())}
-
-
 def _architecture(batches: Batches, params: Train) -> Architecture:
     """Return the architecture that the params name, for frames of these sizes."""
     channels, rows, cols = batches.geometry.folded_shape
@@ -141,13 +92,6 @@ def _architecture(batches: Batches, params: Train) -> Architecture:
         scales={"cascade": params.cascade_scales}.get(params.readout, ()),
         patch_size=batches.geometry.patch_size,
     )
-
-
-def _weighting(batches: Batches, params: Train, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the thresholds of each channel, as training sees its values, and the weights."""
-    limits = np.array(params.loss_thresholds)
-    own = np.stack([curve.to_thresholds(limits) for curve in batches.scaling.curves])
-    return torch.from_numpy(own).to(device), torch.tensor(params.loss_weights, device=device)
 
 
 class Training:
@@ -168,7 +112,7 @@ class Training:
         with explain_out_of_memory(device, "the weights", lower="hidden_channels or kernel_size"):
             self.network = Network(_architecture(batches, params)).to(device)
             self.network.memory.recompute = params.recompute_gates
-            self.averaged = AveragedModel(self.network, avg_fn=self._average)
+            self.averaged = AveragedModel(self.network, multi_avg_fn=self._average)
         own = training_dtype(params.precision, device, self._first_steps)
         slower = ranks.most(int(own == torch.float32))  # for one of the ranks, and so for all
         self.dtype = torch.float32 if slower else torch.bfloat16
@@ -184,20 +128,20 @@ class Training:
             params=params.model_dump(),
             training_precision=self.precision,
         )
-        self.drawing = Drawing(batches, params, ranks)
+        self.drawing = Drawing(batches, params, ranks, pinned=device.type == "cuda")
         self.steps_per_epoch = self.drawing.steps
         self.budget = Budget(params, self.steps_per_epoch)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=params.lr, betas=BETAS)
         self.scheduler = learning_rate(self.optimizer, params, self.budget.total)
-        self.generator = torch.Generator().manual_seed(params.seed)
         self.iteration, self.skipped = 0, 0
         self.others = 0  # trainings among which the cores were shared when this one began
         self._last = (params.lr, 1.0)  # learning rate and sampling probability of an iteration
         self.finished: list[Epoch] = []
         self._losses: list[float] = []  # of the epoch under way
-        self._weighting = _weighting(batches, params, device)
+        self.objective = Objective(self.network, batches, params, ranks.total)
         self._best_score, self._best = float("inf"), self._weights()
         self.on_window: OnWindow | None = None  # for whoever shows the forecasts of a validation
+        self.on_note: Callable[[str], None] = lambda _: None  # for whoever tells what was decided
 
     def epochs(self, on_step: Callable[[float], None]) -> Iterator[Epoch]:
         """Train, and yield each epoch when it is done; the last may be cut short by the budget.
@@ -218,12 +162,12 @@ class Training:
         while not self._has_ended():
             number = len(self.finished) + 1
             done = self.iteration - (number - 1) * self.steps_per_epoch
-            order = self.drawing.epoch(number, done=done)
-            for batch in takewhile(lambda _: self.budget.is_left(self.iteration), order):
+            order = on_device(self.drawing.epoch(number, done=done), self.device)
+            for step in takewhile(lambda _: self.budget.is_left(self.iteration), order):
                 with explain_out_of_memory(
                     self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY
                 ):
-                    loss = self._iterate(batch)
+                    loss = self._iterate(step)
                 if math.isfinite(loss):
                     self._losses.append(loss)
                 on_step(loss)
@@ -269,7 +213,6 @@ class Training:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "generator": self.generator.get_state(),
             "finished": [asdict(epoch) for epoch in self.finished],
             "best": self._best,
             "seconds": self.budget.seconds,
@@ -311,7 +254,6 @@ class Training:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
-        self.generator.set_state(state["generator"])
         self.finished = [Epoch(**epoch) for epoch in state["finished"]]
         self._best, self.budget.seconds = state["best"], state["seconds"]
         for name in PLAIN_STATE:
@@ -330,7 +272,7 @@ class Training:
         with explain_out_of_memory(self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY):
             self.network(frames, fed, dtype)
 
-    def _iterate(self, batch: Batch) -> float:
+    def _iterate(self, step: Step) -> float:
         """Take one step of the optimizer; returns the loss times the pixels of a frame.
 
         If the loss or the gradient is not finite, the weights stay as they are and it returns NaN.
@@ -341,67 +283,52 @@ class Training:
         percent = 100 * self.budget.spent(self.iteration) / self.budget.total
         probability = sampling_probability(percent, self.params)
         self._last = (float(self.optimizer.param_groups[0]["lr"]), probability.forecast)
-        frames, mask = (part.to(self.device, non_blocking=True) for part in batch)
+        drawn = step.white
         if self.params.readout == "frame":
-            loss = self._loss_of_frames(frames, mask, probability)
-        else:
-            loss = self._loss_of_members(frames, mask)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
-        loss = self.ranks.gradient(self.network.parameters(), loss)
+            known = self.batches.context_frames
+            drawn = draw_fed_steps(probability, step.uniform, context=known)
+        own = self._passes(step.frames, step.mask, drawn)
+        own = self.ranks.gradient(self.network.parameters(), own)
         limit = self.params.gradient_clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-        finite = bool(torch.isfinite(loss) & torch.isfinite(norm))
+        clipped = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        loss, norm = torch.stack((own, clipped)).tolist()  # here alone a step waits for a GPU
+        finite = math.isfinite(loss) and math.isfinite(norm)
         if not finite:
-            self._skip(loss.item(), norm.item())
+            self._skip(loss, norm)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
         self.iteration += 1
         self._go_on()
-        return loss.item() * self.batches.geometry.pixels if finite else float("nan")
+        return loss * self.batches.geometry.pixels if finite else float("nan")
 
-    def _loss_of_frames(self, frames: Tensor, mask: Tensor, probability: Probability) -> Tensor:
-        """Return the loss of all next frames, some of which follow the network's own."""
-        windows = self.drawing.windows(self.iteration)
-        fed = draw_fed_steps(
-            probability,
-            batch=windows,
-            context=self.batches.context_frames,
-            steps=frames.shape[1] - 1,
-            generator=self.generator,
-        )
-        forecast = self.network(frames, fed[self.ranks.places(windows)], self.dtype)
-        return self._pixel_loss(forecast, frames[:, 1:], mask[:, 1:])
+    def _forward_and_backward(self, frames: Tensor, mask: Tensor, drawn: Tensor) -> Tensor:
+        """Return the loss of a step, and leave its gradient in the weights."""
+        self.network.zero_grad()
+        own = self.objective
+        of = own.of_frames if self.params.readout == "frame" else own.of_members
+        loss = of(frames, mask, drawn, self.dtype)
+        loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        return loss.detach()
 
-    def _loss_of_members(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Return the loss of the members of a free forecast."""
-        known, p = self.batches.context_frames, self.batches.geometry.patch_size
-        count = self.params.members
-        truth, measured = unfold(frames[:, known:], p), unfold(mask[:, known:], p)
-        (_, leads, _, rows, cols), windows = truth.shape, self.drawing.windows(self.iteration)
-        # Each rank draws the noise of all windows, so that a window has the same on any of them.
-        white = draw_noise(count, (windows, leads, rows, cols), self.generator, together=count)
-        own = (some[:, self.ranks.places(windows)] for some in white)
-        (members,) = self.network.ensemble(
-            frames[:, :known], mask[:, :known], leads, own, self.dtype
-        )
-        if self.params.loss == "crps":
-            alpha = self.params.crps_alpha
-            return masked_crps(members, truth, measured, alpha, self.ranks.total)
-        return self._pixel_loss(members[0], truth, measured)
+    @cached_property  # of the first step, because a checkpoint may bring another precision
+    def _passes(self) -> Passes:
+        """Passes forward and backward: replayed by a GPU, where that can be had.
 
-    def _pixel_loss(self, forecast: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-        total = self.ranks.total
-        if self.params.loss == "weighted":
-            limits, weights = self._weighting
-            return masked_weighted(forecast, truth, mask, total, thresholds=limits, weights=weights)
-        loss = masked_mse if self.params.loss == "mse" else masked_mae
-        return loss(forecast, truth, mask, total)
+        With the readout `frame` a step does what chance decides; and ranks meet within it.
+        """
+        params = self.params
+        fixed = params.readout != "frame" and params.cell != "lstm" and self.ranks.count == 1
+        if not (params.cuda_graph and fixed and self.device.type == "cuda"):
+            return self._forward_and_backward
+        return Replayed(self._forward_and_backward, self.network, CUDAGraphs(), self.on_note)
 
-    def _average(self, average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
-        """Return the running mean of a weight, which in the first steps forgets faster."""
-        decay = min(self.params.average_decay, (1 + float(steps)) / (10 + float(steps)))
-        return average.lerp(weight, 1 - decay) if self.params.average_decay else weight
+    def _average(self, averages: Weights, weights: Weights, count: Tensor | int) -> None:
+        """Move the running means towards the weights, in the first steps faster.
+
+        `count` of steps is our own, to read which a GPU would be waited for.
+        """
+        decay = min(self.params.average_decay, (1 + self.iteration) / (10 + self.iteration))
+        get_ema_multi_avg_fn(decay)(averages, weights, count)  # type: ignore[no-untyped-call] # torch ships no type for it
 
     def _skip(self, loss: float, norm: float) -> None:
         """Drop the gradient, if params allow it; one NaN would make all weights NaN."""

@@ -166,5 +166,6 @@ class Train(LearningRate, Sampling, Limits, Weighting):
     precision: Literal["auto", "float32", "bfloat16"]
     recompute_gates: bool
     fused_gates: bool
+    cuda_graph: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     deterministic: bool

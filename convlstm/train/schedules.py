@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
@@ -85,21 +85,21 @@ def _reverse(percent: float, params: Sampling) -> Probability:
 
 
 def draw_fed_steps(
-    probability: Probability, *, batch: int, context: int, steps: int, generator: torch.Generator
+    probability: Probability, uniform: Float[Tensor, "batch steps"], *, context: int
 ) -> Bool[Tensor, "batch steps"]:
     """Draw for each window and step whether the true frame is fed.
 
     Args:
         probability: from `sampling_probability`.
-        batch: number of windows.
+        uniform: random numbers in [0, 1) for each window and step, of which there is one less than
+            frames; on the CPU.
         context: the first `context` steps are context frames. The very first is always true,
             because there is no forecast yet.
-        steps: number of steps, one less than the frames of a window.
-        generator: on the CPU, so that a GPU draws the same.
     """
+    steps = uniform.shape[1]
     each = torch.tensor(
         [probability.context] * context + [probability.forecast] * (steps - context)
     )
-    fed = torch.rand(batch, steps, generator=generator) < each
+    fed = uniform < each
     fed[:, 0] = True
     return fed

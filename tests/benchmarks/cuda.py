@@ -1,8 +1,9 @@
 """Measures all that is to be known of a GPU, in one call: `python -m tests.benchmarks.cuda`.
 
 It prints the table of `train_step`; then, for a whole step of the shipped network (basis, network,
-readout, loss, and the optimizer), its time, how often the CPU waits within it, its memory, and
-whether two runs give the same bits; then the network's step as one CUDA graph. The gates are those
+readout, loss, and the optimizer), called and replayed, its time, how often the CPU waits within it,
+its memory, and whether two runs give the same bits; then the passes of other networks as one CUDA
+graph. The gates are those
 of Triton; the column `by_torch` tells what they gain. On a machine without a GPU, `--dry` runs it
 on the CPU, to see that it runs; its figures are none then.
 """
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from convlstm.model.network import Architecture, Network
 from convlstm.train.losses import masked_crps
+from convlstm.train.replaying import CUDAGraphs, Replayed
 
 from . import train_step
 from .sizes import CONTEXT, FRAMES, SIZES, USUAL
@@ -37,7 +39,7 @@ SHIPPED = Architecture(
 CUDA = DEVICE.type == "cuda"
 
 
-def whole_step(dtype: torch.dtype) -> tuple[Network, Callable[[], None]]:
+def whole_step(dtype: torch.dtype, *, replayed: bool) -> tuple[Network, Callable[[], None]]:
     """Return the shipped network, and a step of its training on random frames."""
     torch.manual_seed(0)
     net = Network(SHIPPED).to(DEVICE)
@@ -47,20 +49,27 @@ def whole_step(dtype: torch.dtype) -> tuple[Network, Callable[[], None]]:
     frames = torch.rand(BATCH, CONTEXT, PATCH**2, grid, grid, device=DEVICE)
     truth = torch.rand(BATCH, leads, 1, SIDE, SIDE, device=DEVICE)
     mask, measured = torch.ones_like(frames).bool(), torch.ones_like(truth).bool()
-    white = torch.randn(MEMBERS, BATCH, leads, SIDE, SIDE)
+    white = torch.randn(MEMBERS, BATCH, leads, SIDE, SIDE, device=DEVICE)
+
+    def called(context: Tensor, mask: Tensor, white: Tensor) -> Tensor:
+        net.zero_grad()
+        (members,) = net.ensemble(context, mask, leads, [white], dtype)
+        loss = masked_crps(members, truth, measured, 0.99)
+        loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        return loss.detach()
+
+    passes = Replayed(called, net, CUDAGraphs(), print) if replayed else called
 
     def step() -> None:
-        adam.zero_grad()
-        (members,) = net.ensemble(frames, mask, leads, [white], dtype)
-        masked_crps(members, truth, measured, 0.99).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        passes(frames, mask, white)
         adam.step()
 
     return net, step
 
 
-def weights_after(steps: int, dtype: torch.dtype) -> list[Tensor]:
+def weights_after(steps: int, dtype: torch.dtype, *, replayed: bool) -> list[Tensor]:
     """Return the weights of the shipped network after some steps."""
-    net, step = whole_step(dtype)
+    net, step = whole_step(dtype, replayed=replayed)
     for _ in range(steps):
         step()
     return [weight.detach() for weight in net.parameters()]
@@ -83,7 +92,7 @@ def median_ms(work: Callable[[], object], repeats: int) -> float:
     return 1e3 * statistics.median([seconds(work) for _ in range(repeats + 3)][3:])
 
 
-def graph(name: str, dtype: torch.dtype) -> Callable[[], None]:
+def graph(name: str, dtype: torch.dtype) -> Callable[[], object]:
     """Return the forward and the backward pass of a network as one CUDA graph."""
     size = SIZES[name]
     net = size.network().to(DEVICE)
@@ -91,36 +100,30 @@ def graph(name: str, dtype: torch.dtype) -> Callable[[], None]:
     frames = train_step.as_batches_are(train_step.windows(size))
     fed = (torch.arange(FRAMES - 1) < CONTEXT).repeat(size.batch, 1)
 
-    def passes() -> None:
-        net.zero_grad(set_to_none=False)
-        net(frames, fed, dtype).square().mean().backward()
+    def passes() -> Tensor:
+        net.zero_grad()
+        net.memory.buffers.clear()
+        loss: Tensor = net(frames, fed, dtype).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        return loss.detach()
 
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch ships no type for it
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            passes()
-    torch.cuda.synchronize()
-    captured = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(captured):
-        passes()
-    return captured.replay
+    return CUDAGraphs()(passes)[1]
 
 
-def print_whole_step(repeats: int) -> None:
+def print_whole_step(repeats: int, *, replayed: bool) -> None:
     """Print what a step of the shipped network takes."""
     for precision, dtype in PRECISIONS.items():
-        first, second = (weights_after(3, dtype) for _ in range(2))
+        first, second = (weights_after(3, dtype, replayed=replayed) for _ in range(2))
         same = all(map(torch.equal, first, second))
-        _, step = whole_step(dtype)
+        _, step = whole_step(dtype, replayed=replayed)
         if CUDA:
             torch.cuda.reset_peak_memory_stats()
         took = median_ms(step, repeats)
         peak = torch.cuda.max_memory_allocated() / 1e6 if CUDA else float("nan")
         bits = "the same bits twice" if same else "OTHER BITS the second time"
-        print(
-            f"shipped {precision}: {took:.1f} ms, {waits(step)} waits, {peak:.0f} MB, {bits}",
-            flush=True,
-        )
+        way = "replayed" if replayed else "called"
+        figures = f"{took:.1f} ms, {waits(step)} waits, {peak:.0f} MB, {bits}"
+        print(f"shipped {precision}, {way}: {figures}", flush=True)
 
 
 def print_graphs(repeats: int) -> None:
@@ -148,7 +151,8 @@ def main() -> None:
     for name in USUAL if CUDA else ("default",):
         for precision in PRECISIONS:
             print(train_step.row(name, precision, None, asked.repeats), flush=True)
-    print_whole_step(asked.repeats)
+    for replayed in (False, True) if CUDA else (False,):
+        print_whole_step(asked.repeats, replayed=replayed)
     print_graphs(asked.repeats)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from convlstm.model.batches import Batch, Batches
-from convlstm.train.drawing import Drawing
+from convlstm.model.batches import Batches
+from convlstm.train.drawing import Drawing, Step
 from convlstm.train.params import Train
 from convlstm.train.schedules import draw_fed_steps, learning_rate, sampling_probability
 
@@ -27,6 +27,7 @@ from .openstl import OpenSTL
 from .sizes import SIZES
 
 RECIPE: dict[str, Any] = {
+    "readout": "frame",
     "batch_size": 16,
     "lr": 0.0005,
     "lr_schedule": "onecycle",
@@ -63,7 +64,6 @@ class Recipe:
         self.budget, self.drawing = CPUTime(self.params, 1), Drawing(batches, self.params)
         self.optimizer = torch.optim.Adam(self.openstl.network.parameters())
         self.scheduler = learning_rate(self.optimizer, self.params, self.budget.total)
-        self.generator = torch.Generator().manual_seed(params.seed)
         self._validate, self._scores = validate, list[float]()
         self.steps = 0
 
@@ -72,12 +72,12 @@ class Recipe:
 
         That is a step without the optimizer, after a smaller one that is not timed.
         """
-        batch, seconds = next(self.drawing.epoch(1)), {}
+        step, seconds = next(self.drawing.epoch(1)), {}
         for dtype in (torch.bfloat16, torch.float32):
             self.openstl.dtype = dtype
-            self._loss(Batch(batch.frames[:1], batch.mask[:1])).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+            self._loss(step._replace(frames=step.frames[:1], uniform=step.uniform[:1])).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
             start = time.process_time()
-            self._loss(batch).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+            self._loss(step).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
             seconds[dtype] = time.process_time() - start
         self.openstl.dtype = min(seconds, key=lambda dtype: seconds[dtype])
         return seconds
@@ -88,9 +88,9 @@ class Recipe:
         self.budget.start()
         while self.budget.is_left(self.steps):
             epoch += 1
-            batches = self.drawing.epoch(epoch)
-            for batch in takewhile(lambda _: self.budget.is_left(self.steps), batches):
-                self._step(batch)
+            steps = self.drawing.epoch(epoch)
+            for step in takewhile(lambda _: self.budget.is_left(self.steps), steps):
+                self._step(step)
                 if self._is_due():
                     self._scores.append(self._validate(self))
                     if min(self._scores) == self._scores[-1]:
@@ -99,27 +99,22 @@ class Recipe:
                     self.budget.start()
         self.openstl.network.load_state_dict(best)
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, step: Step) -> None:
         self.optimizer.zero_grad()
-        self._loss(batch).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
+        self._loss(step).backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         self.optimizer.step()
         self.steps += 1
         self.budget.count_time()
         while self.scheduler.last_epoch < self.budget.spent(self.steps):
             self.scheduler.step()
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        """Return the loss of a batch, some of whose forecast frames are fed."""
+    def _loss(self, step: Step) -> torch.Tensor:
+        """Return the loss of a step, some of whose forecast frames are fed."""
         percent = 100 * self.budget.spent(self.steps) / self.budget.total
         known = self.batches.context_frames
-        fed = draw_fed_steps(
-            sampling_probability(percent, self.params),
-            batch=len(batch.frames),
-            context=known,
-            steps=batch.frames.shape[1] - 1,
-            generator=self.generator,
-        )
-        return self.openstl.loss(batch.frames, fed[:, known:])
+        probability = sampling_probability(percent, self.params)
+        fed = draw_fed_steps(probability, step.uniform, context=known)
+        return self.openstl.loss(step.frames, fed[:, known:])
 
     def _is_due(self) -> bool:
         """Whether the time of another validation has come."""

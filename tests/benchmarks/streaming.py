@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from convlstm.model import batches
-from convlstm.model.batches import Batch, Batches
+from convlstm.model.batches import Batches
 from convlstm.model.device import default_device
 from convlstm.storage import patches
 from convlstm.storage.patches import Patches
-from convlstm.train.drawing import Drawing
+from convlstm.train.drawing import Drawing, Step
 from convlstm.train.loop import Training
 from convlstm.train.params import Train
 from tests.benchmarks.measuring import Cost, cost, exhaust
@@ -36,7 +36,7 @@ RANDOM = {"random_windows": True, "wet_preference": 1.0}
 WARM_UP = 3  # steps before the first round
 
 
-class Step(NamedTuple):
+class Took(NamedTuple):
     """Seconds, seconds of CPU time, and seconds of waiting for a batch, each for one step."""
 
     seconds: float
@@ -61,17 +61,17 @@ class Stepper:
         self._batches = self._timed(self.training.drawing)
         self.run(WARM_UP)
 
-    def run(self, count: int) -> Step:
+    def run(self, count: int) -> Took:
         """Do some steps, and return what all but the first took on average."""
         self._step()
         self._waited = 0.0
         took = cost(lambda: exhaust(self._step() for _ in range(count)))
-        return Step(*(whole / count for whole in (took.seconds, took.cpu, self._waited)))
+        return Took(*(whole / count for whole in (took.seconds, took.cpu, self._waited)))
 
     def _step(self) -> float:
         return self.training._iterate(next(self._batches))
 
-    def _timed(self, drawing: Drawing) -> Iterator[Batch]:
+    def _timed(self, drawing: Drawing) -> Iterator[Step]:
         """Yield the batches of all epochs, and note how long each was waited for."""
         for epoch in range(1, 10**6):
             order = drawing.epoch(epoch)
@@ -90,7 +90,7 @@ def of_batch(stepper: Stepper, count: int = 20) -> Cost:
     count = min(count, drawing.steps)
     numbers = np.random.default_rng(1).permutation(drawing.batches.count("train"))
     parts = np.array_split(numbers[: count * drawing.params.batch_size], count)
-    took = cost(lambda: [drawing._batch(part, 10**6, step) for step, part in enumerate(parts)])
+    took = cost(lambda: [drawing._step(part, 10**6, step) for step, part in enumerate(parts)])
     return Cost(took.seconds / count, took.cpu / count)
 
 
@@ -105,7 +105,7 @@ def print_rows(project: Path, steps: int, rounds: int, **changes: Any) -> None:
         f"a step in ms, {torch.get_num_threads()} threads; {changes or 'the windows of the grid'}"
     )
     for name, own, batch in zip(("memory", "shards"), zip(*pairs, strict=True), alone, strict=True):
-        median = Step(*(1e3 * statistics.median(each) for each in zip(*own, strict=True)))
+        median = Took(*(1e3 * statistics.median(each) for each in zip(*own, strict=True)))
         print(
             f"{name}  {median.seconds:.1f}, CPU {median.cpu:.1f}, waited {median.waited:.2f}; "
             f"a batch alone {1e3 * batch.seconds:.1f}, CPU {1e3 * batch.cpu:.1f}"

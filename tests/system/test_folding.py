@@ -10,8 +10,9 @@ from convlstm.forecast.forecaster import Forecaster
 from convlstm.model.batches import Batches
 from convlstm.patch import folding
 from convlstm.patch.folding import Geometry
-from convlstm.train.loop import Training, validate
+from convlstm.train.loop import Training
 from convlstm.train.params import Train
+from convlstm.train.validation import validate
 from tests.builders import REPORT, model_of, params_of
 
 

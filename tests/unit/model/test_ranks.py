@@ -39,6 +39,7 @@ def new(batches: Batches, **changes: Any) -> Training:
 def shared(training: Training, ranks: Ranks) -> Training:
     """Give a training its place; in threads all are built before, for they have one seed."""
     training.ranks = training.drawing.ranks = ranks
+    training.objective.total = ranks.total
     return training
 
 
@@ -152,7 +153,7 @@ def test_a_gradient_that_is_no_number_on_one_rank_is_left_out_by_all(
         new(batches, **REPORT | {"steps": 2, "max_skipped_steps": 2, "epochs": None}) for _ in "ab"
     ]
     before = [weight.clone() for weight in built[0].network.parameters()]
-    monkeypatch.setattr("convlstm.train.loop.masked_mse", spoilt)
+    monkeypatch.setattr("convlstm.train.objective.masked_mse", spoilt)
     ended = in_threads(2, lambda ranks: finish(shared(built[ranks.number], ranks)).skipped)
     assert ended == [2, 2]
     for training in built:

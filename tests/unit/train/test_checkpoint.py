@@ -193,7 +193,7 @@ def test_a_checkpoint_that_was_copied_from_another_run_is_refused(
     assert [note.split(": ")[1] for note in notes] == ["of another run; it is not continued"] * 2
 
 
-STATE = ["network", "averaged", "optimizer", "scheduler", "generator", "finished", "best"]
+STATE = ["network", "averaged", "optimizer", "scheduler", "finished", "best"]
 
 
 @pytest.mark.parametrize("key", [*STATE, "seconds", "iteration", "_losses", "_best_score", None])

@@ -95,16 +95,23 @@ def test_an_epoch_of_the_grid_shows_every_training_window_once(
     assert ways == [0] * 12
 
 
+CASCADE: dict[str, Any] = {"readout": "cascade", "members": 2, "loss": "crps"}
+
+
 @pytest.mark.parametrize("changes", [{}, RANDOM, {"augment": "turns"}])
-def test_seed_epoch_and_step_alone_decide_the_batches(
-    batches: Batches, changes: dict[str, Any]
+@pytest.mark.parametrize(
+    ("part", "readout"), [("frames", {}), ("uniform", {}), ("white", CASCADE)], ids=str
+)
+def test_seed_epoch_and_step_alone_decide_the_batches_and_the_numbers(
+    batches: Batches, part: str, readout: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     def shown(seed: int, epoch: int, done: int = 0) -> list[torch.Tensor]:
-        draws = drawing(batches, seed=seed, **changes)
-        return [batch.frames for batch in draws.epoch(epoch, done=done)]
+        draws = drawing(batches, seed=seed, **readout | changes)
+        return [getattr(step, part) for step in draws.epoch(epoch, done=done)]
 
     first = shown(0, 1)
-    assert [len(frames) for frames in first] == [5, 5, 2]
+    assert [one.shape[1 if part == "white" else 0] for one in first] == [5, 5, 2]
+    assert not torch.equal(first[0], first[1])
     assert all(map(torch.equal, first, shown(0, 1)))
     assert not all(map(torch.equal, first, shown(0, 2)))
     assert not all(map(torch.equal, first, shown(1, 1)))

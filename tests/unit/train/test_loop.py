@@ -11,9 +11,11 @@ from torch import Tensor
 from convlstm.model.batches import Batches
 from convlstm.model.c_kernels import compiled
 from convlstm.runtime.errors import NonFinite, NoRoom
-from convlstm.train.loop import Epoch, Training, validate
+from convlstm.train.loop import Epoch, Training
 from convlstm.train.losses import Total, masked_mse
 from convlstm.train.params import Train
+from convlstm.train.replaying import Replayed
+from convlstm.train.validation import validate
 from tests.builders import REPORT, params_of
 
 CPU = torch.device("cpu")
@@ -121,6 +123,7 @@ KNOBS: dict[str, tuple[dict[str, Any], object]] = {
     "sampling_reverse_alpha_percent": (REVERSE, 100.0),
     "recompute_gates": ({}, True),
     "fused_gates": ({}, False),
+    "cuda_graph": (CASCADE, False),
     "precision": ({"precision": "float32"}, "bfloat16"),
     "seed": ({}, 1),
     "deterministic": ({}, False),
@@ -141,11 +144,15 @@ def test_every_knob_acts(batches: Batches, monkeypatch: pytest.MonkeyPatch, key:
     assert getattr(params_of(Train, **SMALL | choices), key) != value
 
     def outcome(**changes: Any) -> object:
-        """The weights after each step, the choice of algorithms, or how the training has ended."""
+        """The weights after each step, a choice, or how the training has ended."""
         monkeypatch.setattr("convlstm.train.budget.time", Ticking())
         if key == "max_skipped_steps":
-            monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(2))
+            monkeypatch.setattr("convlstm.train.objective.masked_mse", Spoilt(2))
         learner = Training(batches, params_of(Train, **SMALL | {"epochs": 2} | changes), CPU)
+        if key == "cuda_graph":
+            monkeypatch.setattr("convlstm.train.loop.CUDAGraphs", lambda: print)
+            learner.device = torch.device("cuda")  # on which alone it acts
+            return isinstance(learner._passes, Replayed)
         seen: list[list[float]] = []
         try:
             list(learner.epochs(lambda _: seen.append(weights(learner))))
@@ -321,16 +328,16 @@ def test_the_training_error_is_a_sum_over_the_pixels_of_a_frame(batches: Batches
     )
     for weight in training.network.parameters():
         torch.nn.init.zeros_(weight)  # it forecasts zeros, so the error is the truth's own square
-    batch = batches.take("train", list(range(batches.count("train"))))
-    expected = batch.frames[:, 1:].square().sum(dim=(2, 3, 4)).mean().item()
-    assert training._iterate(batch) == pytest.approx(expected, rel=1e-5)
+    (step,) = training.drawing.epoch(1)
+    expected = step.frames[:, 1:].square().sum(dim=(2, 3, 4)).mean().item()
+    assert training._iterate(step) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_loss_that_is_no_number_stops_before_it_touches_a_weight(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = Training(batches, params_of(Train, **REPORT, epochs=3), CPU)
-    monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(5))
+    monkeypatch.setattr("convlstm.train.objective.masked_mse", Spoilt(5))
     seen = []
     with pytest.raises(NonFinite) as raised:
         for _ in learner.epochs(lambda _: seen.append(weights(learner))):
@@ -356,7 +363,7 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = params_of(Train, **REPORT, epochs=2, max_skipped_steps=2)
-    monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 5))
+    monkeypatch.setattr("convlstm.train.objective.masked_mse", Spoilt(1, 5))
     learner = Training(batches, params, CPU)
     first = weights(learner)
     seen: list[list[float]] = []
@@ -365,7 +372,7 @@ def test_as_many_steps_are_left_out_as_are_allowed_and_no_more(
     assert seen[0] == first
     assert seen[4] == seen[3] != seen[2]
     assert all(math.isfinite(epoch.train_loss) for epoch in epochs)
-    monkeypatch.setattr("convlstm.train.loop.masked_mse", Spoilt(1, 3, 5))
+    monkeypatch.setattr("convlstm.train.objective.masked_mse", Spoilt(1, 3, 5))
     with pytest.raises(NonFinite, match="epoch 2, batch 2"):
         list(Training(batches, params, CPU).epochs(lambda _: None))
 
@@ -397,7 +404,7 @@ def test_a_full_memory_names_what_to_lower(
     def full(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("convlstm.train.loop.masked_mse", full)
+    monkeypatch.setattr("convlstm.train.objective.masked_mse", full)
     with pytest.raises(NoRoom) as raised:
         list(learner.epochs(lambda _: None))
     line = str(raised.value)
@@ -410,7 +417,9 @@ def test_a_full_memory_names_what_to_lower(
 def test_another_error_is_not_taken_for_a_full_memory(
     batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convlstm.train.loop.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3))
+    monkeypatch.setattr(
+        "convlstm.train.objective.masked_mse", lambda *_: torch.ones(2) @ torch.ones(3)
+    )
     learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
     with pytest.raises(RuntimeError, match="inconsistent tensor size"):
         list(learner.epochs(lambda _: None))
