@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -94,9 +95,11 @@ def draw_noise(
         together: the most members at a time.
     """
     for done in range(0, members, together):
-        count = min(together, members - done)
-        white = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
-        yield white if members > 1 else torch.zeros_like(white)
+        # Nothing here takes a second thread, because who draws beside a step would take its own.
+        white = torch.empty(min(together, members - done), *shape)
+        for member in white:
+            member.normal_(generator=generator)
+        yield white if members > 1 else torch.from_numpy(np.zeros(white.shape, np.float32))
 
 
 @torch.no_grad()

@@ -1,5 +1,9 @@
 """Noise has the variance, the memory and the motion that it is told, and comes from a seed."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +79,23 @@ def test_one_member_has_no_noise_but_takes_its_numbers() -> None:
     assert not silent.any()
     torch.randn(2, 3, 6, 5, generator=second)
     assert torch.equal(first.get_state(), second.get_state())
+
+
+def test_noise_is_drawn_on_one_thread() -> None:
+    """Threads of a second team make those of a step sleep at each of its operations."""
+
+    def threads_after(draw: Callable[[], object]) -> int:
+        torch.set_num_threads(2)  # of this thread
+        tasks = Path("/proc/self/task")
+        before = len([*tasks.iterdir()])
+        draw()
+        return len([*tasks.iterdir()]) - before
+
+    def noise(members: int) -> list[torch.Tensor]:
+        return list(draw_noise(members, (4, 10, 96, 96), torch.Generator(), together=members))
+
+    usual = torch.get_num_threads()
+    for draw, more in ((lambda: noise(2), 0), (lambda: noise(1), 0), (lambda: noise(2)[0] * 2, 1)):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(threads_after, draw).result() == more
+    torch.set_num_threads(usual)
