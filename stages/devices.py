@@ -50,16 +50,19 @@ def taken(
         held: list[str] = []
         told = False
         while devices and not held:
+            doubts = ""
             for name, path in paths.items():
                 try:
                     if len(held) < most:
                         stack.enter_context(locks.locked(path))
                         held.append(name)
-                except locks.Held:
-                    continue
+                except locks.Held as refused:
+                    doubts += refused.doubt
             if not held:
                 if not told:
-                    say(f"waits for a GPU, of which other trainings have all {len(devices)}")
+                    say(
+                        f"waits for a GPU, of which other trainings have all {len(devices)}{doubts}"
+                    )
                 told = True
                 time.sleep(locks.WAIT_SECONDS)
         yield held
@@ -90,11 +93,17 @@ def share_of_cores(others: int) -> int | None:
 
 
 def _holds(path: Path) -> bool:
-    """Whether the process that a lock file names runs on this host; it may just have ended."""
+    """Whether the process that a lock file names runs on this host; it may just have ended.
+
+    A file that another user alone may read counts: threads too many on the cores cost two trainings
+    more time than threads too few.
+    """
     try:
         found = re.fullmatch(r"process (\d+) on (.*)", path.read_text(errors="replace"))
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True
     if not found or found[2] != socket.gethostname():
         return False
     return Path("/proc", found[1]).exists()

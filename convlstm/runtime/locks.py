@@ -24,13 +24,23 @@ WAIT_SECONDS = 0.25
 
 
 class Held(BadInput):
-    """Another process holds the lock."""
+    """Another process holds the lock, or the lock is another user's, who alone may ask it.
 
-    def __init__(self, path: Path, holder: str) -> None:
-        self.holder = holder or "another process"
+    That one counts as held: two runs at one work spoil it, and a needless wait costs time alone.
+    `doubt` then says how a lock that a killed process has left is told and removed.
+    """
+
+    def __init__(self, path: Path, holder: str, doubt: str = "") -> None:
+        self.holder, self.doubt = holder or "another process", doubt
         super().__init__(
-            f"{path}: {self.holder} is at the same work; wait until it ends, or stop it"
+            f"{path}: {self.holder} is at the same work; wait until it ends, or stop it{doubt}"
         )
+
+    @classmethod
+    def by_user(cls, path: Path, user: int) -> "Held":
+        """Return the refusal of a lock of another user, whose number is all that is known."""
+        holder = f"a process of user {user}"
+        return cls(path, holder, f"; if no process of user {user} runs any more, remove {path}")
 
 
 @contextmanager
@@ -84,7 +94,7 @@ def _wait(path: Path, say: Callable[[str], None] | None = None) -> int:
             if say:
                 say(
                     f"waits for the result of {held.holder}, which is at the same work; Ctrl-C, or "
-                    f"`kill {os.getpid()}`, ends the wait"
+                    f"`kill {os.getpid()}`, ends the wait{held.doubt}"
                 )
             say = None
         time.sleep(WAIT_SECONDS)
@@ -115,8 +125,14 @@ def _acquire(path: Path) -> int:
 
 
 def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except PermissionError:
+            if _is_just_gone(path):
+                continue
+            raise
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
             os.close(descriptor)
@@ -133,3 +149,18 @@ def _opened(path: Path) -> int:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)
+
+
+def _is_just_gone(path: Path) -> bool:
+    """Whether the lock that we may not open was another user's, and has ended since.
+
+    Raises:
+        Held: it is there.
+    """
+    try:
+        owner = path.lstat().st_uid
+    except FileNotFoundError:  # else it is the folder that refuses us
+        return os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True)
+    if owner != os.geteuid():
+        raise Held.by_user(path, owner) from None
+    return False

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from convlstm.runtime.errors import BadInput
-from convlstm.runtime.locks import is_awaited, locked
+from convlstm.runtime.locks import Held, awaited, is_awaited, locked
 from tests.builders import ROOT
+from tests.users import NOBODY, for_root, rights_of, shared_folder
+from tests.users import ROOT as FIRST
 
 
 def test_a_second_holder_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
@@ -161,3 +163,96 @@ def test_a_lock_is_of_its_owner_alone(tmp_path: Path) -> None:
             assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(before)
+
+
+@for_root
+def test_a_lock_of_another_user_is_held_and_the_line_says_whose_it_is_and_what_to_do() -> None:
+    with shared_folder() as folder:
+        path = folder / "lock"
+        with locked(path), rights_of(NOBODY), pytest.raises(Held) as refused, locked(path):
+            pass
+    assert str(refused.value) == (
+        f"{path}: a process of user 0 is at the same work; wait until it ends, or stop it; if no "
+        f"process of user 0 runs any more, remove {path}"
+    )
+
+
+@for_root
+def test_a_lock_that_another_user_has_left_is_held_until_it_is_removed() -> None:
+    with shared_folder() as folder:
+        path = folder / "lock"
+        with rights_of(NOBODY):
+            path.touch(0o600)
+        with rights_of(NOBODY), locked(path):  # it is nobody's own, whom it does not lock out
+            pass
+        path.touch(0o600)
+        with rights_of(NOBODY):
+            with pytest.raises(Held, match="a process of user 0 "), locked(path):
+                pass
+            path.unlink()
+            with locked(path):
+                assert path.stat().st_uid == NOBODY
+
+
+@for_root
+def test_who_waits_for_another_user_says_what_to_do_and_is_seen_by_him() -> None:
+    with shared_folder() as folder, ExitStack() as first:
+        path, lines = folder / "a.lock", []
+        first.enter_context(locked(path))
+
+        def say(line: str) -> None:
+            lines.append(line)
+            with rights_of(FIRST):
+                assert is_awaited(path)
+                first.close()
+
+        with rights_of(NOBODY), awaited(path, say):
+            assert path.stat().st_uid == NOBODY
+    assert lines == [
+        f"waits for the result of a process of user 0, which is at the same work; Ctrl-C, or `kill "
+        f"{os.getpid()}`, ends the wait; if no process of user 0 runs any more, remove {path}"
+    ]
+
+
+@for_root
+def test_a_wait_of_another_user_counts() -> None:
+    with shared_folder() as folder:
+        path = folder / "a.lock"
+        with locked(folder / "a.host-1.waits"), rights_of(NOBODY):
+            assert is_awaited(path)
+
+
+@for_root
+def test_a_folder_of_another_user_in_which_nothing_can_be_made_is_named() -> None:
+    with shared_folder() as folder:
+        folder.chmod(0o755)
+        with (
+            rights_of(NOBODY),
+            pytest.raises(BadInput, match=r"lock: cannot be written \(Permission denied\)$"),
+            locked(folder / "lock"),
+        ):
+            pass
+
+
+@for_root
+def test_a_lock_of_another_user_that_ends_while_we_look_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its file is there when we open it, and gone when we ask whose it is."""
+    opened, tries = os.open, []
+
+    def open_and_end(path: Path, *flags: int) -> int:
+        tries.append(path)
+        try:
+            return opened(path, *flags)
+        finally:
+            if len(tries) == 1:
+                path.unlink()
+
+    with shared_folder() as folder, monkeypatch.context() as patched:
+        path = folder / "lock"
+        path.touch(0o600)
+        patched.setattr(os, "open", open_and_end)
+        with rights_of(NOBODY), locked(path):
+            assert path.stat().st_uid == NOBODY
+    assert tries == [path, path]

@@ -3,11 +3,14 @@
 import os
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from convlstm.runtime.locks import locked
 from stages import devices
+from tests.users import NOBODY, ROOT, for_root, rights_of, shared_folder
 
 HOST = socket.gethostname()
 FOUR = ["0", "1", "2", "3"]
@@ -129,3 +132,32 @@ def test_without_a_gpu_nothing_is_locked(tmp_path: Path) -> None:
 def test_a_name_may_hold_what_no_file_name_should(tmp_path: Path) -> None:
     with devices.taken(["MIG-GPU-5f/1/0"], tmp_path, 1, no_wait):
         assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+@for_root
+def test_a_gpu_of_another_user_is_taken_and_the_wait_for_it_says_what_to_do() -> None:
+    with shared_folder() as folder, ExitStack() as first:
+        (own,) = first.enter_context(devices.taken(["0"], folder, 1, no_wait))
+        (path,) = folder.iterdir()
+        lines: list[str] = []
+
+        def say(line: str) -> None:
+            lines.append(line)
+            with rights_of(ROOT):
+                first.close()
+
+        with rights_of(NOBODY):
+            with devices.taken(["0", "1"], folder, 2, no_wait) as free:
+                assert free == ["1"]
+            with devices.taken(["0"], folder, 1, say) as free:
+                assert free == [own]
+    assert lines == [
+        f"waits for a GPU, of which other trainings have all 1; if no process of user 0 runs any "
+        f"more, remove {path}"
+    ]
+
+
+@for_root
+def test_a_training_of_another_user_counts_though_its_lock_cannot_be_read() -> None:
+    with shared_folder() as folder, locked(folder / "theirs.lock"), rights_of(NOBODY):
+        assert devices.others(folder, folder / "own.lock") == 1
