@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -30,42 +30,58 @@ def names(count: int) -> list[str]:
 
 @contextmanager
 def taken(
-    devices: Sequence[str], folder: Path, most: int, say: Callable[[str], None]
+    devices: Sequence[str], folder: Path, fewest: int, most: int, say: Callable[[str], None]
 ) -> Iterator[list[str]]:
-    """Hold the locks of up to `most` free devices during the block; wait until there is one.
+    """Hold the locks of up to `most` free devices during the block; wait until `fewest` are free.
 
-    Within a job of a scheduler that numbers its own GPUs from 0, the locks are the job's own.
+    Who waits holds none, or two runs could wait for each other. Within a job of a scheduler that
+    numbers its own GPUs from 0, the locks are the job's own.
 
     Args:
         devices: the names of those that are visible; without any, none is yielded.
         folder: of the locks.
-        most: devices that are taken, at least 1.
+        fewest: devices that are taken, at least 1 and at most all that are visible.
+        most: devices that are taken, at least `fewest`.
         say: called with a line, once, if there is something to wait for.
     """
     host = f"{socket.gethostname()}-{os.environ.get('SLURM_JOB_ID', '')}".rstrip("-")
     paths = {
         name: folder / f"{GPU}{host}-{re.sub('[^a-zA-Z0-9]', '-', name)}.lock" for name in devices
     }
-    with ExitStack() as stack:
-        held: list[str] = []
-        told = False
-        while devices and not held:
-            doubts = ""
-            for name, path in paths.items():
-                try:
-                    if len(held) < most:
-                        stack.enter_context(locks.locked(path))
-                        held.append(name)
-                except locks.Held as refused:
-                    doubts += refused.doubt
-            if not held:
-                if not told:
-                    say(
-                        f"waits for a GPU, of which other trainings have all {len(devices)}{doubts}"
-                    )
-                told = True
-                time.sleep(locks.WAIT_SECONDS)
-        yield held
+    told = False
+    while True:
+        with ExitStack() as stack:
+            held, doubts = _lock(paths, most, stack)
+            if not devices or len(held) >= fewest:
+                yield held
+                return
+        if not told:
+            say(
+                f"waits for {fewest} free GPU{'s' if fewest > 1 else ''}; of the {len(devices)} "
+                f"here other trainings have {len(devices) - len(held)}{doubts}"
+            )
+        told = True
+        time.sleep(locks.WAIT_SECONDS)
+
+
+def _lock(paths: Mapping[str, Path], most: int, stack: ExitStack) -> tuple[list[str], str]:
+    """Lock up to `most` free devices until the stack ends; returns them, and doubts of the others.
+
+    Args:
+        paths: the lock of each device by its name.
+        most: devices that are locked.
+        stack: where the locks end.
+    """
+    held: list[str] = []
+    doubts = ""
+    for name, path in paths.items():
+        try:
+            if len(held) < most:
+                stack.enter_context(locks.locked(path))
+                held.append(name)
+        except locks.Held as refused:
+            doubts += refused.doubt
+    return held, doubts
 
 
 def others(folder: Path, own: Path) -> int:

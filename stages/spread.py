@@ -17,7 +17,8 @@ and the queue."""
 def spread(stage: str, wanted: Callable[[int], int], work: Callable[[Place], None]) -> None:
     """Do the work as a rank of a launcher or alone, or start a rank for each GPU that is free.
 
-    A run of the queue or `--temp` takes one GPU.
+    A run of the queue or `--temp` takes one GPU. One that CONVLSTM_RANKS gives a number of ranks
+    waits until as many GPUs are free.
 
     Args:
         stage: its name; each rank that is started runs `stages.NAME`.
@@ -25,7 +26,7 @@ def spread(stage: str, wanted: Callable[[int], int], work: Callable[[Place], Non
         work: of this process.
 
     Raises:
-        BadInput: fewer GPUs are free than the ranks that CONVLSTM_RANKS asks for.
+        BadInput: there are fewer GPUs than the ranks that CONVLSTM_RANKS asks for.
     """
     # Imported here, because torch takes seconds and no mistake should wait for it. All ranks do
     # so, because the modules that are loaded decide on the key of a run.
@@ -36,15 +37,13 @@ def spread(stage: str, wanted: Callable[[int], int], work: Callable[[Place], Non
         work(own)
         return
     visible = devices.names(gpus())
-    most = wanted(1 if is_copy() else len(visible))
+    fewest, most = _bounds(wanted, len(visible))
 
     def say(line: str) -> None:
         console.say(f"{stage}: {line}")
 
-    with devices.taken(visible, CHECKPOINTS, most, say) as free:
+    with devices.taken(visible, CHECKPOINTS, fewest, most, say) as free:
         count = wanted(len(free))
-        if free and count > len(free):
-            raise BadInput(f"CONVLSTM_RANKS = {count}: of the GPUs {len(free)} are free")
         if free:
             os.environ[devices.VISIBLE] = ",".join(free[:count])
         if count == 1:
@@ -52,6 +51,21 @@ def spread(stage: str, wanted: Callable[[int], int], work: Callable[[Place], Non
         else:
             say(f"starts {count} ranks")
             launch(count, f"stages.{stage}")
+
+
+def _bounds(wanted: Callable[[int], int], gpus: int) -> tuple[int, int]:
+    """Return how many GPUs are needed, and how many of these are taken if they are free.
+
+    Raises:
+        BadInput: there are fewer than the ranks that CONVLSTM_RANKS asks for.
+    """
+    fewest = wanted(1)  # which is the number that CONVLSTM_RANKS gives, if it does
+    if 0 < gpus < fewest:
+        raise BadInput(
+            f"CONVLSTM_RANKS = {fewest}: a rank takes a GPU, of which there are {gpus}; give at "
+            f"most as many ranks"
+        )
+    return fewest, fewest if is_copy() else wanted(gpus)
 
 
 def is_copy() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convlstm.runtime.locks import locked
+from convlstm.runtime import locks
 from stages import devices
 from tests.users import NOBODY, ROOT, for_root, rights_of, shared_folder
 
@@ -49,13 +49,13 @@ def test_the_names_are_those_by_which_cuda_is_told(
 def test_runs_side_by_side_take_a_gpu_each_and_a_run_alone_all_that_are_free(
     tmp_path: Path,
 ) -> None:
-    with devices.taken(FOUR, tmp_path, 1, no_wait) as first:
+    with devices.taken(FOUR, tmp_path, 1, 1, no_wait) as first:
         with (
-            devices.taken(FOUR, tmp_path, 1, no_wait) as second,
-            devices.taken(FOUR, tmp_path, 4, no_wait) as others,
+            devices.taken(FOUR, tmp_path, 1, 1, no_wait) as second,
+            devices.taken(FOUR, tmp_path, 1, 4, no_wait) as others,
         ):
             assert (first, second, others) == (["0"], ["1"], ["2", "3"])
-        with devices.taken(FOUR, tmp_path, 2, no_wait) as again:
+        with devices.taken(FOUR, tmp_path, 1, 2, no_wait) as again:
             assert again == ["1", "2"]
     assert list(tmp_path.iterdir()) == []
 
@@ -69,26 +69,69 @@ def test_where_all_are_taken_a_run_waits_and_says_so_once(tmp_path: Path) -> Non
         told.set()
 
     def wait() -> None:
-        with devices.taken(["0"], tmp_path, 1, say) as own:
+        with devices.taken(["0"], tmp_path, 1, 1, say) as own:
             taken.extend(own)
 
-    with devices.taken(["0"], tmp_path, 1, no_wait):
+    with devices.taken(["0"], tmp_path, 1, 1, no_wait):
         other = threading.Thread(target=wait)
         other.start()
         assert told.wait(timeout=30)
         assert taken == []
     other.join()
     assert taken == ["0"]
-    assert lines == ["waits for a GPU, of which other trainings have all 1"]
+    assert lines == ["waits for 1 free GPU; of the 1 here other trainings have 1"]
+
+
+def test_a_run_that_needs_several_holds_none_until_all_of_them_are_free(tmp_path: Path) -> None:
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(devices.taken(FOUR[:3], tmp_path, 1, 1, no_wait))
+        second.enter_context(devices.taken(FOUR[:3], tmp_path, 1, 1, no_wait))
+
+        def say(line: str) -> None:
+            lines.append(line)
+            assert [path.name for path in sorted(tmp_path.iterdir())] == [
+                f"gpu-{HOST}-0.lock",
+                f"gpu-{HOST}-1.lock",
+            ]
+            second.close()
+
+        lines: list[str] = []
+        with devices.taken(FOUR[:3], tmp_path, 2, 2, say) as own:
+            assert own == ["1", "2"]
+    assert lines == ["waits for 2 free GPUs; of the 3 here other trainings have 2"]
+
+
+def test_of_two_runs_that_begin_at_once_and_need_all_gpus_each_has_them_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.001)
+    begin = threading.Barrier(2, timeout=30)
+    held: list[list[str]] = []
+
+    def run() -> None:
+        for _ in range(50):
+            begin.wait()
+            with devices.taken(FOUR[:2], tmp_path, 2, 2, lambda _: None) as own:
+                held.append(own)
+                assert len(list(tmp_path.iterdir())) == 2
+                held.append(own)
+
+    runs = [threading.Thread(target=run) for _ in range(2)]
+    for own in runs:
+        own.start()
+    for own in runs:
+        own.join()
+    assert held == [["0", "1"]] * 200
+    assert all(first is second for first, second in zip(held[::2], held[1::2], strict=True))
 
 
 def test_jobs_that_number_their_gpus_anew_do_not_wait_for_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    with devices.taken(["0"], tmp_path, 1, no_wait):
+    with devices.taken(["0"], tmp_path, 1, 1, no_wait):
         monkeypatch.setenv("SLURM_JOB_ID", "2")
-        with devices.taken(["0"], tmp_path, 1, no_wait) as own:
+        with devices.taken(["0"], tmp_path, 1, 1, no_wait) as own:
             assert own == ["0"]
 
 
@@ -125,19 +168,19 @@ def test_each_of_some_trainings_takes_its_share_of_the_cores(
 
 
 def test_without_a_gpu_nothing_is_locked(tmp_path: Path) -> None:
-    with devices.taken([], tmp_path, 1, no_wait) as own:
+    with devices.taken([], tmp_path, 1, 1, no_wait) as own:
         assert (own, list(tmp_path.iterdir())) == ([], [])
 
 
 def test_a_name_may_hold_what_no_file_name_should(tmp_path: Path) -> None:
-    with devices.taken(["MIG-GPU-5f/1/0"], tmp_path, 1, no_wait):
+    with devices.taken(["MIG-GPU-5f/1/0"], tmp_path, 1, 1, no_wait):
         assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
 @for_root
 def test_a_gpu_of_another_user_is_taken_and_the_wait_for_it_says_what_to_do() -> None:
     with shared_folder() as folder, ExitStack() as first:
-        (own,) = first.enter_context(devices.taken(["0"], folder, 1, no_wait))
+        (own,) = first.enter_context(devices.taken(["0"], folder, 1, 1, no_wait))
         (path,) = folder.iterdir()
         lines: list[str] = []
 
@@ -147,17 +190,17 @@ def test_a_gpu_of_another_user_is_taken_and_the_wait_for_it_says_what_to_do() ->
                 first.close()
 
         with rights_of(NOBODY):
-            with devices.taken(["0", "1"], folder, 2, no_wait) as free:
+            with devices.taken(["0", "1"], folder, 1, 2, no_wait) as free:
                 assert free == ["1"]
-            with devices.taken(["0"], folder, 1, say) as free:
+            with devices.taken(["0"], folder, 1, 1, say) as free:
                 assert free == [own]
     assert lines == [
-        f"waits for a GPU, of which other trainings have all 1; if no process of user 0 runs any "
-        f"more, remove {path}"
+        f"waits for 1 free GPU; of the 1 here other trainings have 1; if no process of user 0 runs "
+        f"any more, remove {path}"
     ]
 
 
 @for_root
 def test_a_training_of_another_user_counts_though_its_lock_cannot_be_read() -> None:
-    with shared_folder() as folder, locked(folder / "theirs.lock"), rights_of(NOBODY):
+    with shared_folder() as folder, locks.locked(folder / "theirs.lock"), rights_of(NOBODY):
         assert devices.others(folder, folder / "own.lock") == 1

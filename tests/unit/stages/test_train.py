@@ -2,6 +2,8 @@
 
 import os
 import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,17 +70,25 @@ def test_a_run_of_the_queue_takes_one(seen: Seen, tmp_path: Path) -> None:
     assert seen == [(1, "1")]
 
 
-def test_a_number_of_ranks_that_is_given_waits_for_no_gpu_that_is_taken(
-    seen: Seen, tmp_path: Path
+def test_a_number_of_ranks_that_is_given_waits_until_as_many_gpus_are_free(
+    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.environ["CONVLSTM_RANKS"] = "2"
-    with (
-        locks.locked(tmp_path / ".checkpoints" / f"gpu-{HOST}-0.lock"),
-        locks.locked(tmp_path / ".checkpoints" / f"gpu-{HOST}-1.lock"),
-        locks.locked(tmp_path / ".checkpoints" / f"gpu-{HOST}-2.lock"),
-        pytest.raises(BadInput, match="CONVLSTM_RANKS = 2: of the GPUs 1 are free"),
-    ):
+    with ExitStack() as others:
+        for gpu in range(3):
+            path = tmp_path / ".checkpoints" / f"gpu-{HOST}-{gpu}.lock"
+            others.enter_context(locks.locked(path))
+        monkeypatch.setattr(time, "sleep", lambda _: others.close())
         train.main(params_of(Train))
+    assert seen == [(2, "0,1")]
+
+
+def test_a_number_of_ranks_for_which_there_will_never_be_gpus_is_refused(seen: Seen) -> None:
+    os.environ["CONVLSTM_RANKS"] = "8"
+    with pytest.raises(
+        BadInput, match="CONVLSTM_RANKS = 8: a rank takes a GPU, of which there are 4"
+    ):
+        train.main(params_of(Train, batch_size=8))
     assert seen == []
 
 
