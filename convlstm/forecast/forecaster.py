@@ -27,11 +27,15 @@ from convlstm.model.model_file import Model
 from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import tile_corners
 from convlstm.patch.scaling import Scaling
+from convlstm.runtime import system
 from convlstm.runtime.errors import BadInput
 from convlstm.storage.meaning import Channel
 
 OVERLAP_PART = 0.25  # of a tile that its neighbour covers too, so that no seam is seen
 PHYSICAL = Channel(missing=(float("nan"),))  # of numbers that are physical values
+MOST_MEMBERS = 10_000  # a hundred times what ensembles have; a typo would fill the disk for days
+VALUE_BYTES, CASCADE_BYTES = 16, 64
+"""Of memory that a value takes at least, and a pixel of a cascade on a CPU, at each lead time."""
 SEEDS = 2**63  # a seed is smaller, so that an attribute of a file can hold it
 
 Frames = Num[np.ndarray, "*batch time channel row col"]
@@ -90,6 +94,7 @@ class Forecaster:
             BadInput: there are too few frames, they have another number of channels or values out
                 of range, or are smaller than the size that a peephole or lstm model is tied to; or
                 members are asked of a model without noise.
+            NoRoom: the memory is too small.
         """
         some = self.ensemble(frames, steps, members=members, seed=seed, where=where)
         forecast: Float[np.ndarray, "member ..."] = np.concatenate(list(some))
@@ -117,11 +122,11 @@ class Forecaster:
                 values.
 
         Raises:
-            BadInput: as `predict`, and before the first members are asked for.
+            BadInput, NoRoom: as `predict`, and before the first members are asked for.
         """
         steps = self.model.forecast_frames if steps is None else steps
         self.check_options(steps, members=members, seed=seed)
-        self._check(frames, where)
+        self._check(frames, steps, where)
         said = channels or (PHYSICAL,) * self.model.geometry.channels
         conversion = Conversion(self.scaling, said, frames.dtype)
         last = frames[..., -self.context_frames :, :, :, :]
@@ -140,14 +145,17 @@ class Forecaster:
         """Check what is asked of a forecast, whatever its frames.
 
         Raises:
-            BadInput: there are too few steps or members, more members than one of a model without
-                noise, or the seed is none.
+            BadInput: there are too few steps or members, too many members, more than one of a
+                model without noise, or the seed is none.
+            NoRoom: the memory is too small for so many steps of the smallest frames.
         """
         a = self.model.network.architecture
         if steps is not None and steps < 1:
             raise BadInput(f"steps = {steps}: must be at least 1")
         if members < 1:
             raise BadInput(f"members = {members}: must be at least 1")
+        if members > MOST_MEMBERS:
+            raise BadInput(f"members = {members}: must be at most {MOST_MEMBERS:,}")
         if members > 1 and not a.scales:
             raise BadInput(
                 f"members = {members}: this model has the readout {a.readout}, which has no noise; "
@@ -155,8 +163,23 @@ class Forecaster:
             )
         if not 0 <= seed < SEEDS:
             raise BadInput(f"seed = {seed}: must be at least 0 and less than 2^63")
+        if steps is not None:
+            self._check_room(steps, 1, *[self.model.geometry.patch_size] * 2)
 
-    def _check(self, frames: Frames, where: str) -> None:
+    def _check_room(self, steps: int, windows: int, rows: int, cols: int) -> None:
+        """Check that the memory could hold a forecast, before it is filled for minutes.
+
+        Raises:
+            NoRoom: it could not, if it held nothing else.
+        """
+        a, device = self.model.network.architecture, next(self.model.network.parameters()).device
+        pixel_bytes = VALUE_BYTES * self.model.geometry.channels
+        if a.scales and device.type == "cpu":
+            pixel_bytes = max(pixel_bytes, CASCADE_BYTES)
+        what = f"steps = {steps}: forecasts of {rows} x {cols} pixels"
+        system.check_memory(what, int(steps) * windows * rows * cols * pixel_bytes)
+
+    def _check(self, frames: Frames, steps: int, where: str) -> None:
         time, channels, rows, cols = frames.shape[-4:]
         geometry, a = self.model.geometry, self.model.network.architecture
         if time < self.context_frames:
@@ -170,6 +193,7 @@ class Forecaster:
                 f"{where}: {rows} x {cols} pixels, but this {a.cell} model is tied to "
                 f"{geometry.rows} x {geometry.cols} and cannot forecast less"
             )
+        self._check_room(steps, int(np.prod(frames.shape[:-4])), rows, cols)
 
     def _drawn(
         self, context: UnitContext, mask: Mask, leads: int, noise: Noise

@@ -107,6 +107,7 @@ def load(
 
     Raises:
         BadInput: it is no model, or an option does not fit it.
+        NoRoom: the memory is too small for so many steps.
     """
     found = forecasting.load(model)
     found.check_options(steps, members=wanted.members, seed=wanted.seed)

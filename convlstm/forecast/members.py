@@ -14,6 +14,7 @@ from convlstm.forecast import writers
 from convlstm.forecast.known import Known
 from convlstm.forecast.params import Ensemble
 from convlstm.ingest import times
+from convlstm.runtime import system
 from convlstm.storage import netcdf
 
 Forecasts = Float[np.ndarray, "member lead channel row col"]
@@ -43,6 +44,7 @@ def write(
         The mean, with numbers at missing pixels too.
     """
     first = next(parts)
+    _check_room(first[0, 0], wanted)
     mean = np.zeros(first.shape[1:])
     digits = max(2, len(str(wanted.members)))
     hidden = known.never_measured()
@@ -74,6 +76,18 @@ def quantiles(
 ) -> Float[np.ndarray, "quantile channel row col"]:
     """Return the values below which these shares of the members lie, as NumPy interpolates them."""
     return np.asarray(np.quantile(members, shares, axis=0))
+
+
+def _check_room(frame: Float[np.ndarray, "channel row col"], wanted: Ensemble) -> None:
+    """Check that the memory can hold one lead time of all members, if they are told of together.
+
+    Raises:
+        NoRoom: it cannot.
+    """
+    if wanted.thresholds or wanted.quantiles:
+        rows, cols = frame.shape[-2:]
+        what = f"members = {wanted.members}: probabilities and quantiles of {rows} x {cols} pixels"
+        system.check_memory(what, wanted.members * frame.nbytes)
 
 
 def _write_statistics(file: netcdf.New, leads: int, wanted: Ensemble) -> None:

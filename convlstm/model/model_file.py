@@ -97,7 +97,7 @@ class Model:
             # Not around the loop, because what stands around a `yield` holds for the caller too.
             with (
                 torch.no_grad(),
-                explain_out_of_memory(device, size, lower="tile_size or hidden_channels"),
+                explain_out_of_memory(device, size, lower="steps, tile_size or hidden_channels"),
             ):
                 some = next(parts)
             yield some

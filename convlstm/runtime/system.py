@@ -11,6 +11,7 @@ from convlstm.runtime.errors import BadInput, NoRoom, UserError
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 IN_THE_WAY = {errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR}
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # as a container sees it; "max" is none
 LEAST_ADDRESS_BYTES = 3 * 2**29
 """The libraries of some stages ask the system again and again, without an end, under less."""
 
@@ -71,6 +72,34 @@ def check_address_space() -> None:
         raise NoRoom(
             f"the limit on virtual memory, {limit:,} bytes, is too small; raise it to at least "
             f"{LEAST_ADDRESS_BYTES:,} bytes (ulimit -v {LEAST_ADDRESS_BYTES // 1024})"
+        )
+
+
+def memory_bytes() -> int:
+    """Return the bytes of memory that this machine has, or our container, if that has fewer."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(there, int(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):
+        return there
+
+
+def check_memory(what: str, bytes_needed: int) -> None:
+    """Check that the memory could hold so many bytes, if it held nothing else.
+
+    Linux grants more than there is, and kills the process that then uses it, without a line.
+
+    Args:
+        what: key, value and use of what takes the memory; fewer of it take less.
+        bytes_needed: at least.
+
+    Raises:
+        NoRoom: it could not.
+    """
+    if bytes_needed > (there := memory_bytes()):
+        raise NoRoom(
+            f"{what} take at least {bytes_needed:,} bytes of memory, and there are {there:,}; give "
+            f"fewer"
         )
 
 

@@ -215,6 +215,18 @@ def test_a_netcdf_file_is_replaced_if_that_is_asked_for(
     assert (place / "out.nc").read_bytes()[1:4] == b"HDF"
 
 
+@pytest.mark.parametrize("how", [[], ["--newest"], ["--watch"]])
+def test_more_steps_than_memory_can_hold_end_with_its_status_at_once(
+    place: Path, how: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.run([MODEL, "in", "out", "--steps", "1000000000000", *how], prog="x")
+    assert ended.value.code == 4
+    (printed,) = capsys.readouterr().err.splitlines()
+    assert printed.startswith("error: steps = 1000000000000: forecasts of 4 x 4 pixels take at ")
+    assert not (place / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -1,5 +1,6 @@
 """A forecast is in data units, starts from the last frames, and has any size the cell allows."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from convlstm.model import model_file
 from convlstm.model.network import Network
 from convlstm.patch.conversion import Conversion
 from convlstm.patch.folding import Geometry
-from convlstm.runtime.errors import BadInput
+from convlstm.runtime import system
+from convlstm.runtime.errors import BadInput, NoRoom
 from convlstm.storage.meaning import Channel
 from tests.builders import model_of
 
@@ -127,6 +129,39 @@ def test_frames_that_the_model_cannot_forecast_are_refused(
         forecaster(cell).predict(frames_of(*shape), steps, where="here")
 
 
+@pytest.mark.parametrize("steps", [10**12, 10**20])
+def test_steps_for_which_no_memory_can_be_had_are_refused_before_any_frame_is_there(
+    steps: int,
+) -> None:
+    line = f"steps = {steps}: forecasts of 4 x 4 pixels take at least {512 * steps:,} bytes"
+    with pytest.raises(NoRoom, match=re.escape(line)):  # 16 bytes, 2 channels, a patch of 4 x 4
+        forecaster().check_options(steps, members=1, seed=0)
+
+
+def test_a_forecast_that_the_memory_cannot_hold_is_refused_by_the_size_of_its_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = frames_of(5, 3, 2, 12, 16)
+    needed = 5 * 7 * 2 * 12 * 16 * 16  # windows, steps, channels, rows, columns, bytes
+    monkeypatch.setattr(system, "memory_bytes", lambda: needed)
+    assert forecaster().predict(frames, 7).shape == (5, 7, 2, 12, 16)
+    monkeypatch.setattr(system, "memory_bytes", lambda: needed - 1)
+    with pytest.raises(NoRoom) as raised:
+        forecaster().ensemble(frames, 7, members=1)
+    assert str(raised.value) == (
+        "steps = 7: forecasts of 12 x 16 pixels take at least 215,040 bytes of memory, and there "
+        "are 215,039; give fewer"
+    )
+
+
+def test_a_cascade_takes_more_memory_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = frames_of(3, 2, 12, 16)
+    monkeypatch.setattr(system, "memory_bytes", lambda: 7 * 12 * 16 * 64 - 1)
+    with pytest.raises(NoRoom, match="steps = 7: forecasts of 12 x 16 pixels take at least 86,016"):
+        ensemble_forecaster().ensemble(frames, 7, members=2)
+    assert ensemble_forecaster().predict(frames, 6, members=2).shape == (2, 6, 2, 12, 16)
+
+
 def test_a_value_outside_the_range_of_training_is_refused() -> None:
     frames = frames_of(3, 2, 12, 16)
     frames[1, 0, 0, 0] = 100
@@ -209,6 +244,7 @@ def test_members_drawn_here_are_those_of_the_model() -> None:
     [
         (forecaster, 24, 0, "members = 24: this model has the readout frame, which has no noise"),
         (ensemble_forecaster, 0, 0, "members = 0: must be at least 1"),
+        (ensemble_forecaster, 10_001, 0, "members = 10001: must be at most 10,000"),
         (ensemble_forecaster, 2, -1, "seed = -1: must be at least 0 and less than 2^63"),
         (ensemble_forecaster, 2, 2**63, "seed = 9223372036854775808: must be at least 0"),
     ],

@@ -11,6 +11,8 @@ from convlstm.forecast import members
 from convlstm.forecast.known import Known
 from convlstm.forecast.params import Ensemble, Forecast
 from convlstm.ingest.sources import Source
+from convlstm.runtime import system
+from convlstm.runtime.errors import NoRoom
 from tests.builders import MINUTE, params_of
 
 MEMBERS = np.random.default_rng(0).uniform(0, 255, (5, 2, 1, 6, 7)).astype(np.float32)
@@ -52,6 +54,21 @@ def test_the_statistics_are_numpys_of_the_members(tmp_path: Path) -> None:
         flat = np.squeeze(np.asarray(values), axis=-3)
         np.testing.assert_allclose(found[name][..., measured], flat[..., measured], rtol=1e-6)
         assert np.isnan(found[name][..., 1, 2]).all()
+
+
+def test_members_of_which_memory_cannot_hold_one_lead_time_are_refused_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "memory_bytes", lambda: 5 * 6 * 7 * 4 - 1)
+    few = WANTED.model_copy(update={"thresholds": (), "quantiles": ()})
+    members.write(tmp_path / "few.nc", known(), parts(2), few, {})
+    with pytest.raises(NoRoom) as raised:
+        members.write(tmp_path / "a.nc", known(), parts(2), WANTED, {})
+    assert str(raised.value) == (
+        "members = 5: probabilities and quantiles of 6 x 7 pixels take at least 840 bytes of "
+        "memory, and there are 839; give fewer"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["few.nc"]
 
 
 def test_a_value_at_the_threshold_counts_as_by_hand() -> None:

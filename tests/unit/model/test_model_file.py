@@ -259,7 +259,7 @@ def test_a_full_memory_says_what_was_asked_of_it(monkeypatch: pytest.MonkeyPatch
         trained.rollout(torch.zeros(2, 3, 4, 6, 5), torch.ones(2, 3, 4, 6, 5) > 0, 2)
     line = str(raised.value)
     assert line.startswith("2 windows of 12 x 10 pixels do not fit into the memory of the cpu")
-    assert line.endswith("; lower tile_size or hidden_channels")  # no batch_size acts here
+    assert line.endswith("; lower steps, tile_size or hidden_channels")  # no batch_size acts here
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

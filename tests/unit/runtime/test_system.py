@@ -81,6 +81,26 @@ def test_a_limit_on_addresses_is_refused_before_libraries_hang(
         system.check_address_space()
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("8191\n", 8191), ("12289\n", 12288), ("max\n", 12288), (None, 12288)]
+)
+def test_the_memory_is_that_of_the_machine_or_of_a_container_that_has_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, expected: int
+) -> None:
+    """Three pages of 4 KiB; the limit is that of cgroups of version 2."""
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 3, "SC_PAGE_SIZE": 4096}.get)
+    monkeypatch.setattr(system, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+    assert system.memory_bytes() == expected
+
+
+def test_the_memory_of_this_machine_is_what_linux_says() -> None:
+    with Path("/proc/meminfo").open() as file:
+        kilobytes = int(file.readline().split()[1])
+    assert 0 < system.memory_bytes() <= 1024 * kilobytes
+
+
 @pytest.mark.parametrize("name", ["none", "loop", "x" * 300, "a\0b"])
 def test_what_cannot_be_looked_at_is_neither_a_file_nor_a_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
