@@ -10,10 +10,10 @@ from dvc.exceptions import DvcException
 from jaxtyping import Float
 
 import convlstm
-from convlstm.export.card import flat
 from convlstm.plot.comparison import Experiment
 from convlstm.plot.curves import NAMES
 from convlstm.runtime.errors import BadInput
+from convlstm.scores.families import flat
 
 MODEL, CURVES = "data/model.safetensors", "data/curves"
 

@@ -10,6 +10,7 @@ from typing import Any
 from convlstm.export.onnx_file import Shape
 from convlstm.model.model_file import Model
 from convlstm.runtime.console import visible
+from convlstm.scores import families
 from convlstm.version import VERSION
 
 SCORES = {
@@ -127,7 +128,7 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| score | value | meaning |"
     yield "|---|---|---|"
-    for key, value in flat(scores).items():
+    for key, value in families.flat(scores).items():
         shown = "none" if value is None else value
         yield _row(key, shown, SCORES.get(key.rpartition(".")[2], ""))
 
@@ -136,15 +137,6 @@ def _row(*cells: object) -> str:
     """Return a row of a table, of which no name can make a cell or a line of its own."""
     shown = (visible(str(cell)).replace("|", r"\|") for cell in cells)
     return f"| {' | '.join(shown)} |"
-
-
-def flat(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Return scores by key; those of several channels have keys as "rain.mse"."""
-    found: dict[str, Any] = {}
-    for key, own in scores.items():
-        inner = flat(own) if isinstance(own, dict) else None
-        found |= {key: own} if inner is None else {f"{key}.{name}": inner[name] for name in inner}
-    return found
 
 
 def _loading(model: Model, facts: Facts) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The families of scores together, in the order of the tables' columns."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from convlstm.scores import (
     categorical,
@@ -40,3 +41,12 @@ HEADLINE: Mapping[str, Better] = {
 
 `spread` is the spread over the skill; the last two are the skill of the MSE against baselines.
 """
+
+
+def flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headline by key; the scores of several channels have keys as "rain.mse"."""
+    found: dict[str, Any] = {}
+    for key, own in scores.items():
+        inner = flat(own) if isinstance(own, dict) else None
+        found |= {key: own} if inner is None else {f"{key}.{name}": inner[name] for name in inner}
+    return found

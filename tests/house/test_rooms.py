@@ -57,6 +57,13 @@ DOORS = {
     "zarr": {"ingest.groups"},
 }
 """The modules by which each heavy library enters; torch enters by rooms as a whole."""
+OF_ONE_STAGE = {
+    "train": {"train", "training", "following"},
+    "evaluate": {"evaluate", "evaluation"},
+    "forecast": {"forecast"},
+    "export": {"export"},
+}
+"""The modules of stages/ that may import a room of one stage or command."""
 TORCH_ROOMS = {"sums", "model", "train", "evaluate", "forecast", "export"}
 MODULES = sorted((ROOT / "convlstm").rglob("[!_]*.py"))
 INITS = sorted((ROOT / "convlstm").rglob("__init__.py"))
@@ -100,6 +107,14 @@ def test_a_module_imports_from_its_own_room_and_from_lower_ones(path: Path) -> N
     own = name_of(path).split(".")[0]
     for room in {name.split(".")[0] for name in imported_modules(path)} - {own}:
         assert rank(room) < rank(own), f"{own} imports {room}"
+
+
+@pytest.mark.parametrize("room", OF_ONE_STAGE)
+def test_what_several_stages_run_lives_in_a_shared_room(room: str) -> None:
+    """All params are checked by one stage before the others."""
+    used = {path.stem: imported_modules(path) - {f"{room}.params"} for path in STAGE_MODULES}
+    users = {name for name, own in used.items() if room in {one.split(".")[0] for one in own}}
+    assert users <= OF_ONE_STAGE[room]
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -148,3 +148,9 @@ def test_one_entry_for_events_is_a_column_and_a_definition(
 def test_one_entry_with_a_perfect_value_is_a_skill(shown: dict[str, Any], family: str) -> None:
     # both score 7 where 0 is perfect
     assert shown["skill"][f"new_{family}"] == 0
+
+
+def test_the_headline_of_several_channels_has_a_key_for_each_score_of_each() -> None:
+    nested = {"rain": {"mse": 2.0, "csi": 0.5}, "t": {"mse": 9.0}}
+    assert families.flat(nested) == {"rain.mse": 2.0, "rain.csi": 0.5, "t.mse": 9.0}
+    assert families.flat({"mse": 2.0, "crps": None}) == {"mse": 2.0, "crps": None}
