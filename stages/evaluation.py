@@ -58,11 +58,10 @@ def _write(evaluation: "Evaluation", model: "Model", batches: "Batches", params:
     """Write the tables, the summary and the windows that are drawn, and say the scores."""
     from convlstm.evaluate import scoring, selection, tables
 
-    configs = scoring.ScoreConfig.each_of(batches, params)
-    rows = tables.of_quantities(evaluation.scores, configs)
+    rows = tables.of_quantities(evaluation.scores, evaluation.configs)
     for name, own in rows.items():
         files.write_csv(METRICS / f"{name}.csv", own)
-    summary = tables.summaries(evaluation.scores, configs)
+    summary = tables.summaries(evaluation.scores, evaluation.configs)
     files.write_json(SUMMARY, summary)
     files.write_json(SCORES, tables.headline(summary))
     files.write_sums(SUMS, [*(METRICS / f"{name}.csv" for name in rows), SUMMARY, SCORES])

@@ -178,12 +178,13 @@ class Scores:
 class Evaluation:
     """The scores so far of each quantity by forecaster, the model first, and kept forecasts.
 
-    `kept` holds forecasts of the model by the number of their test window, of an ensemble the mean,
-    as places in the value range that are not clipped to [0, 1]; `ensembles` have the first members
-    and a probability.
+    `configs` say how each quantity is scored. `kept` holds forecasts of the model by the number of
+    their test window, of an ensemble the mean, as places in the value range that are not clipped to
+    [0, 1]; `ensembles` have the first members and a probability.
     """
 
     scores: list[dict[str, Scores]]
+    configs: Sequence[ScoreConfig]
     kept: dict[int, WindowFrames] = field(default_factory=dict)
     ensembles: dict[int, Ensemble | None] = field(default_factory=dict)
 
@@ -191,7 +192,7 @@ class Evaluation:
     def of(cls, names: Iterable[str], configs: Sequence[ScoreConfig]) -> "Evaluation":
         """Return one without a window, of forecasters of these names."""
         every = tuple(names)
-        return cls([{name: Scores() for name in every} for _ in configs])
+        return cls([{name: Scores() for name in every} for _ in configs], configs)
 
     @property
     def windows(self) -> int:

@@ -138,6 +138,10 @@ def test_thresholds_count_from_the_low_end_of_the_value_range(config: ScoreConfi
     assert shifted.pooling().thresholds == (0, 0.5, 1)
 
 
+def test_an_evaluation_says_how_it_was_scored(evaluation: Evaluation, config: ScoreConfig) -> None:
+    assert evaluation.configs == [config]
+
+
 def test_sums_by_sequence_add_up_to_the_whole(evaluation: Evaluation) -> None:
     for scores in evaluation.scores[0].values():
         assert scores.totals is not None
