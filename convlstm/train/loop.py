@@ -5,6 +5,7 @@ A forecast is free if no true frame is fed after the context.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -161,12 +162,9 @@ class Training:
         self.budget.start()
         while not self._has_ended():
             number = len(self.finished) + 1
-            done = self.iteration - (number - 1) * self.steps_per_epoch
-            order = on_device(self.drawing.epoch(number, done=done), self.device)
-            for step in takewhile(lambda _: self.budget.is_left(self.iteration), order):
-                with explain_out_of_memory(
-                    self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY
-                ):
+            steps = self._steps_left(number)
+            for step in takewhile(lambda _: self.budget.is_left(self.iteration), steps):
+                with self._full_memory_explained():
                     loss = self._iterate(step)
                 if math.isfinite(loss):
                     self._losses.append(loss)
@@ -269,8 +267,14 @@ class Training:
         a, batch = self.network.architecture, -(-self.params.batch_size // self.ranks.count)
         frames = torch.zeros(batch, 2, self.network.entering, a.rows, a.cols, device=self.device)
         fed = torch.ones(batch, 2, dtype=torch.bool, device=self.device)
-        with explain_out_of_memory(self.device, self._size(), lower=PARAMS_THAT_NEED_MEMORY):
+        with self._full_memory_explained():
             self.network(frames, fed, dtype)
+
+    def _steps_left(self, epoch: int) -> Iterator[Step]:
+        """Yield the steps of an epoch that have not been taken, on the device."""
+        done = self.iteration - (epoch - 1) * self.steps_per_epoch
+        with self._full_memory_explained():
+            yield from on_device(self.drawing.epoch(epoch, done=done), self.device)
 
     def _iterate(self, step: Step) -> float:
         """Take one step of the optimizer; returns the loss times the pixels of a frame.
@@ -386,13 +390,13 @@ class Training:
         members = 1 if self.params.members == 1 else VALIDATION_MEMBERS
         return validate(self.model, self.batches, members, self.on_window, self.ranks)
 
-    def _size(self) -> str:
-        length = self.batches.context_frames + self.batches.forecast_frames
+    def _full_memory_explained(self) -> AbstractContextManager[None]:
         geometry = self.batches.geometry
-        return (
-            f"batch_size = {self.params.batch_size} windows of {length} frames of "
-            f"{geometry.rows} x {geometry.cols} pixels"
+        size = (
+            f"batch_size = {self.params.batch_size} windows of {self.batches.window_frames} frames "
+            f"of {geometry.rows} x {geometry.cols} pixels"
         )
+        return explain_out_of_memory(self.device, size, lower=PARAMS_THAT_NEED_MEMORY)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: weight.clone() for name, weight in self.model.network.state_dict().items()}

@@ -396,15 +396,16 @@ def test_a_validation_that_is_no_number_is_never_the_best(
     ],
     ids=lambda error: type(error).__name__,
 )
+@pytest.mark.parametrize("place", ["objective.masked_mse", "loop.on_device"])
 def test_a_full_memory_names_what_to_lower(
-    batches: Batches, monkeypatch: pytest.MonkeyPatch, error: Exception
+    batches: Batches, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
 ) -> None:
     learner = Training(batches, params_of(Train, **REPORT, epochs=1), CPU)
 
     def full(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("convlstm.train.objective.masked_mse", full)
+    monkeypatch.setattr(f"convlstm.train.{place}", full)
     with pytest.raises(NoRoom) as raised:
         list(learner.epochs(lambda _: None))
     line = str(raised.value)
