@@ -133,7 +133,7 @@ class Replayed:
                 raise RuntimeError("it gives other gradients")
         except RuntimeError as error:
             self._capture, self._graphs = None, {}
-            reason = str(error).splitlines()[0][:200]
+            reason = str(error).partition("\n")[0][:200]
             self._say(f"steps are not replayed as a CUDA graph, which would be faster ({reason})")
             return self._passes(*given)
         if not self._graphs:
@@ -148,9 +148,11 @@ class Replayed:
             self._network.memory.buffers.clear()  # others' may be freed, or change hands
             return self._passes(*own)
 
-        with held_constants() as constants:
-            loss, replay = capture(work)
-        self._network.memory.buffers.clear()
+        try:
+            with held_constants() as constants:
+                loss, replay = capture(work)
+        finally:
+            self._network.memory.buffers.clear()
         grads = [weight.grad for weight in self._network.parameters()]
         return _Graph(own, loss, grads, replay, constants)
 

@@ -115,6 +115,11 @@ def fails(_: Callable[[], Tensor]) -> tuple[Tensor, Replay]:
     raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nat line 1")
 
 
+def ends_badly(work: Callable[[], Tensor]) -> tuple[Tensor, Replay]:
+    work()
+    raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
 def is_wrong(work: Callable[[], Tensor]) -> tuple[Tensor, Replay]:
     loss = work()
     return loss, lambda: loss.mul_(1.5)
@@ -150,21 +155,23 @@ def test_a_step_without_a_number_is_no_reason_to_replay_nothing(
     assert notes == ["steps are replayed as a CUDA graph"]
 
 
-def test_a_graph_shares_no_buffers_with_the_steps_that_python_calls(batches: Batches) -> None:
+@pytest.mark.parametrize(("capture", "calls"), [(taped, 2), (ends_badly, 3)])
+def test_a_graph_shares_no_buffers_with_the_steps_that_python_calls(
+    batches: Batches, capture: Capture, calls: int
+) -> None:
     network = Training(batches, params_of(Train, **CHANGES), CPU).network
     found: list[int] = []
 
     def passes(scale: Tensor) -> Tensor:
         found.append(len(network.memory.buffers))
-        network.memory.buffers[:] = [scale]
+        network.memory.buffers.append(scale)
         network.zero_grad()
         loss = sum((w.square().sum() * scale for w in network.parameters()), torch.zeros(()))
         loss.backward()  # type: ignore[no-untyped-call] # torch ships no type for it
         return loss.detach()
 
-    Replayed(passes, network, taped, print)(torch.ones(()))
-    assert found == [0, 0]  # not that of the first call
-    assert network.memory.buffers == []
+    Replayed(passes, network, capture, print)(torch.ones(()))
+    assert found == [0] * calls  # not that of the call before
 
 
 class Strict(TorchDispatchMode):  # type: ignore[no-untyped-call]
