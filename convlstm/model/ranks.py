@@ -125,9 +125,20 @@ class Ranks:
             state: tells what is sent of a part.
             of_state: makes the part again.
         """
-        if self.count == 1:
-            return own
-        return self._gathered(own, count, state, of_state)
+
+        def gathered() -> Iterator[PartT]:
+            for number in range(count):
+                maker = number % self.count
+                if maker == self.number:
+                    part = next(own)
+                    if self.first:
+                        yield part
+                    else:
+                        self._send_first(_packed(state(part)))
+                elif self.first:
+                    yield of_state(_unpacked(self._received(maker)))
+
+        return own if self.count == 1 else gathered()
 
     @contextmanager
     def after_first(self, entered: AbstractContextManager[object]) -> Iterator[None]:
@@ -144,24 +155,6 @@ class Ranks:
     def meet(self) -> None:
         """Wait until all ranks are here."""
         self.most(0)
-
-    def _gathered(
-        self,
-        own: Iterator[PartT],
-        count: int,
-        state: Callable[[PartT], State],
-        of_state: Callable[[State], PartT],
-    ) -> Iterator[PartT]:
-        for number in range(count):
-            maker = number % self.count
-            if maker == self.number:
-                part = next(own)
-                if self.first:
-                    yield part
-                else:
-                    self._send_first(_packed(state(part)))
-            elif self.first:
-                yield of_state(_unpacked(self._received(maker)))
 
     def _send_first(self, content: Tensor) -> None:
         with _missed():

@@ -291,11 +291,12 @@ class Training:
         if self.params.readout == "frame":
             known = self.batches.context_frames
             drawn = draw_fed_steps(probability, step.uniform, context=known)
-        own = self._passes(step.frames, step.mask, drawn)
-        own = self.ranks.gradient(self.network.parameters(), own)
+        weights = [*self.network.parameters()]
+        loss_there = self.ranks.gradient(weights, self._passes(step.frames, step.mask, drawn))
         limit = self.params.gradient_clip or float("inf")
-        clipped = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-        loss, norm = torch.stack((own, clipped)).tolist()  # here alone a step waits for a GPU
+        norm_there = torch.nn.utils.clip_grad_norm_(weights, limit)
+        # here alone a step waits for a GPU
+        loss, norm = torch.stack((loss_there, norm_there)).tolist()
         finite = math.isfinite(loss) and math.isfinite(norm)
         if not finite:
             self._skip(loss, norm)

@@ -111,12 +111,12 @@ class Replayed:
 
     def __call__(self, *given: Tensor) -> Float[Tensor, ""]:
         """Return the loss, and set the gradients of the weights; both last until the next call."""
-        shapes = tuple(part.shape for part in given)
-        if self._capture is not None and shapes not in self._graphs:
-            return self._first(shapes, given, self._capture)
         if self._capture is None:
             return self._passes(*given)
-        return self._replayed(self._graphs[shapes], given)
+        shapes = tuple(part.shape for part in given)
+        if shapes in self._graphs:
+            return self._replayed(self._graphs[shapes], given)
+        return self._first(shapes, given, self._capture)
 
     def _first(
         self, shapes: tuple[torch.Size, ...], given: tuple[Tensor, ...], capture: Capture
